@@ -1,2 +1,77 @@
-//! Entry point.
-fn main() {}
+//! `cargo e2e`: a cluster, the images, the tests and the demonstration, each in one command. Reads the command line, changes nothing itself.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use e2e::{cluster, demo, images, logs, progress, suite};
+
+/// A real Kubernetes cluster for the tests of this project, under target/e2e.
+#[derive(Parser)]
+#[command(name = "cargo e2e", bin_name = "cargo e2e")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Brings up the cluster, or repairs it.
+    Up {
+        /// Use the cluster of this file; its name must say that it is for tests.
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: Option<PathBuf>,
+        /// The registry that goes with --kubeconfig, reached by plain HTTP.
+        #[arg(long, value_name = "HOST:PORT", requires = "kubeconfig")]
+        registry: Option<String>,
+    },
+    /// Ends the cluster; leaves nothing outside target/.
+    Down,
+    /// Shows what runs.
+    Status,
+    /// Prints the log of a component, or lists the logs.
+    Logs {
+        /// Such as kubelet.
+        name: Option<String>,
+    },
+    /// Builds the images and pushes them to the cluster's registry.
+    Images,
+    /// Runs the tests of the workspace; does all of the above first.
+    Test {
+        /// Run only tests whose name contains this; arguments after -- go to the test programs.
+        #[arg(value_name = "FILTER", allow_hyphen_values = true)]
+        filter: Vec<String>,
+    },
+    /// Shows a gated release from nothing to a stopped bad image; does all of the above first.
+    Demo,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    progress::start();
+    run(Arguments::parse().command)
+        .await
+        .unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        })
+}
+
+async fn run(action: Action) -> Result<ExitCode> {
+    match action {
+        Action::Up {
+            kubeconfig,
+            registry,
+        } => cluster::up(kubeconfig.as_deref(), registry)?,
+        Action::Down => cluster::down()?,
+        Action::Status => cluster::status()?,
+        Action::Logs { name } => logs::print(name.as_deref())?,
+        Action::Images => {
+            images::build()?;
+        }
+        Action::Test { filter } => return suite::run(&filter),
+        Action::Demo => demo::run(&images::build()?).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

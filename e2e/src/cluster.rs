@@ -1,0 +1,261 @@
+//! The cluster under test, whoever made it: given by a kubeconfig, kind, or the local node. Which one it is, is remembered in `target/e2e/cluster.json`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::{command, kind, lock, node, paths, postgres, progress, tools};
+
+/// Who made the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Origin {
+    /// A person, who named its kubeconfig and registry.
+    Given,
+    /// kind, in Docker.
+    Kind,
+    /// This tool, from processes on this machine.
+    Node,
+}
+
+/// A cluster that serves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Who made it.
+    pub origin: Origin,
+    /// The file by which clients reach it, as administrator.
+    pub kubeconfig: PathBuf,
+    /// `host:port` of the registry, as this machine and the cluster's nodes both name it; plain HTTP.
+    pub registry: String,
+}
+
+impl Cluster {
+    /// Brings up the cluster that was used last, or else the kind that this machine can run.
+    ///
+    /// # Errors
+    /// When no cluster can be made here, or it does not get ready in time; the message has the end of the log concerned.
+    pub async fn up() -> Result<Self> {
+        tokio::task::spawn_blocking(|| {
+            let _lock = lock::take()?;
+            Self::bring_up()
+        })
+        .await?
+    }
+
+    /// The cluster of the run of `cargo e2e test` that this process belongs to.
+    ///
+    /// # Errors
+    /// Outside such a run.
+    pub fn from_environment() -> Result<Self> {
+        let hint = "is not set: run this test by `cargo e2e test FILTER`";
+        let kubeconfig =
+            std::env::var_os("KUBECONFIG").with_context(|| format!("KUBECONFIG {hint}"))?;
+        let registry =
+            std::env::var("E2E_REGISTRY").with_context(|| format!("E2E_REGISTRY {hint}"))?;
+        Ok(Self {
+            origin: saved().map_or(Origin::Given, |cluster| cluster.origin),
+            kubeconfig: kubeconfig.into(),
+            registry,
+        })
+    }
+
+    /// What a test or a tool needs in its environment: KUBECONFIG, E2E_REGISTRY, E2E_ROOT, and a PATH with this tool's programs first.
+    ///
+    /// # Errors
+    /// When PATH cannot be extended.
+    pub fn environment(&self) -> Result<Vec<(&'static str, OsString)>> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(
+            [paths::bin()]
+                .into_iter()
+                .chain(std::env::split_paths(&path)),
+        )?;
+        Ok(vec![
+            ("KUBECONFIG", self.kubeconfig.clone().into()),
+            ("E2E_REGISTRY", self.registry.clone().into()),
+            ("E2E_ROOT", paths::checkout().into()),
+            ("PATH", path),
+        ])
+    }
+
+    /// `kubectl` against this cluster, ended after `seconds`.
+    pub fn kubectl(&self, seconds: u32) -> Command {
+        kubectl(&self.kubeconfig, seconds)
+    }
+
+    /// `helm` against this cluster, ended after `seconds`.
+    pub fn helm(&self, seconds: u32) -> Command {
+        let mut helm = command::within(seconds, paths::tool("helm"));
+        helm.arg("--kubeconfig").arg(&self.kubeconfig);
+        helm
+    }
+
+    /// As [`Cluster::up`], for callers that hold the lock.
+    pub(crate) fn bring_up() -> Result<Self> {
+        match saved() {
+            Some(cluster) if cluster.origin == Origin::Given => Self::check_given(cluster),
+            Some(cluster) if cluster.origin == Origin::Kind => kind::up(),
+            Some(_) => Self::local(),
+            None if kind::available() => kind::up(),
+            None => Self::local(),
+        }
+    }
+
+    /// Takes the cluster of a kubeconfig file.
+    pub(crate) fn given(kubeconfig: &Path, registry: Option<String>) -> Result<Self> {
+        let registry = registry.context("--kubeconfig needs --registry HOST:PORT: a registry that this machine can push to and the cluster can pull from, by plain HTTP")?;
+        let kubeconfig = fs::canonicalize(kubeconfig)
+            .with_context(|| format!("cannot read {}", kubeconfig.display()))?;
+        Self::check_given(Self {
+            origin: Origin::Given,
+            kubeconfig,
+            registry,
+        })
+    }
+
+    fn check_given(cluster: Self) -> Result<Self> {
+        tools::ensure(tools::Set::Clients)?;
+        let name = command::output(cluster.kubectl(10).args([
+            "config",
+            "view",
+            "--minify",
+            "-o",
+            "jsonpath={.clusters[0].name}",
+        ]))?;
+        ensure!(
+            is_for_tests(&name),
+            "the cluster {name:?} of {} does not say that it is for tests: its name must contain test, e2e, dev, kind, minikube or k3d",
+            cluster.kubeconfig.display()
+        );
+        progress::step(&format!("the given cluster {name} answers"), || {
+            command::output(cluster.kubectl(30).args(["get", "--raw", "/readyz"]))?;
+            Ok(())
+        })?;
+        cluster.save()
+    }
+
+    fn local() -> Result<Self> {
+        node::up()?;
+        let cluster = Self {
+            origin: Origin::Node,
+            kubeconfig: paths::state("kubeconfig"),
+            registry: node::REGISTRY.to_owned(),
+        };
+        cluster.save()
+    }
+
+    /// Remembers this cluster for the next command.
+    pub(crate) fn save(self) -> Result<Self> {
+        fs::create_dir_all(paths::state(""))?;
+        fs::write(file(), serde_json::to_string_pretty(&self)?)?;
+        Ok(self)
+    }
+}
+
+/// Brings up the cluster of `kubeconfig`, or else as [`Cluster::up`], and says how to use it.
+///
+/// # Errors
+/// As [`Cluster::up`].
+pub fn up(kubeconfig: Option<&Path>, registry: Option<String>) -> Result<()> {
+    let _lock = lock::take()?;
+    let cluster = match kubeconfig {
+        Some(file) => Cluster::given(file, registry)?,
+        None => Cluster::bring_up()?,
+    };
+    progress::note("the cluster serves; to look around:");
+    eprintln!(
+        "  export KUBECONFIG={} PATH={}:$PATH",
+        cluster.kubeconfig.display(),
+        paths::bin().display()
+    );
+    Ok(())
+}
+
+/// Ends the cluster and the test database; one that was given is only forgotten.
+///
+/// # Errors
+/// When something of it remains; the message says what.
+pub fn down() -> Result<()> {
+    let _lock = lock::take()?;
+    postgres::stop();
+    match saved().map(|cluster| cluster.origin) {
+        Some(Origin::Kind) => kind::down()?,
+        Some(Origin::Given) => {
+            progress::note("the given cluster stays as it is, only forgotten here")
+        }
+        Some(Origin::Node) | None => {}
+    }
+    // Also without a file: an interrupted `up` leaves a node that nobody remembers.
+    node::down()?;
+    fs::remove_file(file()).ok();
+    Ok(())
+}
+
+/// Prints what runs.
+///
+/// # Errors
+/// When there is no cluster, or it does not answer.
+pub fn status() -> Result<()> {
+    let Some(cluster) = saved() else {
+        bail!("there is no cluster: run `cargo e2e up`")
+    };
+    println!(
+        "cluster     {:?}
+kubeconfig  {}
+registry    {}",
+        cluster.origin,
+        cluster.kubeconfig.display(),
+        cluster.registry
+    );
+    if cluster.origin == Origin::Node {
+        node::status().iter().for_each(|line| println!("{line}"));
+    }
+    println!(
+        "{}",
+        command::output(cluster.kubectl(10).args([
+            "get",
+            "nodes,pods",
+            "--all-namespaces",
+            "-o",
+            "wide"
+        ]))?
+    );
+    Ok(())
+}
+
+/// `kubectl` with a kubeconfig, ended after `seconds`.
+pub(crate) fn kubectl(kubeconfig: &Path, seconds: u32) -> Command {
+    let mut kubectl = command::within(seconds, paths::tool("kubectl"));
+    kubectl.arg("--kubeconfig").arg(kubeconfig);
+    kubectl
+}
+
+fn is_for_tests(name: &str) -> bool {
+    ["test", "e2e", "dev", "kind", "minikube", "k3d"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+fn file() -> PathBuf {
+    paths::state("cluster.json")
+}
+
+fn saved() -> Option<Cluster> {
+    serde_json::from_str(&fs::read_to_string(file()).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_must_say_that_it_is_for_tests() {
+        assert!(is_for_tests("kind-crm"));
+        assert!(is_for_tests("crm-e2e"));
+        assert!(!is_for_tests("production"));
+        assert!(!is_for_tests("prod-eu-1"));
+    }
+}

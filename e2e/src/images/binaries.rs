@@ -1,0 +1,147 @@
+//! Static release binaries for the images. Always asks cargo, which knows best what changed; the previous release is built once per commit.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{command, paths, progress};
+
+/// The binaries of this checkout and of the previous release.
+pub struct Binaries {
+    pub operator: PathBuf,
+    pub current: PathBuf,
+    pub faulty: Option<PathBuf>,
+    pub previous: Option<PathBuf>,
+}
+
+/// Builds what the images hold; `faulty` says whether there is a build with the fault.
+pub fn build(faulty: bool) -> Result<Binaries> {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    add_target(&target)?;
+    let checkout = paths::checkout();
+    let both = ["crm-operator", "crm-service"];
+    progress::step("built crm-operator and crm-service", || {
+        cargo(checkout, &target, &[], "cargo")
+    })?;
+    let [operator, current] = both.map(|name| keep(&target, name, name));
+    let faulty = match faulty {
+        true => {
+            let flags = ["--features", "crm-service/fault", "--bin", "crm-service"];
+            progress::step("built crm-service with the fault", || {
+                cargo(checkout, &target, &flags, "cargo-fault")
+            })?;
+            Some(keep(&target, "crm-service", "crm-service-faulty")?)
+        }
+        false => None,
+    };
+    let previous = previous(&target)?;
+    Ok(Binaries {
+        operator: operator?,
+        current: current?,
+        faulty,
+        previous,
+    })
+}
+
+fn add_target(target: &str) -> Result<()> {
+    let library = command::output(command::within(60, "rustc").args([
+        "--print",
+        "target-libdir",
+        "--target",
+        target,
+    ]))?;
+    if Path::new(library.trim()).is_dir() {
+        return Ok(());
+    }
+    progress::step(&format!("added the Rust target {target}"), || {
+        command::output(command::within(600, "rustup").args(["target", "add", target]))
+            .with_context(|| format!("cannot add the Rust target {target}: install it by hand"))
+    })?;
+    Ok(())
+}
+
+/// Both packages are always named, so that every build shares the same dependencies with the same features.
+fn cargo(folder: &Path, target: &str, flags: &[&str], log: &str) -> Result<()> {
+    let mut cargo = command::within(3600, "cargo");
+    cargo
+        .current_dir(folder)
+        // A folder of its own: cargo holds the lock of the usual one while it runs tests.
+        .env("CARGO_TARGET_DIR", paths::state("cargo"))
+        .args(["build", "--locked", "--release", "--target", target])
+        .args(["--package", "crm-operator", "--package", "crm-service"])
+        .args(flags);
+    command::logged(&mut cargo, &paths::log(log))
+}
+
+/// Copies a binary to a name of its own: the next build with other features writes to the same place.
+fn keep(target: &str, name: &str, kept: &str) -> Result<PathBuf> {
+    let built = paths::state("cargo")
+        .join(target)
+        .join("release")
+        .join(name);
+    let folder = paths::state("images/bin");
+    fs::create_dir_all(&folder)?;
+    let copy = folder.join(kept);
+    fs::copy(&built, &copy).with_context(|| format!("cargo built no {}", built.display()))?;
+    Ok(copy)
+}
+
+fn previous(target: &str) -> Result<Option<PathBuf>> {
+    let Ok(text) = fs::read_to_string(paths::checkout().join("e2e/previous-release")) else {
+        return Ok(None);
+    };
+    let commit = text.trim();
+    ensure!(
+        commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "e2e/previous-release must hold one full commit id, but holds {commit:?}"
+    );
+    let kept = format!("crm-service-{commit}");
+    let path = paths::state("images/bin").join(&kept);
+    if !path.exists() {
+        progress::step(
+            &format!(
+                "built crm-service of the previous release, commit {}",
+                &commit[..10]
+            ),
+            || {
+                let tree = checked_out(commit)?;
+                cargo(&tree, target, &["--bin", "crm-service"], "cargo-previous")?;
+                keep(target, "crm-service", &kept)?;
+                // The next build of this checkout must not take the old release's binary for its own.
+                fs::remove_file(
+                    paths::state("cargo")
+                        .join(target)
+                        .join("release/crm-service"),
+                )?;
+                Ok(())
+            },
+        )?;
+    }
+    Ok(Some(path))
+}
+
+/// The sources of a commit in a folder of their own; an archive, because a second work tree would be registered in the repository.
+fn checked_out(commit: &str) -> Result<PathBuf> {
+    let folder = paths::state("previous");
+    fs::remove_dir_all(&folder).ok();
+    fs::create_dir_all(&folder)?;
+    let archive = paths::state("previous.tar");
+    let mut git = command::within(60, "git");
+    git.current_dir(paths::checkout())
+        .args(["archive", "--format=tar", "--output"])
+        .arg(&archive)
+        .arg(commit);
+    command::output(&mut git).with_context(|| {
+        format!("the previous release's commit {commit} is not in this clone: a shallow clone needs `git fetch --unshallow`")
+    })?;
+    command::output(
+        command::within(60, "tar")
+            .arg("-C")
+            .arg(&folder)
+            .arg("-xf")
+            .arg(&archive),
+    )?;
+    fs::remove_file(archive)?;
+    Ok(folder)
+}

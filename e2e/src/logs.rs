@@ -1,0 +1,44 @@
+//! Prints the logs under `target/e2e/logs`. Reads only.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+
+use crate::paths;
+
+/// Prints the log of that name, or without one the names of all logs.
+///
+/// # Errors
+/// When there is no such log; the message lists those there are.
+pub fn print(name: Option<&str>) -> Result<()> {
+    let names = names();
+    let Some(name) = name else {
+        println!("{}", names.join("\n"));
+        return Ok(());
+    };
+    if !names.iter().any(|known| known == name) {
+        bail!("there is no log {name:?}; there are: {}", names.join(", "));
+    }
+    let mut file = fs::File::open(paths::log(name))
+        .with_context(|| format!("cannot read the log of {name}"))?;
+    std::io::copy(&mut file, &mut std::io::stdout())?;
+    Ok(())
+}
+
+fn names() -> Vec<String> {
+    let Ok(entries) = fs::read_dir(paths::state("logs")) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()?
+                .strip_suffix(".log")
+                .map(str::to_owned)
+        })
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,122 @@
+//! Ends the node. It finds the node's processes by the mark on their `/run` and by their cgroup, never by name, so it works after any crash and ends nothing else.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use rustix::process::Signal;
+
+use super::{cgroups, components, namespaces};
+use crate::process::{signal, wait_until};
+use crate::{paths, progress};
+
+/// Ends all processes of the node and removes its cgroup, its cable, its state and its volumes. Nothing to do is fine.
+pub fn down() -> Result<()> {
+    if !super::possible() {
+        return Ok(());
+    }
+    let nothing = processes().is_empty() && !paths::state("node").exists();
+    if nothing {
+        return Ok(());
+    }
+    progress::step("removed the old node", || {
+        let gone = wait_until(
+            Duration::from_secs(30),
+            || {
+                let left = processes();
+                left.iter().for_each(|&pid| signal(pid, Signal::KILL));
+                left.is_empty()
+            },
+            || true,
+        );
+        if !gone {
+            bail!("processes of the node do not end: pids {:?}", processes());
+        }
+        cgroups::remove()?;
+        namespaces::disconnect();
+        for folder in ["node", "volumes"] {
+            remove_folder(folder)?;
+        }
+        for name in components::NAMES.iter().chain(&["node"]) {
+            fs::remove_file(paths::state("pids").join(name)).ok();
+        }
+        fs::remove_file(paths::state("kubeconfig")).ok();
+        Ok(())
+    })
+}
+
+/// Fails when another checkout's cluster runs on this machine: both would use the same addresses.
+pub fn refuse_a_second_cluster() -> Result<()> {
+    let mark = namespaces::mark();
+    let other = marks().into_iter().find(|(_, found)| *found != mark);
+    if let Some((pid, found)) = other {
+        let owner = found.trim_start_matches(namespaces::MARK);
+        bail!(
+            "the test cluster of another checkout runs on this machine (process {pid}): end it first with `cargo e2e down` in {owner}"
+        );
+    }
+    Ok(())
+}
+
+fn processes() -> Vec<i32> {
+    let mark = namespaces::mark();
+    let ours = marks()
+        .into_iter()
+        .filter(|(_, found)| *found == mark)
+        .map(|(pid, _)| pid);
+    let mut pids: Vec<i32> = ours.collect();
+    // The cgroup has a fixed name: it is this checkout's only while this checkout has a node.
+    if !pids.is_empty() || paths::state("node").exists() {
+        pids.extend(cgroups::processes());
+    }
+    pids
+}
+
+/// Every process that runs in a node's mount namespace, with the mark of that node.
+fn marks() -> Vec<(i32, String)> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| {
+        let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).ok()?;
+        Some((pid, mark_in(&mounts)?))
+    })
+    .collect()
+}
+
+fn mark_in(mounts: &str) -> Option<String> {
+    let word = mounts
+        .split_whitespace()
+        .find(|word| word.starts_with(namespaces::MARK))?;
+    Some(word.to_owned())
+}
+
+fn remove_folder(name: &str) -> Result<()> {
+    match fs::remove_dir_all(paths::state(name)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(anyhow::Error::new(error)
+                .context(format!("cannot remove {}", paths::state(name).display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_the_host_carries_no_mark() {
+        let host = "22 28 0:21 / /run rw,nosuid shared:5 - tmpfs tmpfs rw,size=1024k\n";
+        assert_eq!(mark_in(host), None);
+    }
+
+    #[test]
+    fn a_process_of_a_node_names_its_checkout() {
+        let node = "22 28 0:21 / /run rw - tmpfs crm-e2e:/home/ada/crm rw,mode=755\n";
+        assert_eq!(mark_in(node), Some("crm-e2e:/home/ada/crm".to_owned()));
+    }
+}
