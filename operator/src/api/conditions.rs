@@ -1,0 +1,82 @@
+//! Types and reasons of conditions and events: the one place where each word stands, with its meaning.
+
+/// Summary: the release that the spec asks for serves.
+pub const READY: &str = "Ready";
+/// Present and True while the operator works towards the spec (kstatus).
+pub const RECONCILING: &str = "Reconciling";
+/// Present and True when only a person can help (kstatus).
+pub const STALLED: &str = "Stalled";
+/// The tests of the release that the spec asks for have passed.
+pub const TESTS_PASSED: &str = "TestsPassed";
+/// The live schema is what the stable release needs.
+pub const MIGRATED: &str = "Migrated";
+/// All pods of the live services are available.
+pub const AVAILABLE: &str = "Available";
+
+/// The release that the spec asks for serves.
+pub const SERVING: &str = "Serving";
+/// It serves; its stage Optimise is still going on.
+pub const OPTIMISING: &str = "Optimising";
+/// A release is on its way.
+pub const PROGRESSING: &str = "Progressing";
+/// The spec cannot be followed as it stands.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+/// An image reference could not be turned into a digest.
+pub const IMAGE_NOT_RESOLVED: &str = "ImageNotResolved";
+/// The scratch database could not be made or filled.
+pub const REHEARSAL_INCONCLUSIVE: &str = "RehearsalInconclusive";
+/// The candidate's migrations failed on the scratch database.
+pub const REHEARSAL_FAILED: &str = "RehearsalFailed";
+/// The live schema's floor forbids this release.
+pub const BELOW_SCHEMA_FLOOR: &str = "BelowSchemaFloor";
+/// The candidate's pods did not become ready on the scratch database.
+pub const CANDIDATE_NOT_READY: &str = "CandidateNotReady";
+/// A test of the gate failed.
+pub const TESTS_FAILED: &str = "TestsFailed";
+/// Whether the candidate is good could not be found out.
+pub const GATE_INCONCLUSIVE: &str = "GateInconclusive";
+/// The tests have not been run for the release that the spec asks for.
+pub const NOT_TESTED: &str = "NotTested";
+/// `spec.gate` is None.
+pub const GATE_DISABLED: &str = "GateDisabled";
+/// All tests of the gate have passed.
+pub const ALL_TESTS_PASSED: &str = "AllTestsPassed";
+/// A migration of the live database failed and was rolled back.
+pub const MIGRATION_FAILED: &str = "MigrationFailed";
+/// A migration of the live database could not be run, or needs attention.
+pub const MIGRATION_INCONCLUSIVE: &str = "MigrationInconclusive";
+/// The live schema is at the level of the stable release.
+pub const UP_TO_DATE: &str = "UpToDate";
+/// The pods of a service did not become ready in time.
+pub const ROLLOUT_FAILED: &str = "RolloutFailed";
+/// A test against the live Services did not pass.
+pub const VERIFY_FAILED: &str = "VerifyFailed";
+/// All services are being returned to the stable release.
+pub const RETURNING_TO_STABLE: &str = "ReturningToStable";
+/// A newer spec took the place of this release.
+pub const SUPERSEDED: &str = "Superseded";
+/// A Job of the name we need stands there and is not ours.
+pub const JOB_NOT_OURS: &str = "JobNotOurs";
+/// The conditions for dropping old columns and tables do not hold.
+pub const CONTRACT_REFUSED: &str = "ContractRefused";
+/// Backfill or contract failed; the release stays.
+pub const OPTIMISE_FAILED: &str = "OptimiseFailed";
+/// Pods are missing.
+pub const PODS_MISSING: &str = "PodsMissing";
+/// All pods are available.
+pub const PODS_AVAILABLE: &str = "PodsAvailable";
+/// The embedded database is starting.
+pub const DATABASE_STARTING: &str = "DatabaseStarting";
+/// A call to the API server failed; it is tried again.
+pub const APPLY_FAILED: &str = "ApplyFailed";
+
+/// Event: a stage of a release began.
+pub const STAGE_STARTED: &str = "StageStarted";
+/// Event: a stage of a release passed.
+pub const STAGE_PASSED: &str = "StagePassed";
+/// Event: a release serves.
+pub const PROMOTED: &str = "Promoted";
+/// Event: a release was rejected.
+pub const REJECTED: &str = "Rejected";
+/// Event: a release waits for a person.
+pub const HELD: &str = "Held";

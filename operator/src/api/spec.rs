@@ -1,0 +1,361 @@
+//! What a user may ask for: the spec of a `CrmPlatform`, bounded and checked by the API server itself.
+//!
+//! Every string, list and map has a limit, so that the rules stay within the API server's cost budget. No field names a namespace, a service account or
+//! a pod template: whoever writes a `CrmPlatform` gets no more power over pods than these fields give.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::status::CrmPlatformStatus;
+
+/// A CRM that is delivered safely: its services, database, tests and release rules. A new image reaches live traffic only after
+/// test Jobs have passed for exactly that image.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "crmplatform.io",
+    version = "v1alpha1",
+    kind = "CrmPlatform",
+    namespaced,
+    status = "CrmPlatformStatus",
+    shortname = "crmp",
+    category = "crm",
+    derive = "PartialEq",
+    validation = Rule::new("self.metadata.name.size() <= 30 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must have at most 30 characters, start with a letter and hold only lower case letters, digits and '-': it begins the names of Services and Jobs"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status", description = "Whether the release that the spec asks for serves"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage", description = "What the operator is doing"),
+    printcolumn(name = "Release", type_ = "string", json_path = ".status.stable.release", description = "The release that serves"),
+    printcolumn(name = "Candidate", type_ = "string", json_path = ".status.candidate.release", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("size(self.tests) > 0 || self.gate == 'None'").message("spec.tests is empty: add a test with when: [Gate], or set spec.gate to None to roll out untested images"),
+    validation = Rule::new("self.gate == 'None' || self.tests.exists(t, 'Gate' in t.when)").message("no entry of spec.tests has when: [Gate]: add one, or set spec.gate to None to roll out untested images"),
+    validation = Rule::new("has(self.image) || self.services.all(s, has(s.image))").message("spec.image is not set and a service has no image of its own: set spec.image, or services[].image for every service"),
+    validation = Rule::new("self.services.all(s, !has(s.dependsOn) || s.dependsOn.all(d, d != s.name && self.services.exists(o, o.name == d)))").message("spec.services[].dependsOn must name other services of this platform")
+)]
+pub struct CrmPlatformSpec {
+    /// Image used by every service, test and migration that does not name its own. A tag is resolved to a digest once; that digest is tested,
+    /// migrated and deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub image: Option<String>,
+
+    /// The services of the CRM, at least one.
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub services: Vec<ServiceSpec>,
+
+    /// The one database of the platform.
+    pub database: DatabaseSpec,
+
+    /// Test Jobs. A release is rolled out only after all tests with `when: [Gate]` have passed for exactly its images.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub tests: Vec<TestSpec>,
+
+    /// `Required`: no roll-out without passed tests. `None`: roll out without tests; the status says so for as long as it is set.
+    #[serde(default)]
+    pub gate: GatePolicy,
+
+    /// How a release proceeds.
+    #[serde(default)]
+    pub release: ReleaseSpec,
+
+    /// What happens to the embedded database's volume and passwords when the platform is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// One microservice.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceSpec {
+    /// Name of the service; its Deployment and Service are called `<platform>-<name>`.
+    #[schemars(
+        length(min = 1, max = 20),
+        regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+
+    /// Image of this service, if not `spec.image`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub image: Option<String>,
+
+    /// Arguments of the container that serves.
+    #[serde(default)]
+    #[schemars(length(max = 32), inner(length(max = 1024)))]
+    pub args: Vec<String>,
+
+    /// Port on which the container serves HTTP, `/livez` and `/readyz` included.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1024, max = 65535))]
+    pub port: i32,
+
+    /// Number of pods. Changing it scales at once, without a release.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 1, max = 100))]
+    pub replicas: i32,
+
+    /// Requests and limits of the container that serves; Jobs of the service use them too.
+    #[serde(default)]
+    pub resources: ResourceSpec,
+
+    /// Environment variables with plain values.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub env: Vec<EnvSpec>,
+
+    /// Secrets of this namespace whose keys become environment variables.
+    #[serde(default)]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 253)))]
+    pub secrets: Vec<String>,
+
+    /// Services that must be rolled out before this one.
+    #[serde(default)]
+    #[schemars(length(max = 16), inner(length(max = 20)))]
+    pub depends_on: Vec<String>,
+
+    /// How the service migrates its schema; absent when it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrate: Option<MigrateSpec>,
+
+    /// How the service fills a scratch database with synthetic rows for the rehearsal; absent when it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<SeedSpec>,
+}
+
+/// CPU and memory of a container.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceSpec {
+    /// What the scheduler sets aside, for example `{cpu: 100m, memory: 64Mi}`; the cost of a release is computed from it.
+    #[serde(default)]
+    #[schemars(length(max = 4), extend("maxProperties" = 4))]
+    pub requests: BTreeMap<String, String>,
+    /// What the container may use at most.
+    #[serde(default)]
+    #[schemars(length(max = 4), extend("maxProperties" = 4))]
+    pub limits: BTreeMap<String, String>,
+}
+
+/// One environment variable.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct EnvSpec {
+    /// Name of the variable. Names that the operator sets itself (`CRM_...`, `PG...`, `DATABASE_URL`) are refused.
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$")
+    )]
+    #[x_kube(validation = Rule::new("!self.startsWith('CRM_') && !self.startsWith('PG') && self != 'DATABASE_URL'").message("this variable is set by the operator: choose a name that does not start with CRM_ or PG and is not DATABASE_URL"))]
+    pub name: String,
+    /// Its value.
+    #[serde(default)]
+    #[schemars(length(max = 4096))]
+    pub value: String,
+}
+
+/// How a service migrates its schema. The container gets the phase in `CRM_PHASE`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrateSpec {
+    /// Arguments of the migration container.
+    #[schemars(length(max = 32), inner(length(max = 1024)))]
+    pub args: Vec<String>,
+    /// Seconds after which a migration Job that has not finished is stopped and the release is held.
+    #[serde(default = "default_migrate_deadline")]
+    #[schemars(range(min = 10, max = 604_800))]
+    pub deadline_seconds: i32,
+}
+
+/// How a service makes synthetic rows.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct SeedSpec {
+    /// Arguments of the seeding container.
+    #[schemars(length(max = 32), inner(length(max = 1024)))]
+    pub args: Vec<String>,
+}
+
+/// Where the data lives: exactly one of `embedded` and `secret`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.embedded) != has(self.secret)").message("set exactly one of spec.database.embedded and spec.database.secret"),
+    validation = Rule::new("!has(self.appSecret) || has(self.secret)").message("spec.database.appSecret goes with spec.database.secret"),
+    validation = Rule::new("has(self.embedded) == has(oldSelf.embedded)").message("spec.database cannot change between embedded and secret: data would stay behind; make a new platform and restore into it")
+)]
+pub struct DatabaseSpec {
+    /// One PostgreSQL that the operator runs, for trials and small installs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<EmbeddedDatabaseSpec>,
+    /// Secret with the keys `host`, `port`, `dbname`, `username` and `password` of a role that owns the database and may create databases (as in
+    /// CloudNativePG's app Secret).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub secret: Option<String>,
+    /// Secret of the same keys with a role of fewer rights for the services; absent: they use `secret`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub app_secret: Option<String>,
+    /// What the scratch database of a rehearsal holds.
+    #[serde(default)]
+    pub rehearsal: RehearsalSpec,
+}
+
+/// One PostgreSQL run by the operator.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct EmbeddedDatabaseSpec {
+    /// Size of its volume. It cannot be changed afterwards.
+    #[serde(default = "default_storage")]
+    #[schemars(length(max = 20), regex(pattern = "^[1-9][0-9]*(Mi|Gi|Ti)$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.database.embedded.storage cannot be changed: volumes of a StatefulSet keep their size"))]
+    pub storage: String,
+}
+
+/// What the scratch database of a rehearsal holds.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct RehearsalSpec {
+    /// `Synthetic`: rows made by `services[].seed`. `None`: empty tables.
+    #[serde(default)]
+    pub data: RehearsalData,
+}
+
+/// Kind of rows in a scratch database.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RehearsalData {
+    /// Rows made by the image's own seeding.
+    #[default]
+    Synthetic,
+    /// Empty tables.
+    None,
+}
+
+/// One kind of test Job.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TestSpec {
+    /// Name of the test.
+    #[schemars(
+        length(min = 1, max = 20),
+        regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// Image of the test, if not `spec.image`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub image: Option<String>,
+    /// `Gate`: against the candidate on a scratch database, before live data or traffic is touched. `Verify`: against the live Services after the roll-out.
+    #[schemars(length(min = 1, max = 2))]
+    pub when: Vec<TestPhase>,
+    /// Arguments of the test container.
+    #[serde(default)]
+    #[schemars(length(max = 32), inner(length(max = 1024)))]
+    pub args: Vec<String>,
+    /// Seconds after which the test counts as inconclusive.
+    #[serde(default = "default_test_deadline")]
+    #[schemars(range(min = 5, max = 86_400))]
+    pub deadline_seconds: i32,
+    /// How many times it may be tried. A pod lost to an eviction does not count.
+    #[serde(default = "default_attempts")]
+    #[schemars(range(min = 1, max = 10))]
+    pub attempts: i32,
+    /// The fewest tests the report must count; a run with fewer does not pass. Needs `report`.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub min_tests: i32,
+    /// Form of the report. `JUnit`: the container writes JUnit to `$CRM_REPORT_DIR` and its counts to the termination message, and passes only when both exist
+    /// without a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<ReportFormat>,
+}
+
+/// When a test runs.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestPhase {
+    /// Before anything live is touched.
+    Gate,
+    /// After the roll-out, on the live Services.
+    Verify,
+}
+
+/// Form of a test report.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// JUnit XML, counted in the termination message.
+    JUnit,
+}
+
+/// Whether tests must pass before a roll-out.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GatePolicy {
+    /// They must.
+    #[default]
+    Required,
+    /// Nothing is tested.
+    None,
+}
+
+/// What stays when the platform is deleted.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// The embedded database's volume and passwords stay; a platform of the same name takes them up again.
+    #[default]
+    Retain,
+    /// Everything goes.
+    Delete,
+}
+
+/// How a release proceeds.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseSpec {
+    /// Seconds a release must have served before old columns and tables are dropped (`contract`).
+    #[serde(default = "default_soak")]
+    #[schemars(range(min = 0, max = 2_592_000))]
+    pub soak_seconds: i32,
+    /// Seconds within which the pods of a service must become ready; after that the release has failed.
+    #[serde(default = "default_progress_deadline")]
+    #[schemars(range(min = 10, max = 86_400))]
+    pub progress_deadline_seconds: i32,
+}
+
+impl Default for ReleaseSpec {
+    fn default() -> Self {
+        Self {
+            soak_seconds: default_soak(),
+            progress_deadline_seconds: default_progress_deadline(),
+        }
+    }
+}
+
+fn default_port() -> i32 {
+    8080
+}
+fn default_replicas() -> i32 {
+    2
+}
+fn default_migrate_deadline() -> i32 {
+    3600
+}
+fn default_test_deadline() -> i32 {
+    600
+}
+fn default_attempts() -> i32 {
+    1
+}
+fn default_soak() -> i32 {
+    600
+}
+fn default_progress_deadline() -> i32 {
+    600
+}
+fn default_storage() -> String {
+    "1Gi".to_owned()
+}

@@ -1,0 +1,83 @@
+//! What a pod costs: its requests times its time times the price table. Source of the formula: the delivery model `C = C_build + C_test + C_deploy`.
+//!
+//! In: pods as seen, and a price table. Out: decimal strings. Money is an estimate from requests, not a bill.
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::observed::{ContainerState, PodView};
+
+const GIBIBYTE: f64 = 1024.0 * 1024.0 * 1024.0;
+
+/// Price table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prices {
+    /// Price of one core for an hour.
+    pub cpu_hour: f64,
+    /// Price of one GiB of memory for an hour.
+    pub memory_gib_hour: f64,
+}
+
+impl Prices {
+    /// Price of `cpu` cores and `memory` bytes for `seconds`.
+    pub fn price(&self, cpu: f64, memory: f64, seconds: f64) -> f64 {
+        (cpu * self.cpu_hour + memory / GIBIBYTE * self.memory_gib_hour) * seconds.max(0.0) / 3600.0
+    }
+
+    /// Price of a pod until it ended, or until `now`.
+    pub fn pod(&self, pod: &PodView, now: Timestamp) -> f64 {
+        let Some(started) = pod.started else {
+            return 0.0;
+        };
+        let ended = match &pod.state {
+            ContainerState::Terminated {
+                finished: Some(finished),
+                ..
+            } => *finished,
+            _ => now,
+        };
+        self.price(pod.cpu, pod.memory, seconds(started, ended))
+    }
+}
+
+/// Seconds from one moment to another, never negative.
+pub fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+/// A decimal string of at most six places, without trailing zeros.
+pub fn decimal(value: f64) -> String {
+    let text = format!("{value:.6}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text.is_empty() || text == "-0" {
+        "0".to_owned()
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Reads a decimal string; anything else counts as nothing.
+pub fn parse(text: &str) -> f64 {
+    text.parse().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_core_and_two_gibibytes_for_half_an_hour() {
+        let prices = Prices {
+            cpu_hour: 0.04,
+            memory_gib_hour: 0.005,
+        };
+        assert_eq!(decimal(prices.price(1.0, 2.0 * GIBIBYTE, 1800.0)), "0.025");
+    }
+
+    #[test]
+    fn decimals_carry_no_trailing_zeros() {
+        assert_eq!(decimal(0.0), "0");
+        assert_eq!(decimal(12.5), "12.5");
+        assert_eq!(decimal(10.0), "10");
+    }
+}

@@ -1,0 +1,101 @@
+//! The objects a platform needs, as values: one function per object, named after it.
+//!
+//! In: a [`Scope`] (platform and release). Out: whole objects, ready for server-side apply or creation. Pure and total: after parsing, nothing here may
+//! fail. Names are built only in [`names`], labels only in [`labels`].
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use k8s_openapi::api::batch::v1::Job;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::platform::Platform;
+use crate::platform::release::Release;
+
+pub mod database;
+pub mod deployment;
+pub mod environment;
+pub mod job;
+pub mod labels;
+pub mod names;
+pub mod revision;
+pub mod service;
+
+/// What every object is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The platform.
+    pub platform: &'a Platform,
+    /// Release id.
+    pub id: &'a str,
+    /// The release.
+    pub release: &'a Release,
+}
+
+/// Which database a container works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Track {
+    /// The live database and the live Services.
+    Live,
+    /// The candidate's scratch database and its own Services.
+    Scratch,
+}
+
+/// Makes a typed object of a literal. The literals stand in this module only and are covered by snapshots, so that a wrong one cannot leave the tests.
+fn object<T: DeserializeOwned>(literal: Value) -> T {
+    serde_json::from_value(literal)
+        .expect("literals of desired objects have the shape of their kind")
+}
+
+/// The same literal with its content hash as annotation: what `plan` compares to see whether an object is up to date.
+fn hashed(mut literal: Value) -> Value {
+    let hash = content_hash(&literal);
+    literal["metadata"]["annotations"][labels::HASH] = json!(hash);
+    literal
+}
+
+/// Sixteen hexadecimal digits over the JSON form.
+pub fn content_hash(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("desired objects have only keys of type string");
+    Sha256::digest(text)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// What a Job runs: a hash over name, image, command and arguments of each of its containers. Two Jobs of one fingerprint do the same with the same image.
+pub fn fingerprint(job: &Job) -> String {
+    let containers: Vec<_> = job
+        .spec
+        .iter()
+        .filter_map(|spec| spec.template.spec.as_ref())
+        .flat_map(|pod| pod.init_containers.iter().flatten().chain(&pod.containers))
+        .map(|container| {
+            json!([
+                container.name,
+                container.image,
+                container.command,
+                container.args
+            ])
+        })
+        .collect();
+    content_hash(&containers)
+}
+
+/// Security context of every pod: what the `restricted` Pod Security level asks for.
+fn pod_security(user: i64) -> Value {
+    json!({ "runAsNonRoot": true, "runAsUser": user, "runAsGroup": user, "fsGroup": user, "seccompProfile": { "type": "RuntimeDefault" } })
+}
+
+/// Security context of every container.
+fn container_security() -> Value {
+    json!({ "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] } })
+}
+
+/// User of the containers of services, tests and migrations.
+const SERVICE_USER: i64 = 65532;
+
+#[cfg(test)]
+mod tests;

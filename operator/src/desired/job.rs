@@ -1,0 +1,221 @@
+//! Jobs: migrations, seeding, tests and the scratch database. Created under a name that says all, never patched.
+
+use k8s_openapi::api::batch::v1::Job;
+use serde_json::{Value, json};
+
+use super::environment::{self, Role};
+use super::{SERVICE_USER, Scope, Track, container_security, labels, names, object, pod_security};
+use crate::api::status::Stage;
+use crate::platform::release::{DatabaseUse, ReleaseMigration, ReleaseService, ReleaseTest};
+
+/// Where reports are written.
+const REPORT_DIR: &str = "/report";
+/// Seconds for the short Jobs that make, fill or drop a scratch database.
+const SCRATCH_DEADLINE_SECONDS: i32 = 300;
+
+/// What a Job is for: stage, step within it, and how often it was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Stage of the release.
+    pub stage: Stage,
+    /// Unique within the release.
+    pub name: String,
+    /// From 1.
+    pub attempt: i32,
+}
+
+/// One phase of a service's migration. `image_of` lets a rehearsal bring the scratch database to stable's level with stable's image.
+pub fn migration(scope: Scope<'_>, step: &Step, work: &Migration<'_>) -> Job {
+    let mut env = environment::database(scope, Role::Migrator, work.track);
+    env.extend(environment::roles(scope));
+    env.extend([
+        environment::variable("CRM_PHASE", work.phase),
+        environment::variable("CRM_SERVICE", &work.service.name),
+        environment::variable("CRM_RELEASE", scope.id),
+        environment::variable(
+            "CRM_TRACK",
+            if work.track == Track::Live {
+                "stable"
+            } else {
+                "candidate"
+            },
+        ),
+    ]);
+    match work.track {
+        Track::Live => env.push(environment::variable(
+            "CRM_SOAKED_SECONDS",
+            &work.soaked_seconds.to_string(),
+        )),
+        Track::Scratch => env.push(environment::variable("CRM_REHEARSAL", "true")),
+    }
+    let track = if work.track == Track::Live {
+        labels::LIVE_MIGRATION
+    } else {
+        labels::CANDIDATE
+    };
+    let container = json!({ "image": work.service.image, "args": work.migration.args, "env": env, "resources": work.service.resources });
+    job(
+        scope,
+        step,
+        Shape {
+            service: &work.service.name,
+            track,
+            container,
+            deadline: work.migration.deadline_seconds,
+            tries: 3,
+            final_codes: &[10, 30, 40, 50],
+        },
+    )
+}
+
+/// A phase of a migration on one database.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration<'a> {
+    /// The service, of the release whose image migrates.
+    pub service: &'a ReleaseService,
+    /// Its migration.
+    pub migration: &'a ReleaseMigration,
+    /// `expand`, `backfill`, `verify` or `contract`.
+    pub phase: &'a str,
+    /// Which database.
+    pub track: Track,
+    /// Seconds the release has served; only contract looks at it.
+    pub soaked_seconds: i64,
+}
+
+/// Synthetic rows for a scratch database.
+pub fn seed(scope: Scope<'_>, step: &Step, service: &ReleaseService, args: &[String]) -> Job {
+    let mut env: Vec<Value> = service
+        .env
+        .iter()
+        .map(|entry| environment::variable(&entry.name, &entry.value))
+        .collect();
+    env.push(environment::variable("CRM_SERVICE", &service.name));
+    env.extend(environment::database(scope, Role::App, Track::Scratch));
+    env.extend(environment::delivery(scope, Track::Scratch));
+    let container =
+        json!({ "image": service.image, "args": args, "env": env, "resources": service.resources });
+    job(
+        scope,
+        step,
+        Shape {
+            service: &service.name,
+            track: labels::CANDIDATE,
+            container,
+            deadline: SCRATCH_DEADLINE_SECONDS,
+            tries: 1,
+            final_codes: &[],
+        },
+    )
+}
+
+/// A test. It gets addresses and a key, never the database.
+pub fn test(scope: Scope<'_>, step: &Step, test: &ReleaseTest, track: Track) -> Job {
+    let mut env = environment::delivery(scope, track);
+    env.push(environment::signing_key(scope));
+    env.push(environment::variable("CRM_REPORT_DIR", REPORT_DIR));
+    let resources = scope
+        .release
+        .services
+        .first()
+        .map(|service| json!(service.resources));
+    let container =
+        json!({ "image": test.image, "args": test.args, "env": env, "resources": resources });
+    job(
+        scope,
+        step,
+        Shape {
+            service: "",
+            track: labels::CANDIDATE,
+            container,
+            deadline: test.deadline_seconds,
+            tries: test.attempts,
+            final_codes: &[],
+        },
+    )
+}
+
+/// Makes an empty scratch database, or drops it.
+pub fn scratch(scope: Scope<'_>, step: &Step, create: bool) -> Job {
+    let name = names::scratch_database(&scope.platform.uid, scope.id);
+    let owner = if scope.release.database == DatabaseUse::Embedded {
+        format!(" owner {}", environment::OWNER_ROLE)
+    } else {
+        String::new()
+    };
+    let mut script =
+        format!("psql -v ON_ERROR_STOP=1 -c 'drop database if exists {name} with (force)'");
+    if create {
+        script.push_str(&format!(" -c 'create database {name}{owner}'"));
+    }
+    let container = json!({
+        "image": scope.platform.settings.postgres_image,
+        "command": ["sh", "-ec", script],
+        "env": environment::database(scope, Role::Migrator, Track::Live),
+        "resources": { "requests": { "cpu": "10m", "memory": "32Mi" }, "limits": { "memory": "128Mi" } }
+    });
+    job(
+        scope,
+        step,
+        Shape {
+            service: "",
+            track: labels::CANDIDATE,
+            container,
+            deadline: SCRATCH_DEADLINE_SECONDS,
+            tries: 3,
+            final_codes: &[],
+        },
+    )
+}
+
+struct Shape<'a> {
+    service: &'a str,
+    track: &'a str,
+    container: Value,
+    deadline: i32,
+    tries: i32,
+    /// Exit codes that end the Job at once: trying again would find the same.
+    final_codes: &'a [i32],
+}
+
+fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
+    let mut all = labels::with_release(labels::platform(&scope.platform.name), scope.id);
+    all.insert(labels::TRACK.to_owned(), json!(shape.track));
+    all.insert(labels::STAGE.to_owned(), json!(step.stage.name()));
+    if !shape.service.is_empty() {
+        all.insert(labels::SERVICE.to_owned(), json!(shape.service));
+    }
+    let mut rules = vec![
+        json!({ "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] }),
+    ];
+    if !shape.final_codes.is_empty() {
+        rules.insert(0, json!({ "action": "FailJob", "onExitCodes": { "containerName": "main", "operator": "In", "values": shape.final_codes } }));
+    }
+    let mut container = shape.container;
+    container["name"] = json!("main");
+    container["securityContext"] = container_security();
+    container["terminationMessagePolicy"] = json!("FallbackToLogsOnError");
+    container["volumeMounts"] = json!([{ "name": "tmp", "mountPath": "/tmp" }, { "name": "report", "mountPath": REPORT_DIR }]);
+    object(json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": { "name": names::job(scope, &step.name, step.attempt), "namespace": scope.platform.namespace, "labels": all, "ownerReferences": [scope.platform.owner] },
+        "spec": {
+            "backoffLimit": shape.tries - 1,
+            "activeDeadlineSeconds": shape.deadline,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": { "rules": rules },
+            "template": {
+                "metadata": { "labels": all },
+                "spec": {
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": false,
+                    "enableServiceLinks": false,
+                    "securityContext": pod_security(SERVICE_USER),
+                    "containers": [container],
+                    "volumes": [{ "name": "tmp", "emptyDir": {} }, { "name": "report", "emptyDir": {} }]
+                }
+            }
+        }
+    }))
+}

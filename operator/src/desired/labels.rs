@@ -1,0 +1,68 @@
+//! Labels and annotations of all objects. Labels of the platform object are never copied: a GitOps tool would take the children for its own.
+
+use serde_json::{Map, Value, json};
+
+use super::Scope;
+
+/// Label: name of the platform.
+pub const PLATFORM: &str = "crmplatform.io/platform";
+/// Label: release id.
+pub const RELEASE: &str = "crmplatform.io/release";
+/// Label: name of the service.
+pub const SERVICE: &str = "crmplatform.io/service";
+/// Label: what the object belongs to, [`STABLE`], [`CANDIDATE`] or [`LIVE_MIGRATION`].
+pub const TRACK: &str = "crmplatform.io/track";
+/// Label: stage of the release that made it.
+pub const STAGE: &str = "crmplatform.io/stage";
+/// Annotation: content hash of the object as it was applied.
+pub const HASH: &str = "crmplatform.io/content-hash";
+/// Label by which every watch selects.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Its value.
+pub const MANAGER: &str = "crm-operator";
+
+/// Value of [`TRACK`]: live pods.
+pub const STABLE: &str = "stable";
+/// Value of [`TRACK`]: pods and Jobs that a newer spec may stop at any time.
+pub const CANDIDATE: &str = "candidate";
+/// Value of [`TRACK`]: Jobs that work on the live database; never stopped by a newer spec.
+pub const LIVE_MIGRATION: &str = "migration";
+
+/// Labels of every object of a platform.
+pub fn platform(name: &str) -> Map<String, Value> {
+    let labels = json!({
+        MANAGED_BY: MANAGER,
+        "app.kubernetes.io/name": "crm",
+        "app.kubernetes.io/instance": name,
+        "app.kubernetes.io/part-of": name,
+        PLATFORM: name,
+    });
+    into_map(labels)
+}
+
+/// Labels of an object of a service, without the release: what selectors use too.
+pub fn service(scope: Scope<'_>, service: &str, track: &str) -> Map<String, Value> {
+    let mut labels = platform(&scope.platform.name);
+    labels.insert("app.kubernetes.io/component".to_owned(), json!(service));
+    labels.insert(SERVICE.to_owned(), json!(service));
+    labels.insert(TRACK.to_owned(), json!(track));
+    labels
+}
+
+/// The same with the release.
+pub fn with_release(mut labels: Map<String, Value>, release: &str) -> Map<String, Value> {
+    labels.insert(RELEASE.to_owned(), json!(release));
+    labels
+}
+
+/// Labels by which a live Deployment or Service finds its pods.
+pub fn selector(scope: Scope<'_>, service: &str, track: &str) -> Value {
+    json!({ PLATFORM: scope.platform.name, SERVICE: service, TRACK: track })
+}
+
+fn into_map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,99 @@
+//! Names of all objects. A name that would be longer than Kubernetes allows is cut and ends in a hash of the whole, so that two names stay two names.
+
+use sha2::{Digest, Sha256};
+
+use super::Scope;
+
+/// Longest name of a Service, and of a Job whose name becomes a label.
+const LIMIT: usize = 63;
+
+/// Deployment and Service of a live service.
+pub fn live(platform: &str, service: &str) -> String {
+    bounded(format!("{platform}-{service}"))
+}
+
+/// Deployment and Service of a service of a candidate.
+pub fn candidate(platform: &str, service: &str, release: &str) -> String {
+    bounded(format!("{platform}-{service}-{release}"))
+}
+
+/// A Job of a release: what it does and the how-manieth it is.
+pub fn job(scope: Scope<'_>, step: &str, attempt: i32) -> String {
+    bounded(format!(
+        "{}-{}-{step}-{attempt}",
+        scope.platform.name, scope.id
+    ))
+}
+
+/// Recorded inputs of a release.
+pub fn revision(platform: &str, release: &str) -> String {
+    bounded(format!("{platform}-{release}"))
+}
+
+/// Embedded database: StatefulSet, Service and ConfigMap.
+pub fn postgres(platform: &str) -> String {
+    format!("{platform}-postgres")
+}
+
+/// Secret of the role that migrates the embedded database.
+pub fn database_secret(platform: &str) -> String {
+    format!("{platform}-db")
+}
+
+/// Secret of the role that serves from the embedded database.
+pub fn app_database_secret(platform: &str) -> String {
+    format!("{platform}-db-app")
+}
+
+/// Secret of the platform's signing key.
+pub fn identity_secret(platform: &str) -> String {
+    format!("{platform}-identity")
+}
+
+/// Scratch database of a release. The platform's UID keeps two platforms on one server apart.
+pub fn scratch_database(platform_uid: &str, release: &str) -> String {
+    let uid: String = platform_uid
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(8)
+        .collect();
+    format!("scratch_{uid}_{release}")
+}
+
+/// Environment variable that holds the address of a service.
+pub fn url_variable(service: &str) -> String {
+    format!("CRM_{}_URL", service.to_uppercase().replace('-', "_"))
+}
+
+fn bounded(name: String) -> String {
+    if name.len() <= LIMIT {
+        return name;
+    }
+    let hash: String = Sha256::digest(&name)
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{}-{hash}", name[..LIMIT - 9].trim_end_matches('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_and_stay_apart() {
+        let first = candidate(
+            "a-platform-with-a-very-long-nam",
+            "a-service-of-length2",
+            "r123456789a",
+        );
+        let second = candidate(
+            "a-platform-with-a-very-long-nam",
+            "a-service-of-length2",
+            "r123456789b",
+        );
+        assert!(first.len() <= LIMIT && second.len() <= LIMIT);
+        assert_ne!(first, second);
+    }
+}

@@ -1,0 +1,54 @@
+//! Services: the address of each live service, and of each service of a candidate.
+
+use k8s_openapi::api::core::v1::Service;
+use serde_json::json;
+
+use super::{Scope, hashed, labels, names, object};
+use crate::platform::release::ReleaseService;
+
+/// Address of a live service. It selects live pods only, of whatever release.
+pub fn live(scope: Scope<'_>, service: &ReleaseService) -> Service {
+    let labels = labels::service(scope, &service.name, labels::STABLE);
+    let selector = labels::selector(scope, &service.name, labels::STABLE);
+    address(
+        scope,
+        service,
+        names::live(&scope.platform.name, &service.name),
+        (labels, selector),
+    )
+}
+
+/// Address of a candidate's service.
+pub fn candidate(scope: Scope<'_>, service: &ReleaseService) -> Service {
+    let labels = labels::with_release(
+        labels::service(scope, &service.name, labels::CANDIDATE),
+        scope.id,
+    );
+    let mut selector = labels::selector(scope, &service.name, labels::CANDIDATE);
+    selector[labels::RELEASE] = json!(scope.id);
+    address(
+        scope,
+        service,
+        names::candidate(&scope.platform.name, &service.name, scope.id),
+        (labels, selector),
+    )
+}
+
+type Labels = serde_json::Map<String, serde_json::Value>;
+
+fn address(
+    scope: Scope<'_>,
+    service: &ReleaseService,
+    name: String,
+    (labels, selector): (Labels, serde_json::Value),
+) -> Service {
+    object(hashed(json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": { "name": name, "namespace": scope.platform.namespace, "labels": labels, "ownerReferences": [scope.platform.owner] },
+        "spec": {
+            "selector": selector,
+            "ports": [{ "name": "http", "port": service.port, "targetPort": "http", "protocol": "TCP", "appProtocol": "http" }]
+        }
+    })))
+}

@@ -1,0 +1,30 @@
+//! The CrmPlatform operator, in the order in which a platform flows through it:
+//!
+//! ```text
+//!  watch            observe           plan (pure)                 apply            status
+//!  controller -> observe -> platform + plan + desired  -> apply -> status::next -> written
+//!     ^  IO        IO in      no client, no clock         IO out      pure            |
+//!     '--------- owned Deployments, Services, Jobs, Pods change; or requeue ----------'
+//! ```
+
+pub mod api;
+pub mod apply;
+pub mod backoff;
+pub mod context;
+pub mod controller;
+pub mod cost;
+pub mod desired;
+pub mod error;
+pub mod events;
+pub mod health;
+pub mod metrics;
+pub mod observe;
+pub mod observed;
+pub mod plan;
+pub mod platform;
+pub mod reconcile;
+pub mod registry;
+pub mod secrets;
+pub mod status;
+pub mod telemetry;
+pub mod written;

@@ -1,0 +1,191 @@
+//! The facts of a pod that a verdict or a price may rest on.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::jiff::Timestamp;
+
+use super::label;
+use crate::desired::labels;
+
+/// A pod as seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodView {
+    /// Its name.
+    pub name: String,
+    /// UID of its controller (Job or ReplicaSet).
+    pub controller: String,
+    /// Release label.
+    pub release: String,
+    /// Service label.
+    pub service: String,
+    /// Track label.
+    pub track: String,
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+    pub phase: String,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// When the kubelet took it up.
+    pub started: Option<Timestamp>,
+    /// Why it cannot be scheduled, in the scheduler's words.
+    pub unschedulable: Option<String>,
+    /// Whether it was lost to an eviction, a preemption or a drain.
+    pub disrupted: bool,
+    /// State of its one container.
+    pub state: ContainerState,
+    /// How often its container was restarted.
+    pub restarts: i32,
+    /// CPU it asks for, in cores.
+    pub cpu: f64,
+    /// Memory it asks for, in bytes.
+    pub memory: f64,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+/// State of a pod's main container.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ContainerState {
+    /// Nothing known yet.
+    #[default]
+    Unknown,
+    /// Waiting, with the kubelet's reason and message.
+    Waiting {
+        /// For example `ImagePullBackOff`.
+        reason: String,
+        /// The kubelet's words.
+        message: String,
+    },
+    /// Running.
+    Running,
+    /// Ended.
+    Terminated {
+        /// Exit code of the process.
+        exit_code: i32,
+        /// For example `OOMKilled`.
+        reason: String,
+        /// The termination message.
+        message: String,
+        /// When the process began.
+        started: Option<Timestamp>,
+        /// When it ended.
+        finished: Option<Timestamp>,
+    },
+}
+
+impl From<&Pod> for PodView {
+    fn from(pod: &Pod) -> Self {
+        let metadata = &pod.metadata;
+        let status = pod.status.clone().unwrap_or_default();
+        let condition = |kind: &str, value: &str| {
+            status
+                .conditions
+                .iter()
+                .flatten()
+                .find(|c| c.type_ == kind && c.status == value)
+                .cloned()
+        };
+        let container = status.container_statuses.iter().flatten().next();
+        let (cpu, memory) = requests(pod);
+        Self {
+            name: metadata.name.clone().unwrap_or_default(),
+            controller: metadata
+                .owner_references
+                .iter()
+                .flatten()
+                .find(|owner| owner.controller == Some(true))
+                .map(|owner| owner.uid.clone())
+                .unwrap_or_default(),
+            release: label(metadata, labels::RELEASE),
+            service: label(metadata, labels::SERVICE),
+            track: label(metadata, labels::TRACK),
+            phase: status.phase.clone().unwrap_or_default(),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            started: status.start_time.as_ref().map(|time| time.0),
+            unschedulable: condition("PodScheduled", "False")
+                .filter(|c| c.reason.as_deref() == Some("Unschedulable"))
+                .map(|c| c.message.unwrap_or_default()),
+            disrupted: condition("DisruptionTarget", "True").is_some(),
+            state: container.map(state).unwrap_or_default(),
+            restarts: container.map_or(0, |container| container.restart_count),
+            cpu,
+            memory,
+            deleting: metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+fn state(container: &ContainerStatus) -> ContainerState {
+    let Some(state) = &container.state else {
+        return ContainerState::Unknown;
+    };
+    if let Some(ended) = &state.terminated {
+        return ContainerState::Terminated {
+            exit_code: ended.exit_code,
+            reason: ended.reason.clone().unwrap_or_default(),
+            message: ended.message.clone().unwrap_or_default(),
+            started: ended.started_at.as_ref().map(|time| time.0),
+            finished: ended.finished_at.as_ref().map(|time| time.0),
+        };
+    }
+    if state.running.is_some() {
+        return ContainerState::Running;
+    }
+    match &state.waiting {
+        Some(waiting) => ContainerState::Waiting {
+            reason: waiting.reason.clone().unwrap_or_default(),
+            message: waiting.message.clone().unwrap_or_default(),
+        },
+        None => ContainerState::Unknown,
+    }
+}
+
+fn requests(pod: &Pod) -> (f64, f64) {
+    let mut cpu = 0.0;
+    let mut memory = 0.0;
+    for container in pod.spec.iter().flat_map(|spec| &spec.containers) {
+        let empty = BTreeMap::new();
+        let requests = container
+            .resources
+            .as_ref()
+            .and_then(|resources| resources.requests.as_ref())
+            .unwrap_or(&empty);
+        cpu += requests.get("cpu").map_or(0.0, quantity);
+        memory += requests.get("memory").map_or(0.0, quantity);
+    }
+    (cpu, memory)
+}
+
+/// A Kubernetes quantity as a number of its base unit; 0 when it cannot be read (the API server refuses such values, so none is stored).
+fn quantity(quantity: &Quantity) -> f64 {
+    let text = quantity.0.as_str();
+    let split = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (number, suffix) = text.split_at(split);
+    let factor = match suffix {
+        "m" => 1e-3,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "Ki" => 1024.0,
+        "Mi" => 1024.0 * 1024.0,
+        "Gi" => 1024.0 * 1024.0 * 1024.0,
+        "Ti" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => 1.0,
+    };
+    number.parse::<f64>().unwrap_or(0.0) * factor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_quantities_in_their_base_unit() {
+        assert_eq!(quantity(&Quantity("250m".into())), 0.25);
+        assert_eq!(quantity(&Quantity("2".into())), 2.0);
+        assert_eq!(quantity(&Quantity("64Mi".into())), 67_108_864.0);
+    }
+}

@@ -1,0 +1,181 @@
+//! The decision: from a platform and what was observed to the writes that come next. No client, no clock, no randomness.
+//!
+//! # Flow
+//! 1. `admit`: which release does the spec ask for; does it become the candidate, or does it take the place of one.
+//! 2. The candidate's stage (one file per stage) says how far it is; the transition is made here. Without a candidate stable is kept and optimised.
+//! 3. `cleanup`: what no release needs any more.
+//!
+//! # Guarantees
+//! - A change of stage and the writes of the new stage are never in one plan: the memory that allows a write is saved before the write is made.
+//! - Each write is harmless when it is made twice, so a crash between any two of them is repaired by planning again.
+//! - Nothing of one release is read for another: Jobs, verdicts, candidate pods and scratch databases carry the release id.
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::conditions;
+use crate::api::status::{Finding, Memory, Stage, Verdict};
+use crate::observed::Observed;
+use crate::platform::Platform;
+
+pub mod action;
+mod admit;
+mod cleanup;
+mod draft;
+mod foundation;
+mod gate;
+mod judge;
+mod migrate;
+mod optimise;
+mod record;
+mod rehearse;
+mod rollout;
+mod steps;
+mod verify;
+
+use action::{Action, Note};
+use draft::Draft;
+
+/// How often a plan is made again when nothing happens.
+const SAFETY_NET: Duration = Duration::from_secs(600);
+
+/// What comes next.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Writes, in order.
+    pub actions: Vec<Action>,
+    /// The memory to save once all writes are made.
+    pub memory: Memory,
+    /// What to tell people, once the memory is saved.
+    pub notes: Vec<Note>,
+    /// When to look again without being woken.
+    pub requeue: Duration,
+    /// What is being waited for.
+    pub waiting: Option<String>,
+    /// The release that the spec asks for, once its images are known.
+    pub wanted: Option<String>,
+    /// Why the spec cannot be followed just now.
+    pub problem: Option<Finding>,
+}
+
+/// How a stage stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Progress {
+    /// It goes on.
+    Waiting,
+    /// It is over and good.
+    Passed,
+    /// There was nothing to do.
+    Skipped,
+    /// The candidate is bad.
+    Failed(Finding),
+    /// It could not be found out.
+    Inconclusive(Finding),
+    /// It was left at a safe point for a newer spec.
+    Stopped,
+}
+
+/// Plans the next writes.
+pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
+    let mut draft = Draft::new(platform, observed, now);
+    admit::admit(&mut draft);
+    if !draft.moved {
+        advance(&mut draft);
+    }
+    if !draft.moved {
+        cleanup::cleanup(&mut draft);
+    }
+    draft.finish(SAFETY_NET)
+}
+
+fn advance(draft: &mut Draft<'_>) {
+    foundation::database(draft);
+    let Some(candidate) = draft.memory.candidate.clone() else {
+        rollout::settle(draft);
+        if !draft.superseded {
+            optimise::optimise(draft);
+        }
+        return;
+    };
+    if candidate.returning.is_some() {
+        return rollout::return_to_stable(draft);
+    }
+    if candidate.stage < Stage::Rollout {
+        rollout::settle(draft);
+    }
+    if candidate.held.is_some() {
+        return;
+    }
+    let progress = match candidate.stage {
+        Stage::Resolve => Progress::Passed,
+        Stage::Rehearse => rehearse::rehearse(draft),
+        Stage::Gate => gate::gate(draft),
+        Stage::Migrate => migrate::migrate(draft),
+        Stage::Rollout => rollout::rollout(draft),
+        Stage::Verify => verify::verify(draft),
+        Stage::Optimise => Progress::Passed,
+    };
+    transition(draft, candidate.stage, progress);
+}
+
+/// Turns the standing of a stage into the next stage, a rejection, a hold or a return to stable.
+fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
+    match progress {
+        Progress::Waiting => {}
+        _ if draft.superseded && stage == Stage::Migrate => {
+            draft.conclude(Verdict::Superseded, draft::superseded())
+        }
+        Progress::Passed if stage == Stage::Verify => draft.promote(),
+        Progress::Passed => draft.enter_next(Verdict::Passed),
+        Progress::Skipped => draft.enter_next(Verdict::Skipped),
+        Progress::Failed(finding) | Progress::Inconclusive(finding) if stage >= Stage::Rollout => {
+            draft.start_return(finding)
+        }
+        Progress::Failed(finding) => draft.conclude(Verdict::Failed, finding),
+        Progress::Inconclusive(finding) => draft.hold(finding),
+        Progress::Stopped => draft.conclude(Verdict::Superseded, draft::superseded()),
+    }
+}
+
+impl Progress {
+    /// A failure with the reason of the stage it happened in.
+    fn failed(reason: &str, message: String) -> Self {
+        Self::Failed(Finding {
+            reason: reason.to_owned(),
+            message,
+        })
+    }
+
+    /// The first of several standings that is not good; waiting counts only when none is bad.
+    fn worst(all: Vec<Self>) -> Self {
+        let rank = |progress: &Self| match progress {
+            Self::Failed(_) => 0,
+            Self::Inconclusive(_) => 1,
+            Self::Waiting => 2,
+            Self::Stopped => 3,
+            Self::Passed => 4,
+            Self::Skipped => 5,
+        };
+        all.into_iter().min_by_key(rank).unwrap_or(Self::Skipped)
+    }
+
+    fn is_good(&self) -> bool {
+        matches!(self, Self::Passed | Self::Skipped)
+    }
+}
+
+/// What a person should do about a release that failed or is held; ends every such message.
+fn remedy(reason: &str) -> &'static str {
+    match reason {
+        conditions::JOB_NOT_OURS => "delete that Job, then change the spec",
+        conditions::BELOW_SCHEMA_FLOOR => {
+            "choose an image of at least that level, or restore a backup"
+        }
+        _ => "stable serves on; mend the cause and change the spec",
+    }
+}
+
+#[cfg(test)]
+mod tests;

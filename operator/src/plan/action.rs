@@ -1,0 +1,108 @@
+//! What a plan may ask for. Each action is one write, harmless when done twice, and carries the reason that logs and events repeat.
+
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+
+/// One write and why.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// The write.
+    pub write: Write,
+    /// Why, in words for people.
+    pub because: String,
+}
+
+/// A write to the API server.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Server-side apply of a whole object.
+    Apply(Object),
+    /// Create; an object of that name that is there already is left alone (the next look judges whether it is ours).
+    Create(Created),
+    /// Create a Secret with generated content, unless there is one of that name.
+    CreateSecret(SecretRecipe),
+    /// Delete, in the background, with this UID as precondition; one that is gone already is fine.
+    Delete(Target),
+}
+
+/// An object that is applied.
+#[derive(Clone, Debug)]
+pub enum Object {
+    /// Pods of a service.
+    Deployment(Box<Deployment>),
+    /// The embedded database.
+    StatefulSet(Box<StatefulSet>),
+    /// Address of a service.
+    Service(Box<Service>),
+    /// Set-up script of the embedded database.
+    ConfigMap(Box<ConfigMap>),
+}
+
+/// An object that is created and never patched.
+#[derive(Clone, Debug)]
+pub enum Created {
+    /// A test, migration, seeding or scratch database Job.
+    Job(Box<Job>),
+    /// The recorded inputs of a release.
+    Revision(Box<ControllerRevision>),
+}
+
+/// A Secret whose content `apply` generates: random values must not be made in a pure plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecretRecipe {
+    /// Name of the Secret.
+    pub name: String,
+    /// What it holds.
+    pub content: SecretContent,
+    /// Plain keys beside the generated ones.
+    pub plain: Vec<(String, String)>,
+    /// Whether the platform owns it, so that it goes away with it.
+    pub owned: bool,
+}
+
+/// Generated content of a Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretContent {
+    /// `signing-key.pem` (Ed25519, PKCS#8) and `jwks.json` (its public half).
+    Identity,
+    /// `password`: 32 random letters and digits.
+    Password,
+    /// `password` and `superuser-password`.
+    Passwords,
+}
+
+/// What is deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Kind of the object.
+    pub kind: TargetKind,
+    /// Its name.
+    pub name: String,
+    /// Its UID; a successor of the same name is not touched. Empty only for Services, which carry no state.
+    pub uid: String,
+}
+
+/// Kinds that a plan may delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// Pods of a service.
+    Deployment,
+    /// Address of a candidate.
+    Service,
+    /// A Job and its pods.
+    Job,
+    /// Recorded inputs of a release.
+    Revision,
+}
+
+/// Something worth an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whether it is a warning.
+    pub warning: bool,
+    /// Reason of `api::conditions`.
+    pub reason: &'static str,
+    /// Sentence for people.
+    pub message: String,
+}

@@ -1,0 +1,218 @@
+//! What no release needs any more: candidate pods, Jobs, recorded inputs and scratch databases. Nothing goes before its verdict is saved.
+
+use super::action::{Created, Target, TargetKind};
+use super::draft::Draft;
+use crate::api::status::Stage;
+use crate::desired::job::{self, Step};
+use crate::desired::{labels, names};
+use crate::observed::JobEnd;
+
+/// How many of the last releases keep their ended Jobs, so that a person can read the logs.
+const RELEASES_WITH_JOBS: usize = 3;
+
+/// Plans all removals.
+pub(super) fn cleanup(draft: &mut Draft<'_>) {
+    candidate_pods(draft);
+    jobs(draft);
+    scratch_databases(draft);
+    revisions(draft);
+}
+
+/// Whether the candidate still needs its scratch database and pods.
+fn trying(draft: &Draft<'_>, release: &str) -> bool {
+    draft.memory.candidate.as_ref().is_some_and(|candidate| {
+        candidate.release == release && candidate.stage <= Stage::Gate && candidate.held.is_none()
+    })
+}
+
+fn candidate_pods(draft: &mut Draft<'_>) {
+    let leftover: Vec<_> = draft
+        .observed
+        .deployments
+        .values()
+        .filter(|seen| {
+            seen.track == labels::CANDIDATE && !trying(draft, &seen.release) && !seen.deleting
+        })
+        .cloned()
+        .collect();
+    for seen in leftover {
+        let because = format!("release {} is no longer being tried", seen.release);
+        // The Service first: a crash in between leaves the Deployment, which leads here again.
+        draft.delete(
+            Target {
+                kind: TargetKind::Service,
+                name: seen.name.clone(),
+                uid: String::new(),
+            },
+            because.clone(),
+        );
+        draft.delete(
+            Target {
+                kind: TargetKind::Deployment,
+                name: seen.name,
+                uid: seen.uid,
+            },
+            because,
+        );
+    }
+}
+
+fn jobs(draft: &mut Draft<'_>) {
+    let recent: Vec<String> = draft
+        .memory
+        .releases
+        .iter()
+        .take(RELEASES_WITH_JOBS)
+        .map(|record| record.release.clone())
+        .collect();
+    let at_work = [
+        draft.memory.candidate.as_ref().map(|c| c.release.clone()),
+        draft.memory.stable.as_ref().map(|s| s.release.clone()),
+    ];
+    let judged = |uid: &str| {
+        let jobs = draft
+            .memory
+            .releases
+            .iter()
+            .flat_map(|release| &release.stages)
+            .flat_map(|stage| &stage.jobs);
+        jobs.filter(|job| job.uid.as_deref() == Some(uid))
+            .any(|job| job.verdict.is_some())
+    };
+    let mut leftover = Vec::new();
+    for view in draft
+        .observed
+        .jobs
+        .values()
+        .filter(|view| view.owner == draft.platform.uid && !view.deleting)
+    {
+        let current = at_work.iter().flatten().any(|id| *id == view.release);
+        let why = match &view.end {
+            None if view.live_migration => continue,
+            None if judged(&view.uid) => "its verdict is found, and it would not end by itself",
+            None if !current && !is_scratch_removal(draft, &view.name) => {
+                "its release is no longer being tried"
+            }
+            Some(_) if !current && !recent.contains(&view.release) => {
+                "only the last releases keep their Jobs"
+            }
+            _ => continue,
+        };
+        leftover.push((view.name.clone(), view.uid.clone(), why));
+    }
+    for (name, uid, why) in leftover {
+        draft.delete(
+            Target {
+                kind: TargetKind::Job,
+                name,
+                uid,
+            },
+            why,
+        );
+    }
+}
+
+fn is_scratch_removal(draft: &Draft<'_>, job: &str) -> bool {
+    draft
+        .memory
+        .scratch
+        .iter()
+        .any(|id| removal_name(draft, id).as_deref() == Some(job))
+}
+
+fn removal_name(draft: &Draft<'_>, id: &str) -> Option<String> {
+    let release = draft.release(id)?;
+    Some(names::job(draft.scope(id, &release), "cleanup", 1))
+}
+
+/// Drops scratch databases; each stays on the list until its Job is complete.
+fn scratch_databases(draft: &mut Draft<'_>) {
+    for id in draft.memory.scratch.clone() {
+        if trying(draft, &id) {
+            continue;
+        }
+        let Some(release) = draft.release(&id) else {
+            draft.memory.scratch.retain(|listed| *listed != id);
+            continue;
+        };
+        let step = Step {
+            stage: Stage::Gate,
+            name: "cleanup".to_owned(),
+            attempt: 1,
+        };
+        let removal = job::scratch(draft.scope(&id, &release), &step, false);
+        let name = removal.metadata.name.clone().unwrap_or_default();
+        match draft
+            .observed
+            .jobs
+            .get(&name)
+            .map(|view| (view.end.clone(), view.uid.clone(), view.deleting))
+        {
+            None => draft.create(
+                Created::Job(Box::new(removal)),
+                format!("the scratch database of release {id} is dropped"),
+            ),
+            Some((Some(JobEnd::Complete), uid, _)) => {
+                draft.memory.scratch.retain(|listed| *listed != id);
+                draft.delete(
+                    Target {
+                        kind: TargetKind::Job,
+                        name,
+                        uid,
+                    },
+                    "the scratch database is dropped",
+                );
+            }
+            Some((Some(JobEnd::Failed { .. }), uid, false)) => {
+                draft.delete(
+                    Target {
+                        kind: TargetKind::Job,
+                        name,
+                        uid,
+                    },
+                    "the scratch database could not be dropped; it is tried again",
+                );
+                draft.wake_in(30.0);
+            }
+            Some(_) => draft.wake_in(30.0),
+        }
+    }
+}
+
+fn revisions(draft: &mut Draft<'_>) {
+    let known = |id: &String| {
+        draft
+            .memory
+            .releases
+            .iter()
+            .any(|record| record.release == *id)
+            || draft.memory.scratch.contains(id)
+            || draft
+                .memory
+                .stable
+                .as_ref()
+                .is_some_and(|stable| stable.release == *id)
+            || draft
+                .wanted
+                .as_ref()
+                .is_some_and(|(wanted, _)| wanted == id)
+    };
+    let leftover: Vec<_> = draft
+        .observed
+        .releases
+        .keys()
+        .filter(|id| !known(id))
+        .cloned()
+        .collect();
+    for id in leftover {
+        let name = names::revision(&draft.platform.name, &id);
+        draft.delete(
+            Target {
+                kind: TargetKind::Revision,
+                name,
+                uid: String::new(),
+            },
+            "its release is history",
+        );
+    }
+}

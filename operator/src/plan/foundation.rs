@@ -1,0 +1,66 @@
+//! What a platform stands on: its secrets, its embedded database, and the recorded inputs of the candidate.
+
+use super::action::{Created, Object};
+use super::draft::Draft;
+use crate::desired::{database as objects, revision};
+use crate::observed::content_hash;
+
+/// Makes secrets and database; true once both are there and the database answers.
+pub(super) fn database(draft: &mut Draft<'_>) -> bool {
+    let platform = draft.platform;
+    if platform.embedded_storage.is_none() {
+        return true;
+    }
+    if draft.observed.database.is_none() {
+        secrets(draft);
+    }
+    let set = objects::stateful_set(platform);
+    let config = objects::config_map(platform);
+    let service = objects::service(platform);
+    let name = set.metadata.name.clone().unwrap_or_default();
+    let because = "the embedded database is made as the spec says";
+    if draft.observed.others.get(&format!("ConfigMap/{name}"))
+        != Some(&content_hash(&config.metadata))
+    {
+        draft.apply(Object::ConfigMap(Box::new(config)), because);
+    }
+    if draft.observed.others.get(&format!("Service/{name}"))
+        != Some(&content_hash(&service.metadata))
+    {
+        draft.apply(Object::Service(Box::new(service)), because);
+    }
+    let hash = content_hash(&set.metadata);
+    match &draft.observed.database {
+        Some(seen) if seen.hash == hash => seen.complete,
+        _ => {
+            draft.apply(Object::StatefulSet(Box::new(set)), because);
+            false
+        }
+    }
+}
+
+/// Makes the secrets that are missing.
+fn secrets(draft: &mut Draft<'_>) {
+    for recipe in objects::secrets(draft.platform) {
+        draft.create_secret(recipe);
+    }
+}
+
+/// Records the candidate's inputs; true once they are recorded.
+pub(super) fn recorded(draft: &mut Draft<'_>) -> bool {
+    let id = draft.candidate_id();
+    if draft.observed.releases.contains_key(&id) {
+        return true;
+    }
+    let Some(release) = draft.release(&id) else {
+        return false;
+    };
+    secrets(draft);
+    let revision = revision::revision(draft.scope(&id, &release));
+    draft.create(
+        Created::Revision(Box::new(revision)),
+        format!("release {id} is recorded"),
+    );
+    draft.wait(format!("the record of release {id}"), 2.0);
+    false
+}

@@ -1,0 +1,356 @@
+//! How a Job ended: the one place where a pass is found. Fail closed: what is not plainly a pass is not one.
+//!
+//! In: our Job, its pods, the clock's reading. Out: an [`Ending`], or nothing while it goes on. Rests on terminal conditions, pod phases and exit codes; never
+//! on counters.
+
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::api::conditions;
+use crate::api::status::{Report, Verdict};
+use crate::cost::seconds;
+use crate::observed::{ContainerState, JobEnd, JobView, PodView};
+
+/// Seconds to wait for a pod's own words after its Job has ended: two watches may arrive in any order.
+const WORDS_WITHIN: f64 = 10.0;
+/// Seconds an image may fail to be pulled, or a container to be made.
+const STUCK_AFTER: f64 = 20.0;
+/// Seconds a pod may find no node, and a Job no pod.
+const UNPLACED_AFTER: f64 = 45.0;
+/// Waiting reasons that do not mend themselves.
+const STUCK: [&str; 7] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+];
+/// Longest message kept.
+const MESSAGE_LIMIT: usize = 500;
+/// Failed cases kept.
+const FAILURES_KEPT: usize = 5;
+
+/// How the end of a Job is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Exit 1 = failed, 2 = could not run; and what its report must say.
+    Test {
+        /// Whether a report is declared.
+        report: bool,
+        /// Fewest tests in it.
+        min_tests: i32,
+    },
+    /// Exit 10 = nothing to do, 30 and 40 = failed, 20 and 50 = could not be found out.
+    Migration,
+    /// Preparation: anything but success means that nothing could be found out.
+    Preparation,
+}
+
+/// How a Job ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ending {
+    pub verdict: Verdict,
+    pub reason: Option<&'static str>,
+    pub message: Option<String>,
+    pub report: Option<Report>,
+    pub pending: Option<Vec<String>>,
+    pub schema: Option<SchemaSummary>,
+    pub started: Option<Timestamp>,
+    pub finished: Option<Timestamp>,
+}
+
+/// Levels in the termination message of a migration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct SchemaSummary {
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+    pub floor: Option<i64>,
+}
+
+/// The termination message of a test or migration; every field may be missing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Summary {
+    message: Option<String>,
+    tests: Option<i32>,
+    passed: i32,
+    failed: i32,
+    skipped: i32,
+    errored: i32,
+    first_failures: Vec<FailedCase>,
+    schema: Option<SchemaSummary>,
+    app_level: Option<i64>,
+    pending: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct FailedCase {
+    name: String,
+    message: String,
+}
+
+impl Ending {
+    pub fn inconclusive(message: String) -> Self {
+        Self::new(Verdict::Inconclusive, message)
+    }
+
+    fn new(verdict: Verdict, message: String) -> Self {
+        Self {
+            verdict,
+            reason: None,
+            message: Some(bounded(&message)),
+            report: None,
+            pending: None,
+            schema: None,
+            started: None,
+            finished: None,
+        }
+    }
+}
+
+/// Judges a Job of ours.
+pub(super) fn judge(
+    job: &JobView,
+    pods: &[&PodView],
+    kind: &Kind,
+    now: Timestamp,
+) -> Option<Ending> {
+    if let Some(pod) = pods.iter().find(|pod| pod.phase == "Succeeded") {
+        return Some(spoken(pod, 0, kind));
+    }
+    let recently = job
+        .ended
+        .is_some_and(|ended| seconds(ended, now) < WORDS_WITHIN);
+    match &job.end {
+        Some(JobEnd::Complete) if recently => None,
+        Some(JobEnd::Complete) => Some(silent(kind)),
+        Some(JobEnd::Failed { reason, message }) if reason == "DeadlineExceeded" => Some(
+            Ending::inconclusive(format!("it did not end before its deadline ({message})")),
+        ),
+        Some(JobEnd::Failed { reason, message }) => match last_words(pods) {
+            Some((pod, code)) => Some(spoken(pod, code, kind)),
+            None if recently => None,
+            None => Some(Ending::inconclusive(format!("{reason}: {message}"))),
+        },
+        None => stuck(job, pods, now).map(Ending::inconclusive),
+    }
+}
+
+/// The last pod that ended by itself, and its exit code.
+fn last_words<'p>(pods: &[&'p PodView]) -> Option<(&'p PodView, i32)> {
+    let ended = pods
+        .iter()
+        .filter(|pod| !pod.disrupted)
+        .filter_map(|pod| match pod.state {
+            ContainerState::Terminated { exit_code, .. } => Some((*pod, exit_code)),
+            _ => None,
+        });
+    ended.max_by_key(|(pod, _)| pod.created)
+}
+
+/// A Job that is complete, but whose pod is gone: enough only where no report is asked for.
+fn silent(kind: &Kind) -> Ending {
+    match kind {
+        Kind::Test { report: true, .. } => Ending::inconclusive(
+            "it is complete, but its pod was removed before its report was read".to_owned(),
+        ),
+        _ => Ending {
+            message: None,
+            ..Ending::new(Verdict::Passed, String::new())
+        },
+    }
+}
+
+fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
+    let ContainerState::Terminated {
+        message,
+        reason,
+        started,
+        finished,
+        ..
+    } = &pod.state
+    else {
+        return Ending {
+            message: None,
+            ..silent(kind)
+        };
+    };
+    let summary = serde_json::from_str::<Summary>(message.trim()).ok();
+    let mut ending = match kind {
+        Kind::Test { report, min_tests } => test(code, summary.as_ref(), *report, *min_tests),
+        Kind::Migration => migration(code, summary.as_ref()),
+        Kind::Preparation if code == 0 => Ending {
+            message: None,
+            ..Ending::new(Verdict::Passed, String::new())
+        },
+        Kind::Preparation => Ending::inconclusive(format!("exit code {code}: {}", tail(message))),
+    };
+    if reason == "OOMKilled" {
+        ending = Ending::inconclusive(
+            "it was killed for want of memory: raise the limit of the service".to_owned(),
+        );
+    }
+    if ending.verdict != Verdict::Passed && summary.is_none() && !message.is_empty() {
+        ending.message = Some(bounded(&format!("exit code {code}: {}", tail(message))));
+    }
+    ending.started = *started;
+    ending.finished = *finished;
+    if let Some(summary) = summary {
+        ending.pending = summary.pending;
+        ending.schema = summary.schema;
+    }
+    ending
+}
+
+fn test(code: i32, summary: Option<&Summary>, declared: bool, min_tests: i32) -> Ending {
+    let report = summary.and_then(report);
+    let mut ending = match (code, &report) {
+        (2 | 3 | 126 | 127, _) => {
+            Ending::inconclusive(said(summary, format!("exit code {code}: it could not run")))
+        }
+        (0, None) if declared => Ending::new(
+            Verdict::Failed,
+            "exit code 0, but no report in its termination message".to_owned(),
+        ),
+        (0, Some(report)) if report.failed + report.errored > 0 => Ending::new(
+            Verdict::Failed,
+            format!(
+                "exit code 0, but {} of {} tests did not pass: {}",
+                report.failed + report.errored,
+                report.tests,
+                report.first_failures.join("; ")
+            ),
+        ),
+        (0, Some(report)) if declared && report.tests < min_tests.max(1) => Ending::new(
+            Verdict::Failed,
+            format!(
+                "only {} tests ran, at least {} are asked for",
+                report.tests,
+                min_tests.max(1)
+            ),
+        ),
+        (0, Some(report)) => Ending::new(
+            Verdict::Passed,
+            format!("{} of {} tests passed", report.passed, report.tests),
+        ),
+        (0, None) => Ending::new(Verdict::Passed, "exit code 0".to_owned()),
+        (_, Some(report)) => Ending::new(
+            Verdict::Failed,
+            format!(
+                "{} of {} tests did not pass: {}",
+                report.failed + report.errored,
+                report.tests,
+                report.first_failures.join("; ")
+            ),
+        ),
+        (code, None) => Ending::new(Verdict::Failed, format!("exit code {code}")),
+    };
+    ending.report = report;
+    ending
+}
+
+fn report(summary: &Summary) -> Option<Report> {
+    let cases = summary.first_failures.iter().take(FAILURES_KEPT);
+    Some(Report {
+        tests: summary.tests?,
+        passed: summary.passed,
+        failed: summary.failed,
+        skipped: summary.skipped,
+        errored: summary.errored,
+        first_failures: cases
+            .map(|case| bounded_to(&format!("{}: {}", case.name, case.message), 160))
+            .collect(),
+    })
+}
+
+fn migration(code: i32, summary: Option<&Summary>) -> Ending {
+    let words = |otherwise: &str| said(summary, format!("exit code {code}: {otherwise}"));
+    match code {
+        0 => Ending::new(Verdict::Passed, words("done")),
+        10 => Ending::new(Verdict::Passed, words("nothing to do")),
+        20 => Ending::inconclusive(words("another migration holds the lock")),
+        30 => Ending {
+            reason: below_floor(summary),
+            ..Ending::new(Verdict::Failed, words("refused"))
+        },
+        50 => Ending::inconclusive(words("it failed and needs attention")),
+        126 | 127 => Ending::inconclusive(words("it could not run")),
+        _ => Ending::new(Verdict::Failed, words("failed and rolled back")),
+    }
+}
+
+fn below_floor(summary: Option<&Summary>) -> Option<&'static str> {
+    let summary = summary?;
+    let (floor, level) = (summary.schema.as_ref()?.floor?, summary.app_level?);
+    (level < floor).then_some(conditions::BELOW_SCHEMA_FLOOR)
+}
+
+fn said(summary: Option<&Summary>, otherwise: String) -> String {
+    summary
+        .and_then(|summary| summary.message.clone())
+        .unwrap_or(otherwise)
+}
+
+/// Why a Job that has not ended will not end by itself.
+fn stuck(job: &JobView, pods: &[&PodView], now: Timestamp) -> Option<String> {
+    let age = |since: Option<Timestamp>| since.map_or(0.0, |since| seconds(since, now));
+    if pods.is_empty() {
+        return (age(job.created) > UNPLACED_AFTER).then(|| "no pod could be made for it: look at its events for a quota or a missing service account".to_owned());
+    }
+    pods.iter().find_map(|pod| match &pod.state {
+        _ if pod.unschedulable.is_some() && age(pod.created) > UNPLACED_AFTER => Some(format!(
+            "its pod {} finds no node: {}",
+            pod.name,
+            pod.unschedulable.as_deref().unwrap_or_default()
+        )),
+        ContainerState::Waiting { reason, message }
+            if STUCK.contains(&reason.as_str()) && age(pod.created) > STUCK_AFTER =>
+        {
+            Some(format!(
+                "its pod {} cannot start: {reason}: {message}",
+                pod.name
+            ))
+        }
+        _ => None,
+    })
+}
+
+/// Why pods of a service cannot even start, if that is why they are not ready.
+pub(super) fn unstartable(pods: &[&PodView]) -> Option<String> {
+    pods.iter().find_map(|pod| match &pod.state {
+        ContainerState::Waiting { reason, message } if STUCK.contains(&reason.as_str()) => Some(
+            format!("pod {} cannot start: {reason}: {message}", pod.name),
+        ),
+        _ => pod
+            .unschedulable
+            .as_ref()
+            .map(|why| format!("pod {} finds no node: {why}", pod.name)),
+    })
+}
+
+fn tail(text: &str) -> &str {
+    let lines = text.trim_end();
+    let start = lines.len().saturating_sub(MESSAGE_LIMIT - 40);
+    let start = (start..lines.len())
+        .find(|index| lines.is_char_boundary(*index))
+        .unwrap_or(0);
+    &lines[start..]
+}
+
+fn bounded(text: &str) -> String {
+    bounded_to(text, MESSAGE_LIMIT)
+}
+
+fn bounded_to(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Stage Optimise: backfill, soak and contract of the stable release. Nothing is begun while another release is on its way: a contract between a gate and a
+//! roll-out would take the ground from under it.
+
+use super::draft::Draft;
+use super::judge::Kind;
+use super::rehearse::wanted_after_expand;
+use super::steps::{self, Work};
+use super::{Progress, record};
+use crate::api::conditions::{CONTRACT_REFUSED, OPTIMISE_FAILED};
+use crate::api::status::{Finding, Stage, Verdict};
+use crate::desired::{Track, job, labels};
+use crate::platform::release::Release;
+
+/// Jobs made for a phase while it is refused or held up.
+const TRIES: i32 = 5;
+
+/// Goes on with the stable release's last stage.
+pub(super) fn optimise(draft: &mut Draft<'_>) {
+    let Some(stable) = draft
+        .memory
+        .stable
+        .clone()
+        .filter(|stable| !stable.optimised)
+    else {
+        return;
+    };
+    let open = record::stage(&mut draft.memory.releases, &stable.release, Stage::Optimise)
+        .is_some_and(|stage| stage.verdict.is_none());
+    let Some(release) = draft.release(&stable.release).filter(|_| open) else {
+        return;
+    };
+    let progress = phases(
+        draft,
+        &stable.release,
+        &release,
+        draft.seconds_since(&stable.since),
+    );
+    match progress {
+        Progress::Passed | Progress::Skipped => {
+            close(draft, Verdict::Passed, None);
+            if let Some(stable) = &mut draft.memory.stable {
+                stable.optimised = true;
+            }
+        }
+        Progress::Failed(finding) => close(draft, Verdict::Failed, Some(finding)),
+        Progress::Inconclusive(finding) => close(draft, Verdict::Inconclusive, Some(finding)),
+        Progress::Waiting | Progress::Stopped => {}
+    }
+}
+
+/// Whether no migration of the live database is at work for stable, so that another release may begin.
+pub(super) fn is_at_rest(draft: &mut Draft<'_>) -> bool {
+    let Some(stable) = draft.memory.stable.clone() else {
+        return true;
+    };
+    optimise(draft);
+    let jobs = record::stage(&mut draft.memory.releases, &stable.release, Stage::Optimise)
+        .map(|stage| stage.jobs.clone())
+        .unwrap_or_default();
+    let at_work = jobs.iter().find(|job| job.verdict.is_none());
+    if let Some(job) = at_work {
+        draft.wait(
+            format!(
+                "the migration {} of the live database, which is never stopped",
+                job.job
+            ),
+            5.0,
+        );
+    }
+    at_work.is_none()
+}
+
+fn close(draft: &mut Draft<'_>, verdict: Verdict, finding: Option<Finding>) {
+    let message = finding.map(|finding| finding.message);
+    if let Some(message) = &message {
+        draft.note(
+            true,
+            OPTIMISE_FAILED,
+            format!(
+                "the release serves, but its last stage ended {}: {message}",
+                verdict.name()
+            ),
+        );
+    }
+    draft.close_stage(Stage::Optimise, verdict, message);
+    draft.moved = true;
+}
+
+fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Progress {
+    let backfilled = phase(draft, (id, release), "backfill", served);
+    if !backfilled.is_good() {
+        return backfilled;
+    }
+    let contracts = release
+        .services
+        .iter()
+        .filter(|service| service.migrate.is_some())
+        .map(|service| service.name.clone())
+        .collect::<Vec<_>>();
+    let pending = contracts.iter().any(|service| {
+        wanted_after_expand(
+            draft,
+            id,
+            Stage::Migrate,
+            &format!("expand-{service}"),
+            "contract",
+        )
+    });
+    if !pending {
+        return Progress::Passed;
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "seconds of a soak are far below 2^52"
+    )]
+    let left = draft.platform.soak_seconds as f64 - served;
+    if left > 0.0 {
+        draft.wait(
+            format!(
+                "release {id} to have served {} s",
+                draft.platform.soak_seconds
+            ),
+            left,
+        );
+        return Progress::Waiting;
+    }
+    let older =
+        draft.observed.pods.iter().find(|pod| {
+            pod.track == labels::STABLE && pod.release != id && !pod.service.is_empty()
+        });
+    if let Some(pod) = older {
+        draft.wait(format!("pod {} of an older release to end", pod.name), 5.0);
+        return Progress::Waiting;
+    }
+    phase(draft, (id, release), "contract", served)
+}
+
+/// One phase for each service in turn.
+fn phase(
+    draft: &mut Draft<'_>,
+    (id, release): (&str, &Release),
+    phase: &str,
+    served: f64,
+) -> Progress {
+    for service in &release.services {
+        let Some(migration) = &service.migrate else {
+            continue;
+        };
+        if !wanted_after_expand(
+            draft,
+            id,
+            Stage::Migrate,
+            &format!("expand-{}", service.name),
+            phase,
+        ) {
+            continue;
+        }
+        let work = Work {
+            release: id,
+            stage: Stage::Optimise,
+            step: format!("{phase}-{}", service.name),
+            kind: Kind::Migration,
+            tries: TRIES,
+            reasons: (OPTIMISE_FAILED, CONTRACT_REFUSED),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
+        let soaked_seconds = served as i64;
+        let progress = steps::run(draft, &work, |draft, step| {
+            job::migration(
+                draft.scope(id, release),
+                step,
+                &job::Migration {
+                    service,
+                    migration,
+                    phase,
+                    track: Track::Live,
+                    soaked_seconds,
+                },
+            )
+        });
+        if !progress.is_good() {
+            return progress;
+        }
+    }
+    Progress::Passed
+}

@@ -1,0 +1,176 @@
+//! Stage Rehearse: a scratch database is made, brought to stable's level by stable's own image, filled, and migrated by the candidate, contract included.
+//! Nothing live is touched.
+
+use super::draft::Draft;
+use super::judge::Kind;
+use super::steps::{self, Work};
+use super::{Progress, foundation, record};
+use crate::api::conditions::{REHEARSAL_FAILED, REHEARSAL_INCONCLUSIVE};
+use crate::api::spec::{GatePolicy, RehearsalData};
+use crate::api::status::Stage;
+use crate::desired::{Track, job};
+use crate::platform::release::Release;
+
+/// Jobs made for a step while nothing can be found out.
+const TRIES: i32 = 3;
+
+/// Phases that follow expand, with the words of `pending` that ask for them.
+pub(super) const LATER_PHASES: [(&str, &[&str]); 3] = [
+    ("backfill", &["backfill"]),
+    ("verify", &["backfill", "verify", "contract"]),
+    ("contract", &["contract"]),
+];
+
+/// One group after the other; the Jobs of a group run side by side.
+pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
+    let id = draft.candidate_id();
+    if !foundation::recorded(draft) {
+        return Progress::Waiting;
+    }
+    let Some(release) = draft.release(&id) else {
+        return Progress::Waiting;
+    };
+    if release.gate == GatePolicy::None {
+        return Progress::Skipped;
+    }
+    if !foundation::database(draft) {
+        draft.wait("the embedded database to answer", 10.0);
+        return Progress::Waiting;
+    }
+    let created = scratch(draft, &id, &release);
+    if !created.is_good() {
+        return created;
+    }
+    let stable = draft
+        .memory
+        .stable
+        .clone()
+        .and_then(|stable| Some((draft.release(&stable.release)?, stable.optimised)));
+    let mut seeds = &release;
+    if let Some((stable, optimised)) = &stable {
+        seeds = stable;
+        let phases: &[&str] = if *optimised {
+            &["expand", "backfill", "contract"]
+        } else {
+            &["expand"]
+        };
+        for phase in phases {
+            let progress = migrate(draft, (&id, &release), stable, (phase, "stable-"));
+            if !progress.is_good() {
+                // A stable release that cannot be rebuilt says nothing about the candidate.
+                return inconclusive(progress);
+            }
+        }
+        let seeded = seed(draft, (&id, &release), seeds);
+        if !seeded.is_good() {
+            return seeded;
+        }
+    }
+    for phase in std::iter::once("expand").chain(LATER_PHASES.map(|(phase, _)| phase)) {
+        let progress = migrate(draft, (&id, &release), &release, (phase, ""));
+        if !progress.is_good() {
+            return progress;
+        }
+    }
+    if stable.is_none() {
+        seed(draft, (&id, &release), seeds)
+    } else {
+        Progress::Passed
+    }
+}
+
+fn inconclusive(progress: Progress) -> Progress {
+    match progress {
+        Progress::Failed(finding) => Progress::Inconclusive(finding),
+        other => other,
+    }
+}
+
+fn work<'w>(release: &'w str, step: String, kind: Kind) -> Work<'w> {
+    Work {
+        release,
+        stage: Stage::Rehearse,
+        step,
+        kind,
+        tries: TRIES,
+        reasons: (REHEARSAL_FAILED, REHEARSAL_INCONCLUSIVE),
+    }
+}
+
+fn scratch(draft: &mut Draft<'_>, id: &str, release: &Release) -> Progress {
+    let work = work(id, "scratch".to_owned(), Kind::Preparation);
+    steps::run(draft, &work, |draft, step| {
+        job::scratch(draft.scope(id, release), step, true)
+    })
+}
+
+/// One phase of every service's migration, with the images of `of`.
+fn migrate(
+    draft: &mut Draft<'_>,
+    (id, release): (&str, &Release),
+    of: &Release,
+    (phase, prefix): (&str, &str),
+) -> Progress {
+    let mut all = Vec::new();
+    for service in &of.services {
+        let Some(migration) = &service.migrate else {
+            continue;
+        };
+        if !wanted_after_expand(
+            draft,
+            id,
+            Stage::Rehearse,
+            &format!("{prefix}expand-{}", service.name),
+            phase,
+        ) {
+            continue;
+        }
+        let work = work(
+            id,
+            format!("{prefix}{phase}-{}", service.name),
+            Kind::Migration,
+        );
+        all.push(steps::run(draft, &work, |draft, step| {
+            let migration = job::Migration {
+                service,
+                migration,
+                phase,
+                track: Track::Scratch,
+                soaked_seconds: 0,
+            };
+            job::migration(draft.scope(id, release), step, &migration)
+        }));
+    }
+    Progress::worst(all)
+}
+
+/// Whether a phase is still to do: yes, unless expand said what is pending and did not name it.
+pub(super) fn wanted_after_expand(
+    draft: &mut Draft<'_>,
+    id: &str,
+    stage: Stage,
+    expand: &str,
+    phase: &str,
+) -> bool {
+    let Some((_, words)) = LATER_PHASES.iter().find(|(name, _)| *name == phase) else {
+        return true;
+    };
+    let pending = record::job(&mut draft.memory.releases, id, stage, expand)
+        .and_then(|job| job.pending.clone());
+    pending.is_none_or(|pending| pending.iter().any(|word| words.contains(&word.as_str())))
+}
+
+fn seed(draft: &mut Draft<'_>, (id, release): (&str, &Release), of: &Release) -> Progress {
+    if release.rehearsal == RehearsalData::None {
+        return Progress::Skipped;
+    }
+    let mut all = Vec::new();
+    for service in &of.services {
+        let Some(args) = &service.seed else { continue };
+        let work = work(id, format!("seed-{}", service.name), Kind::Preparation);
+        all.push(steps::run(draft, &work, |draft, step| {
+            job::seed(draft.scope(id, release), step, service, args)
+        }));
+    }
+    Progress::worst(all)
+}

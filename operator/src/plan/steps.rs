@@ -1,0 +1,265 @@
+//! Running one Job of a release: create it, recognise it, judge it, try again.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::action::Created;
+use super::draft::Draft;
+use super::judge::{self, Ending, Kind};
+use super::{Progress, record};
+use crate::api::conditions;
+use crate::api::status::{Finding, JobRecord, Stage, Verdict};
+use crate::desired::fingerprint;
+use crate::desired::job::Step;
+use crate::observed::JobView;
+
+/// Looks at running Jobs at least this often, in seconds: an unpullable image shows as no event of the Job.
+const LOOK_AGAIN: f64 = 5.0;
+/// Seconds between two tries of a step, times the number of tries so far.
+const RETRY_DELAY: f64 = 10.0;
+/// Numbers of Jobs that one round of a release may use.
+const NUMBERS_PER_ROUND: i32 = 100;
+
+/// A Job to run within a stage.
+pub(super) struct Work<'w> {
+    /// Release it belongs to.
+    pub release: &'w str,
+    /// Stage it belongs to.
+    pub stage: Stage,
+    /// Unique within the release.
+    pub step: String,
+    /// How its end is read.
+    pub kind: Kind,
+    /// How many Jobs may be made for it while nothing could be found out.
+    pub tries: i32,
+    /// Reason of a failure, and of an end that says nothing.
+    pub reasons: (&'static str, &'static str),
+}
+
+/// Runs a Job as far as it goes; its record tells the rest of the plan how it ended.
+pub(super) fn run(
+    draft: &mut Draft<'_>,
+    work: &Work<'_>,
+    build: impl Fn(&Draft<'_>, &Step) -> Job,
+) -> Progress {
+    let last = record::job(
+        &mut draft.memory.releases,
+        work.release,
+        work.stage,
+        &work.step,
+    )
+    .cloned();
+    if let Some(ended) = last.as_ref().filter(|last| last.verdict.is_some()) {
+        let tries = ended.attempt % NUMBERS_PER_ROUND;
+        if ended.verdict != Some(Verdict::Inconclusive) || tries >= work.tries {
+            return standing(work, ended);
+        }
+        if draft.superseded {
+            return Progress::Stopped;
+        }
+        let pause = RETRY_DELAY * f64::from(tries);
+        let waited = ended
+            .finished_at
+            .as_ref()
+            .map_or(pause, |end| draft.seconds_since(end));
+        if waited < pause {
+            draft.wait(format!("the next try of {}", work.step), pause - waited);
+            return Progress::Waiting;
+        }
+    } else if last.is_none() && draft.superseded {
+        return Progress::Stopped;
+    }
+    let attempt = match &last {
+        Some(open) if open.verdict.is_none() => open.attempt,
+        Some(ended) => ended.attempt + 1,
+        None => first_number(draft, work.release),
+    };
+    let step = Step {
+        stage: work.stage,
+        name: work.step.clone(),
+        attempt,
+    };
+    let job = build(draft, &step);
+    follow(draft, work, job, attempt)
+}
+
+fn first_number(draft: &mut Draft<'_>, release: &str) -> i32 {
+    let round = record::of(&mut draft.memory.releases, release).map_or(1, |record| record.round);
+    (round - 1) * NUMBERS_PER_ROUND + 1
+}
+
+fn follow(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Progress {
+    let name = job.metadata.name.clone().unwrap_or_default();
+    let open = record::job(
+        &mut draft.memory.releases,
+        work.release,
+        work.stage,
+        &work.step,
+    )
+    .filter(|last| last.attempt == attempt)
+    .cloned();
+    let uid = open.as_ref().and_then(|open| open.uid.clone());
+    let Some(view) = draft.observed.jobs.get(&name) else {
+        if uid.is_some() {
+            let ending = Ending::inconclusive(format!("Job {name} was deleted before it ended"));
+            return close(draft, work, ending);
+        }
+        if open.is_none() {
+            push(draft, work, &name, attempt);
+        }
+        draft.create(
+            Created::Job(Box::new(job)),
+            format!(
+                "release {}: {} runs {}",
+                work.release,
+                work.stage.name(),
+                work.step
+            ),
+        );
+        draft.wait(format!("Job {name}"), LOOK_AGAIN);
+        return Progress::Waiting;
+    };
+    if let Some(why) = foreign(draft, view, &job, work.release, uid.as_deref()) {
+        let message = format!("Job {name} stands in the way: {why}");
+        return Progress::Inconclusive(Finding {
+            reason: conditions::JOB_NOT_OURS.to_owned(),
+            message,
+        });
+    }
+    if open.is_none() {
+        push(draft, work, &name, attempt);
+    }
+    if let Some(open) = record::job(
+        &mut draft.memory.releases,
+        work.release,
+        work.stage,
+        &work.step,
+    ) {
+        open.uid = Some(view.uid.clone());
+    }
+    let pods: Vec<_> = draft
+        .observed
+        .pods
+        .iter()
+        .filter(|pod| pod.controller == view.uid)
+        .collect();
+    match judge::judge(view, &pods, &work.kind, draft.now) {
+        Some(ending) => close(draft, work, ending),
+        None => {
+            draft.wait(format!("Job {name}"), LOOK_AGAIN);
+            Progress::Waiting
+        }
+    }
+}
+
+/// Why a Job of our name is not the one we would have made.
+fn foreign(
+    draft: &Draft<'_>,
+    view: &JobView,
+    job: &Job,
+    release: &str,
+    uid: Option<&str>,
+) -> Option<&'static str> {
+    if view.owner != draft.platform.uid {
+        return Some("this platform does not own it");
+    }
+    if view.release != release {
+        return Some("it belongs to another release");
+    }
+    if view.fingerprint != fingerprint(job) {
+        return Some("it runs another image or other arguments");
+    }
+    if uid.is_some_and(|uid| uid != view.uid) {
+        return Some("it took the place of the one that was made");
+    }
+    None
+}
+
+fn push(draft: &mut Draft<'_>, work: &Work<'_>, name: &str, attempt: i32) {
+    let open = JobRecord {
+        step: work.step.clone(),
+        job: name.to_owned(),
+        uid: None,
+        attempt,
+        verdict: None,
+        started_at: None,
+        finished_at: None,
+        report: None,
+        message: None,
+        reason: None,
+        pending: None,
+        cost: None,
+    };
+    if let Some(stage) = record::stage(&mut draft.memory.releases, work.release, work.stage) {
+        stage.jobs.push(open);
+    }
+}
+
+fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
+    let now = draft.now;
+    let uid = record::job(
+        &mut draft.memory.releases,
+        work.release,
+        work.stage,
+        &work.step,
+    )
+    .and_then(|open| open.uid.clone())
+    .unwrap_or_default();
+    let prices = &draft.platform.settings.prices;
+    let cost: f64 = draft
+        .observed
+        .pods
+        .iter()
+        .filter(|pod| pod.controller == uid)
+        .map(|pod| prices.pod(pod, now))
+        .sum();
+    let Some(open) = record::job(
+        &mut draft.memory.releases,
+        work.release,
+        work.stage,
+        &work.step,
+    ) else {
+        return Progress::Waiting;
+    };
+    open.verdict = Some(ending.verdict);
+    open.started_at = ending.started.map(Time);
+    open.finished_at = Some(Time(ending.finished.unwrap_or(now)));
+    open.report = ending.report;
+    open.message = ending.message;
+    open.reason = ending.reason.map(str::to_owned);
+    open.pending = ending.pending;
+    open.cost = Some(crate::cost::decimal(cost));
+    let ended = open.clone();
+    if let Some(schema) = ending.schema {
+        super::migrate::enter_ledger(draft, work, &ended, schema);
+    }
+    let tries = ended.attempt % NUMBERS_PER_ROUND;
+    if ended.verdict == Some(Verdict::Inconclusive) && tries < work.tries && !draft.superseded {
+        draft.wait(
+            format!("the next try of {}", work.step),
+            RETRY_DELAY * f64::from(tries),
+        );
+        return Progress::Waiting;
+    }
+    standing(work, &ended)
+}
+
+fn standing(work: &Work<'_>, ended: &JobRecord) -> Progress {
+    let message = format!(
+        "{} in Job {}: {}",
+        work.step,
+        ended.job,
+        ended.message.as_deref().unwrap_or("it said nothing")
+    );
+    let (failed, inconclusive) = work.reasons;
+    match ended.verdict {
+        Some(Verdict::Passed | Verdict::Skipped) => Progress::Passed,
+        Some(Verdict::Failed) => {
+            Progress::failed(ended.reason.as_deref().unwrap_or(failed), message)
+        }
+        _ => Progress::Inconclusive(Finding {
+            reason: inconclusive.to_owned(),
+            message,
+        }),
+    }
+}

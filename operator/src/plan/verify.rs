@@ -1,0 +1,24 @@
+//! Stage Verify: test Jobs against the live Services, with synthetic rows.
+
+use super::draft::Draft;
+use super::rollout;
+use super::{Progress, gate};
+use crate::api::conditions::VERIFY_FAILED;
+use crate::api::spec::TestPhase;
+use crate::desired::Track;
+
+/// Reason of a failure, and of an end that says nothing: both return to stable, for live traffic is at stake.
+pub(super) const REASONS: (&str, &str) = (VERIFY_FAILED, VERIFY_FAILED);
+
+/// Runs the tests of the phase; services that the release no longer has go away meanwhile.
+pub(super) fn verify(draft: &mut Draft<'_>) -> Progress {
+    let id = draft.candidate_id();
+    let Some(release) = draft.release(&id) else {
+        return Progress::Waiting;
+    };
+    let rolled_out = rollout::rollout(draft);
+    if matches!(rolled_out, Progress::Failed(_)) {
+        return rolled_out;
+    }
+    gate::tests(draft, (&id, &release), (TestPhase::Verify, Track::Live))
+}

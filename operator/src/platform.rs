@@ -1,0 +1,246 @@
+//! The one place that can say that a spec is invalid: `CrmPlatform` in, [`Platform`] out, or [`Invalid`] with field and remedy.
+//!
+//! The API server's rules refuse most of this before; it is checked again because objects may be older than the rules. After this step nothing that is
+//! built from a `Platform` may fail.
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+
+use crate::api::spec::{CrmPlatform, DeletionPolicy, GatePolicy};
+use crate::api::status::ResolvedImage;
+use crate::cost::Prices;
+
+pub mod release;
+
+use release::{DatabaseUse, Release, ReleaseMigration, ReleaseService, ReleaseTest};
+
+/// What the operator's own configuration contributes; out of a tenant's reach.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Image with PostgreSQL's server and client programs, for embedded databases and scratch databases.
+    pub postgres_image: String,
+    /// Price table.
+    pub prices: Prices,
+}
+
+/// A spec that cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}: {remedy}")]
+pub struct Invalid {
+    /// Path of the field.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// A platform whose spec was found to be sound.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    /// Name of the object.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its UID.
+    pub uid: String,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// Reference for the objects it owns.
+    pub owner: OwnerReference,
+    /// Pods wanted per service.
+    pub replicas: BTreeMap<String, i32>,
+    /// Seconds a release must have served before contract.
+    pub soak_seconds: i64,
+    /// Seconds within which pods must become ready.
+    pub progress_deadline_seconds: i32,
+    /// Size of the embedded database's volume; absent when the database is the user's.
+    pub embedded_storage: Option<String>,
+    /// What goes away with the platform.
+    pub deletion: DeletionPolicy,
+    /// Operator configuration.
+    pub settings: Settings,
+    wanted: Release,
+}
+
+impl Platform {
+    /// Reads a `CrmPlatform`.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the first field that cannot be followed.
+    pub fn parse(object: &CrmPlatform, settings: &Settings) -> Result<Self, Invalid> {
+        let spec = &object.spec;
+        let services = in_dependency_order(object)?;
+        let owner = object.controller_owner_ref(&()).ok_or_else(|| {
+            invalid(
+                "metadata.uid",
+                "is missing",
+                "read the object from the API server",
+            )
+        })?;
+        let image = |own: &Option<String>, field: String| {
+            own.clone()
+                .or_else(|| spec.image.clone())
+                .ok_or_else(|| invalid(&field, "is not set", "set it, or spec.image for all"))
+        };
+        let tests = spec
+            .tests
+            .iter()
+            .map(|test| {
+                Ok(ReleaseTest::new(
+                    test,
+                    image(&test.image, format!("spec.tests[{}].image", test.name))?,
+                ))
+            })
+            .collect::<Result<Vec<_>, Invalid>>()?;
+        let gated = tests
+            .iter()
+            .any(|test| test.when.contains(&crate::api::spec::TestPhase::Gate));
+        if spec.gate == GatePolicy::Required && !gated {
+            return Err(invalid(
+                "spec.tests",
+                "has no entry with when: [Gate]",
+                "add one, or set spec.gate to None to roll out untested images",
+            ));
+        }
+        let database = match (&spec.database.embedded, &spec.database.secret) {
+            (Some(_), None) => DatabaseUse::Embedded,
+            (None, Some(secret)) => DatabaseUse::Secret {
+                secret: secret.clone(),
+                app_secret: spec
+                    .database
+                    .app_secret
+                    .clone()
+                    .unwrap_or_else(|| secret.clone()),
+            },
+            _ => {
+                return Err(invalid(
+                    "spec.database",
+                    "is ambiguous",
+                    "set exactly one of embedded and secret",
+                ));
+            }
+        };
+        let wanted = Release {
+            services: services
+                .iter()
+                .map(|service| {
+                    Ok(ReleaseService {
+                        name: service.name.clone(),
+                        image: image(
+                            &service.image,
+                            format!("spec.services[{}].image", service.name),
+                        )?,
+                        args: service.args.clone(),
+                        port: service.port,
+                        resources: service.resources.clone(),
+                        env: service.env.clone(),
+                        secrets: service.secrets.clone(),
+                        migrate: service.migrate.as_ref().map(|migrate| ReleaseMigration {
+                            args: migrate.args.clone(),
+                            deadline_seconds: migrate.deadline_seconds,
+                        }),
+                        seed: service.seed.as_ref().map(|seed| seed.args.clone()),
+                    })
+                })
+                .collect::<Result<Vec<_>, Invalid>>()?,
+            tests,
+            gate: spec.gate,
+            rehearsal: spec.database.rehearsal.data,
+            database,
+        };
+        Ok(Self {
+            name: object.name_any(),
+            namespace: object.namespace().unwrap_or_default(),
+            uid: object.uid().unwrap_or_default(),
+            generation: object.metadata.generation.unwrap_or_default(),
+            owner,
+            replicas: services
+                .iter()
+                .map(|service| (service.name.clone(), service.replicas))
+                .collect(),
+            soak_seconds: i64::from(spec.release.soak_seconds),
+            progress_deadline_seconds: spec.release.progress_deadline_seconds,
+            embedded_storage: spec
+                .database
+                .embedded
+                .as_ref()
+                .map(|embedded| embedded.storage.clone()),
+            deletion: spec.deletion_policy,
+            settings: settings.clone(),
+            wanted,
+        })
+    }
+
+    /// Every image reference of the spec, sorted, once each.
+    pub fn references(&self) -> Vec<String> {
+        let mut references: Vec<_> = self.wanted.images().cloned().collect();
+        references.sort();
+        references.dedup();
+        references
+    }
+
+    /// The release that the spec asks for, once every reference is known by digest.
+    pub fn wanted(&self, images: &[ResolvedImage]) -> Option<Release> {
+        let digest = |reference: &String| match reference.contains("@sha256:") {
+            true => Some(reference.clone()),
+            false => images
+                .iter()
+                .find(|image| image.reference == *reference)
+                .map(|image| image.image.clone()),
+        };
+        self.wanted.with_images(digest)
+    }
+
+    /// Pods wanted of a service.
+    pub fn replicas(&self, service: &str) -> i32 {
+        self.replicas.get(service).copied().unwrap_or(1)
+    }
+}
+
+fn invalid(field: &str, problem: &str, remedy: &str) -> Invalid {
+    Invalid {
+        field: field.to_owned(),
+        problem: problem.to_owned(),
+        remedy: remedy.to_owned(),
+    }
+}
+
+fn in_dependency_order(
+    object: &CrmPlatform,
+) -> Result<Vec<&crate::api::spec::ServiceSpec>, Invalid> {
+    let mut waiting: Vec<_> = object.spec.services.iter().collect();
+    let mut ordered: Vec<&crate::api::spec::ServiceSpec> = Vec::new();
+    while !waiting.is_empty() {
+        let ready = waiting.iter().position(|service| {
+            service
+                .depends_on
+                .iter()
+                .all(|needed| ordered.iter().any(|done| done.name == *needed))
+        });
+        match ready {
+            Some(position) => ordered.push(waiting.remove(position)),
+            None => {
+                let names: Vec<_> = waiting
+                    .iter()
+                    .map(|service| service.name.as_str())
+                    .collect();
+                return Err(invalid(
+                    "spec.services[].dependsOn",
+                    &format!(
+                        "of {} form a circle or name a service that is not there",
+                        names.join(", ")
+                    ),
+                    "remove one of the dependencies",
+                ));
+            }
+        }
+    }
+    Ok(ordered)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! A spec through the real parser, from the smallest YAML that is sound.
+
+use super::*;
+use crate::api::CrmPlatformSpec;
+
+fn object(yaml: &str) -> CrmPlatform {
+    let spec: CrmPlatformSpec = serde_saphyr::from_str(yaml).unwrap();
+    let mut object = CrmPlatform::new("acme", spec);
+    object.metadata.namespace = Some("crm".into());
+    object.metadata.uid = Some("u1".into());
+    object
+}
+
+fn settings() -> Settings {
+    Settings {
+        postgres_image: "postgres:15".into(),
+        prices: Prices {
+            cpu_hour: 1.0,
+            memory_gib_hour: 1.0,
+        },
+    }
+}
+
+const SOUND: &str = "
+image: registry.example/crm:1
+services: [{name: sales, dependsOn: [customer]}, {name: customer}]
+database: {embedded: {}}
+tests: [{name: smoke, when: [Gate]}]
+";
+
+#[test]
+fn puts_services_in_the_order_of_their_dependencies() {
+    let platform = Platform::parse(&object(SOUND), &settings()).unwrap();
+    let names: Vec<_> = platform
+        .wanted
+        .services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
+    assert_eq!(names, ["customer", "sales"]);
+}
+
+#[test]
+fn refuses_a_circle_of_dependencies_by_name() {
+    let circle = SOUND.replace("{name: customer}", "{name: customer, dependsOn: [sales]}");
+    let invalid = Platform::parse(&object(&circle), &settings()).unwrap_err();
+    assert_eq!(invalid.field, "spec.services[].dependsOn");
+    assert!(invalid.to_string().contains("sales, customer"), "{invalid}");
+}
+
+#[test]
+fn refuses_a_required_gate_without_tests() {
+    let untested = SOUND.replace(
+        "tests: [{name: smoke, when: [Gate]}]",
+        "tests: [{name: smoke, when: [Verify]}]",
+    );
+    assert_eq!(
+        Platform::parse(&object(&untested), &settings())
+            .unwrap_err()
+            .field,
+        "spec.tests"
+    );
+}
+
+#[test]
+fn waits_for_every_digest_before_there_is_a_release() {
+    let platform = Platform::parse(&object(SOUND), &settings()).unwrap();
+    assert_eq!(platform.references(), ["registry.example/crm:1"]);
+    assert!(platform.wanted(&[]).is_none());
+    let known = ResolvedImage {
+        reference: "registry.example/crm:1".into(),
+        image: "registry.example/crm@sha256:aa".into(),
+    };
+    assert_eq!(
+        platform.wanted(&[known]).unwrap().services[0].image,
+        "registry.example/crm@sha256:aa"
+    );
+}
+
+#[test]
+fn the_id_of_a_release_never_changes_with_the_operator() {
+    let platform = Platform::parse(&object(SOUND), &settings()).unwrap();
+    let known = ResolvedImage {
+        reference: "registry.example/crm:1".into(),
+        image: "registry.example/crm@sha256:aa".into(),
+    };
+    let release = platform.wanted(&[known]).unwrap();
+    insta::assert_snapshot!(release.id());
+}
+
+#[test]
+fn scaling_is_not_a_release_but_an_argument_is() {
+    let known = [ResolvedImage {
+        reference: "registry.example/crm:1".into(),
+        image: "registry.example/crm@sha256:aa".into(),
+    }];
+    let id = |yaml: &str| {
+        Platform::parse(&object(yaml), &settings())
+            .unwrap()
+            .wanted(&known)
+            .unwrap()
+            .id()
+    };
+    assert_eq!(
+        id(SOUND),
+        id(&SOUND.replace("{name: customer}", "{name: customer, replicas: 5}"))
+    );
+    assert_ne!(
+        id(SOUND),
+        id(&SOUND.replace("{name: customer}", "{name: customer, args: [serve]}"))
+    );
+}
