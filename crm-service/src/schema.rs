@@ -20,7 +20,7 @@ pub struct Schema {
 }
 
 /// What the database says of itself: the one row of `<service>.schema_compat`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// Number of the newest migration whose expand has been applied; 0 before the first.
     pub schema_level: i32,
@@ -61,14 +61,20 @@ const CUSTOMER: Schema = Schema {
     service: Service::Customer,
     app_level: 1,
     min_schema_level: 1,
-    files: &[],
+    files: &[(
+        "0001_initial.expand.sql",
+        include_str!("../migrations/customer/0001_initial.expand.sql"),
+    )],
 };
 
 const SALES: Schema = Schema {
     service: Service::Sales,
     app_level: 1,
     min_schema_level: 1,
-    files: &[],
+    files: &[(
+        "0001_initial.expand.sql",
+        include_str!("../migrations/sales/0001_initial.expand.sql"),
+    )],
 };
 
 /// The schema of a service as this build knows it.
