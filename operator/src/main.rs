@@ -1,2 +1,148 @@
-//! Entry point.
-fn main() {}
+//! The command line: `run` starts the operator, `crd` prints its CustomResourceDefinition.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use crm_operator::api::CrmPlatform;
+use crm_operator::context::Context;
+use crm_operator::controller;
+use crm_operator::cost::Prices;
+use crm_operator::health;
+use crm_operator::metrics::Metrics;
+use crm_operator::observe::Stores;
+use crm_operator::platform::Settings;
+use crm_operator::registry::Registry;
+use crm_operator::telemetry::{self, LogFormat};
+use futures::FutureExt;
+use kube::runtime::reflector;
+use kube::{Client, Config, CustomResourceExt};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Safe continuous delivery of a CRM on Kubernetes.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator until SIGTERM.
+    Run(RunArgs),
+    /// Print the CustomResourceDefinition as YAML.
+    Crd,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// Address of /livez, /readyz and /metrics.
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Image with PostgreSQL's server and client programs, for embedded databases and scratch databases.
+    #[arg(long)]
+    postgres_image: String,
+    /// Registries that speak plain http, as host:port, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    insecure_registries: Vec<String>,
+    /// Price of one core for an hour.
+    #[arg(long, default_value_t = 0.04)]
+    price_cpu_hour: f64,
+    /// Price of one GiB of memory for an hour.
+    #[arg(long, default_value_t = 0.005)]
+    price_memory_gib_hour: f64,
+    /// Form of log lines.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// Which log lines are written.
+    #[arg(long, env = "LOG", default_value = "info")]
+    log: String,
+    /// Name of this process in events.
+    #[arg(long, env = "POD_NAME", default_value = "crm-operator")]
+    instance: String,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Crd => {
+            print!(
+                "{}",
+                serde_saphyr::to_string(&CrmPlatform::crd())
+                    .context("failed to write the CustomResourceDefinition as YAML")?
+            );
+            Ok(())
+        }
+        Command::Run(args) => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("failed to start the runtime")?
+            .block_on(run(args)),
+    }
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider was installed already"))?;
+    telemetry::start(args.log_format, &args.log)?;
+    let stop = stop_signal()?.shared();
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("failed to listen on {}", args.listen))?;
+    let (platforms, writer) = reflector::store();
+    let stores = Stores::new(platforms);
+    let metrics = Arc::new(Metrics::default());
+    // Health is served until the process ends: a probe during the drain must not fail.
+    tokio::spawn(health::serve(
+        listener,
+        (stores.clone(), metrics.clone()),
+        std::future::pending(),
+    ));
+    let client = client().await?;
+    let watches = stores.watch(&client, &metrics);
+    let context = Arc::new(Context {
+        client,
+        stores,
+        registry: Registry::new(&args.insecure_registries)?,
+        settings: Settings {
+            postgres_image: args.postgres_image,
+            prices: Prices {
+                cpu_hour: args.price_cpu_hour,
+                memory_gib_hour: args.price_memory_gib_hour,
+            },
+        },
+        backoff: Default::default(),
+        written: Default::default(),
+        foreign: Default::default(),
+        metrics,
+        instance: args.instance,
+    });
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %args.listen, "started");
+    controller::run(context, (writer, watches), stop).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn client() -> anyhow::Result<Client> {
+    let mut config = Config::infer().await.context(
+        "found neither a service account nor a kubeconfig: run in a pod, or set KUBECONFIG",
+    )?;
+    config.connect_timeout = Some(Duration::from_secs(10));
+    Client::try_from(config).context("failed to set up the client of the API server")
+}
+
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + Sync + 'static> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

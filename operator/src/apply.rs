@@ -1,0 +1,89 @@
+//! IO out: runs the actions of a plan in order and writes the status.
+//!
+//! In: actions, a status. Out: nothing, or the first failure. Every action is harmless when done twice, so a crash between any two is repaired by the next
+//! reconcile. Must not decide anything.
+//!
+//! # Guarantees
+//! Nothing is done after a failed action. The status is written only over the version of the object that was looked at.
+
+use kube::ResourceExt;
+
+use crate::api::CrmPlatform;
+use crate::context::{Context, PlatformKey};
+use crate::plan::action::{Action, Created, Object, Write};
+use crate::secrets;
+
+pub mod status;
+pub mod writer;
+
+pub use status::{StatusWrite, write_status};
+use writer::Writer;
+
+/// Field manager of everything the operator applies.
+pub const FIELD_MANAGER: &str = "crm-operator";
+
+/// A write did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused, or could not be reached.
+    #[error("failed to {verb} {kind} \"{name}\": {reason}")]
+    Request {
+        /// What was tried.
+        verb: &'static str,
+        /// Kind of the object.
+        kind: &'static str,
+        /// Namespace and name.
+        name: String,
+        /// What the API server said.
+        reason: String,
+    },
+    /// Random content of a Secret could not be made.
+    #[error("failed to generate Secret \"{name}\"")]
+    Generate {
+        /// Namespace and name.
+        name: String,
+        /// Why.
+        #[source]
+        source: secrets::Error,
+    },
+}
+
+/// Runs actions in order for the platform `owner`.
+///
+/// # Errors
+/// The first failure; later actions were not tried.
+pub async fn apply(ctx: &Context, owner: &CrmPlatform, actions: &[Action]) -> Result<(), Error> {
+    let writer = Writer {
+        ctx,
+        key: PlatformKey::of(owner),
+    };
+    for action in actions {
+        tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
+        match &action.write {
+            Write::Apply(object) => writer.apply(object).await?,
+            Write::Create(created) => writer.create(created).await?,
+            Write::CreateSecret(recipe) => writer.create_secret(owner, recipe).await?,
+            Write::Delete(target) => writer.delete(target).await?,
+        }
+    }
+    Ok(())
+}
+
+fn describe(write: &Write) -> String {
+    match write {
+        Write::Apply(Object::Deployment(object)) => {
+            format!("apply Deployment {}", object.name_any())
+        }
+        Write::Apply(Object::StatefulSet(object)) => {
+            format!("apply StatefulSet {}", object.name_any())
+        }
+        Write::Apply(Object::Service(object)) => format!("apply Service {}", object.name_any()),
+        Write::Apply(Object::ConfigMap(object)) => format!("apply ConfigMap {}", object.name_any()),
+        Write::Create(Created::Job(object)) => format!("create Job {}", object.name_any()),
+        Write::Create(Created::Revision(object)) => {
+            format!("create ControllerRevision {}", object.name_any())
+        }
+        Write::CreateSecret(recipe) => format!("create Secret {} unless it is there", recipe.name),
+        Write::Delete(target) => format!("delete {:?} {}", target.kind, target.name),
+    }
+}

@@ -1,0 +1,251 @@
+//! Single calls to the API server for one platform, each with a deadline and each noted, so that a cache that is behind is not believed.
+//!
+//! In: one object of a plan. Out: nothing, or the error with verb, kind and name.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::{Error, FIELD_MANAGER};
+use crate::api::CrmPlatform;
+use crate::context::{Context, PlatformKey};
+use crate::plan::action::{Created, Object, SecretRecipe, Target, TargetKind};
+use crate::secrets;
+use crate::written::Kind;
+
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Why a call failed, as far as callers tell cases apart.
+pub enum Refusal {
+    /// There is no such object.
+    NotFound,
+    /// It is not at the expected version, or not of the expected UID.
+    Conflict,
+    /// There is one of that name.
+    AlreadyExists,
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// Writes objects of one platform.
+pub struct Writer<'a> {
+    /// Client, and where writes are noted.
+    pub ctx: &'a Context,
+    /// The platform.
+    pub key: PlatformKey,
+}
+
+impl Writer<'_> {
+    /// Server-side apply.
+    pub async fn apply(&self, object: &Object) -> Result<(), Error> {
+        match object {
+            Object::Deployment(object) => self.apply_one(Kind::Deployment, &**object).await,
+            Object::StatefulSet(object) => self.apply_one(Kind::StatefulSet, &**object).await,
+            Object::Service(object) => self.apply_one(Kind::Service, &**object).await,
+            Object::ConfigMap(object) => self.apply_one(Kind::ConfigMap, &**object).await,
+        }
+    }
+
+    async fn apply_one<K: Child>(&self, kind: Kind, object: &K) -> Result<(), Error> {
+        let name = object.name_any();
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        match self
+            .call(self.api::<K>().patch(&name, &params, &Patch::Apply(object)))
+            .await
+        {
+            Ok(stored) => {
+                self.ctx.written.wrote(
+                    &self.key,
+                    (kind, &name),
+                    stored.resource_version().as_deref(),
+                );
+                Ok(())
+            }
+            Err(refusal) => Err(self.error("apply", K::KIND, &name, refusal)),
+        }
+    }
+
+    /// Creates an object that is never patched; one of that name is left alone and remembered.
+    pub async fn create(&self, created: &Created) -> Result<(), Error> {
+        match created {
+            Created::Job(job) => {
+                if !self.create_one(Kind::Job, &**job).await? {
+                    self.ctx.foreign.insert(&self.key, &job.name_any());
+                }
+            }
+            Created::Revision(revision) => {
+                self.create_one(Kind::Revision, &**revision).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates an object; `false` when one of that name is there already.
+    async fn create_one<K: Child>(&self, kind: Kind, object: &K) -> Result<bool, Error> {
+        let name = object.name_any();
+        match self
+            .call(self.api::<K>().create(&self.creation(), object))
+            .await
+        {
+            Ok(stored) => {
+                self.ctx.written.wrote(
+                    &self.key,
+                    (kind, &name),
+                    stored.resource_version().as_deref(),
+                );
+                Ok(true)
+            }
+            Err(Refusal::AlreadyExists) => Ok(false),
+            Err(refusal) => Err(self.error("create", K::KIND, &name, refusal)),
+        }
+    }
+
+    /// Creates a Secret with fresh content, unless there is one of that name.
+    pub async fn create_secret(
+        &self,
+        owner: &CrmPlatform,
+        recipe: &SecretRecipe,
+    ) -> Result<(), Error> {
+        let secret = secrets::secret(owner, recipe).map_err(|source| Error::Generate {
+            name: format!("{}/{}", self.key.namespace, recipe.name),
+            source,
+        })?;
+        match self
+            .call(self.api::<Secret>().create(&self.creation(), &secret))
+            .await
+        {
+            Ok(_) | Err(Refusal::AlreadyExists) => Ok(()),
+            Err(refusal) => Err(self.error("create", "Secret", &recipe.name, refusal)),
+        }
+    }
+
+    /// Deletes in the background.
+    pub async fn delete(&self, target: &Target) -> Result<(), Error> {
+        match target.kind {
+            TargetKind::Deployment => {
+                self.delete_one::<Deployment>(Kind::Deployment, target)
+                    .await
+            }
+            TargetKind::Service => self.delete_one::<Service>(Kind::Service, target).await,
+            TargetKind::Job => self.delete_one::<Job>(Kind::Job, target).await,
+            TargetKind::Revision => {
+                self.delete_one::<ControllerRevision>(Kind::Revision, target)
+                    .await
+            }
+        }
+    }
+
+    async fn delete_one<K: Child>(&self, kind: Kind, target: &Target) -> Result<(), Error> {
+        let uid = (!target.uid.is_empty()).then(|| target.uid.clone());
+        let preconditions = uid.map(|uid| Preconditions {
+            uid: Some(uid),
+            resource_version: None,
+        });
+        let params = DeleteParams {
+            preconditions,
+            ..DeleteParams::background()
+        };
+        match self
+            .call(self.api::<K>().delete(&target.name, &params))
+            .await
+        {
+            // A conflict means that a successor of another UID stands there: what was meant is gone.
+            Ok(_) | Err(Refusal::NotFound | Refusal::Conflict) => {
+                if !target.uid.is_empty() {
+                    self.ctx
+                        .written
+                        .deleted(&self.key, (kind, &target.name), &target.uid);
+                }
+                Ok(())
+            }
+            Err(refusal) => Err(self.error("delete", K::KIND, &target.name, refusal)),
+        }
+    }
+
+    /// Calls for a kind in the namespace of the platform.
+    pub fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
+        Api::namespaced(self.ctx.client.clone(), &self.key.namespace)
+    }
+
+    fn creation(&self) -> PostParams {
+        PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        }
+    }
+
+    /// One call. kube's own retries may take minutes, so each call has a deadline.
+    pub async fn call<T>(
+        &self,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Refusal> {
+        match timeout(DEADLINE, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) if status.is_not_found() || status.code == 404 => {
+                Err(Refusal::NotFound)
+            }
+            Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => {
+                Err(Refusal::AlreadyExists)
+            }
+            Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Err(Refusal::Conflict),
+            Ok(Err(error)) => Err(Refusal::Other(crate::error::short(&error))),
+            Err(_) => Err(Refusal::Other(format!(
+                "no answer from the API server within {} seconds",
+                DEADLINE.as_secs()
+            ))),
+        }
+    }
+
+    /// The error of a call that was refused.
+    pub fn error(
+        &self,
+        verb: &'static str,
+        kind: &'static str,
+        name: &str,
+        refusal: Refusal,
+    ) -> Error {
+        let reason = match refusal {
+            Refusal::NotFound => "it is not there (its namespace may be gone)".to_owned(),
+            Refusal::Conflict => "somebody else changed it at the same time".to_owned(),
+            Refusal::AlreadyExists => "there is one of that name already".to_owned(),
+            Refusal::Other(reason) => reason,
+        };
+        Error::Request {
+            verb,
+            kind,
+            name: format!("{}/{name}", self.key.namespace),
+            reason,
+        }
+    }
+}
+
+/// What the typed calls need of a kind.
+trait Child:
+    k8s_openapi::Resource
+    + Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+{
+}
+
+impl<K> Child for K where
+    K: k8s_openapi::Resource
+        + Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+{
+}

@@ -1,0 +1,80 @@
+//! What every reconcile shares: the client, the caches, the registry, and the little this process remembers between two looks.
+//!
+//! Nothing here is needed after a restart: what must not be forgotten is in the status.
+
+use std::sync::Arc;
+
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, Resource, ResourceExt};
+
+use crate::backoff::Backoff;
+use crate::controller::Watched;
+use crate::metrics::Metrics;
+use crate::observe::{ForeignJobs, Stores};
+use crate::platform::Settings;
+use crate::registry::Registry;
+use crate::written::Written;
+
+/// Name of this controller in metrics and events.
+pub const CONTROLLER: &str = "crmplatform";
+
+/// Namespace and name of a `CrmPlatform`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlatformKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl PlatformKey {
+    /// Key of the platform object itself.
+    pub fn of<K: Resource>(object: &K) -> Self {
+        Self {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+        }
+    }
+
+    /// Reference by which the controller's queue knows it.
+    pub fn object_ref(&self) -> ObjectRef<Watched> {
+        ObjectRef::new(&self.name).within(&self.namespace)
+    }
+}
+
+impl std::fmt::Display for PlatformKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Shared by all reconciles.
+pub struct Context {
+    /// Client of the API server.
+    pub client: Client,
+    /// What the watches have seen.
+    pub stores: Arc<Stores>,
+    /// Turns tags into digests.
+    pub registry: Registry,
+    /// Operator configuration that a plan may know.
+    pub settings: Settings,
+    /// Delays after failures.
+    pub backoff: Backoff,
+    /// Own writes that the watches may not have shown yet.
+    pub written: Written,
+    /// Names of Jobs that stood in the way of a create.
+    pub foreign: ForeignJobs,
+    /// Numbers for Prometheus.
+    pub metrics: Arc<Metrics>,
+    /// Name of this process in events.
+    pub instance: String,
+}
+
+impl Context {
+    /// Drops what is remembered of a platform that is gone.
+    pub fn forget(&self, platform: &PlatformKey) {
+        self.backoff.reset(platform);
+        self.written.forget(platform);
+        self.foreign.forget(platform);
+    }
+}

@@ -1,0 +1,116 @@
+//! Watches: which platform is to be looked at, and when.
+//!
+//! In: a client and a stop signal. Out: calls of `reconcile`, one at a time per platform. Must not know what a platform needs.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::Shared;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{self, Action, Config, Controller};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{WatchStreamExt, reflector};
+use kube::{Api, ResourceExt};
+use tokio::time::timeout;
+
+use crate::api::CrmPlatform;
+use crate::context::{Context, PlatformKey};
+use crate::error::Error;
+use crate::metrics::CONCURRENCY;
+use crate::observe::Watches;
+use crate::reconcile::reconcile;
+
+/// A platform object that may be unreadable: one bad object must not stop the watch of all.
+pub type Watched = DeserializeGuard<CrmPlatform>;
+
+/// How long running reconciles may take to finish after the stop signal.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Runs until `stop`, and then until running reconciles have finished, at most 20 seconds.
+pub async fn run<S>(
+    ctx: Arc<Context>,
+    (writer, watches): (reflector::store::Writer<Watched>, Watches),
+    stop: Shared<S>,
+) where
+    S: Future<Output = ()> + Send + Sync + 'static,
+    S::Output: Clone,
+{
+    // Kept until the end: dropping the tasks ends the watches.
+    let Watches {
+        changed,
+        tasks: _tasks,
+    } = watches;
+    tokio::select! {
+        () = ctx.stores.ready() => tracing::info!("every kind was listed, reconciling"),
+        () = stop.clone() => return,
+    }
+    let platforms = watcher(
+        Api::<Watched>::all(ctx.client.clone()),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .modify(|object| object.managed_fields_mut().clear())
+    .inspect({
+        let ctx = ctx.clone();
+        move |event| notice(&ctx, event)
+    })
+    .reflect(writer)
+    .applied_objects();
+    let reader = ctx.stores.platforms.clone();
+    let work = Controller::for_stream(platforms, reader)
+        .reconcile_on(changed.map(|platform| platform.object_ref()))
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(stop.clone())
+        .run(reconcile, retry, ctx)
+        .for_each(|result| async { report(result) });
+    tokio::pin!(work);
+    tokio::select! {
+        () = &mut work => return,
+        () = stop => tracing::info!("stopping: no new reconciles, running ones finish"),
+    }
+    if timeout(DRAIN, work).await.is_err() {
+        tracing::warn!(
+            seconds = DRAIN.as_secs(),
+            "reconciles were cut off; the next start goes on where they were"
+        );
+    }
+}
+
+fn notice(ctx: &Context, event: &Result<Event<Watched>, watcher::Error>) {
+    match event {
+        Ok(Event::Delete(object)) => ctx.forget(&PlatformKey::of(object)),
+        Ok(_) => {}
+        Err(error) => {
+            ctx.metrics.watch_failed("CrmPlatform");
+            tracing::warn!(kind = "CrmPlatform", %error, "a watch broke; it is started again");
+        }
+    }
+}
+
+fn retry(object: Arc<Watched>, _: &Error, ctx: Arc<Context>) -> Action {
+    Action::requeue(ctx.backoff.failed(&PlatformKey::of(&*object)))
+}
+
+/// Each outcome is logged once, here.
+fn report(
+    result: Result<
+        (reflector::ObjectRef<Watched>, Action),
+        controller::Error<Error, watcher::Error>,
+    >,
+) {
+    match result {
+        Ok((object, _)) => tracing::debug!(platform = %object, "reconciled"),
+        Err(controller::Error::ReconcilerFailed(error, object)) => {
+            tracing::warn!(platform = %object, step = error.step(), %error, "a reconcile failed; it is tried again");
+        }
+        // A change of an object whose platform is gone: nothing to do.
+        Err(controller::Error::ObjectNotFound(object)) => {
+            tracing::debug!(platform = %object, "gone")
+        }
+        // Told by `notice` already.
+        Err(controller::Error::QueueError(_)) => {}
+        Err(error) => tracing::error!(%error, "the controller failed"),
+    }
+}

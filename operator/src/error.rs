@@ -1,0 +1,35 @@
+//! Why a reconcile did not finish. Each IO step has its own error; here they meet.
+
+use crate::{apply, observe};
+
+/// A reconcile failed and is tried again after a growing delay.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The platform could not be observed.
+    #[error(transparent)]
+    Observe(#[from] observe::Error),
+    /// A write was refused or not answered.
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
+}
+
+impl Error {
+    /// Which step failed, for logs.
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "observe",
+            Self::Apply(_) => "apply",
+        }
+    }
+}
+
+/// An error of the client in one short sentence: what the API server said, without the debug form that kube adds.
+pub fn short(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        kube::Error::Api(status) => {
+            format!("the API server answered {} {}", status.code, status.reason)
+        }
+        other => other.to_string(),
+    }
+}

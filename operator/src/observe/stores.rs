@@ -1,0 +1,233 @@
+//! The watches of everything that platforms own, one per kind, and what they have seen.
+//!
+//! In: a client. Out: [`Stores`] that fill themselves, and a stream of the platforms whose objects changed. Only objects that carry the operator's label are
+//! watched.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::{StreamExt, pin_mut};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{WatchStreamExt, reflector};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+
+use super::index::{Index, seen};
+use crate::context::PlatformKey;
+use crate::controller::Watched;
+use crate::desired::labels;
+use crate::metrics::Metrics;
+use crate::observed::{JobView, PodView, WorkloadView, content_hash};
+use crate::platform::release::Release;
+use crate::written::{Kind, Seen};
+
+/// The recorded inputs of a release and whose they are.
+#[derive(Clone, Debug)]
+pub struct RevisionView {
+    /// UID of the controlling owner.
+    pub owner: String,
+    /// Release label.
+    pub id: String,
+    /// The inputs.
+    pub release: Release,
+}
+
+/// What the watches have seen.
+pub struct Stores {
+    /// The platform objects.
+    pub platforms: reflector::Store<Watched>,
+    /// Pods of services, stable and candidate.
+    pub deployments: Index<WorkloadView>,
+    /// Embedded databases.
+    pub stateful_sets: Index<WorkloadView>,
+    /// Jobs.
+    pub jobs: Index<JobView>,
+    /// Pods.
+    pub pods: Index<PodView>,
+    /// Content hashes of Services.
+    pub services: Index<String>,
+    /// Content hashes of ConfigMaps.
+    pub config_maps: Index<String>,
+    /// Recorded releases.
+    pub revisions: Index<RevisionView>,
+}
+
+/// The running watches; they end when this is dropped.
+pub struct Watches {
+    /// Platforms whose objects changed.
+    pub changed: UnboundedReceiver<PlatformKey>,
+    /// Keeps the watches running.
+    pub tasks: JoinSet<()>,
+}
+
+impl Stores {
+    /// Stores without content; `platforms` is filled by the controller's own watch.
+    pub fn new(platforms: reflector::Store<Watched>) -> Arc<Self> {
+        Arc::new(Self {
+            platforms,
+            deployments: Index::default(),
+            stateful_sets: Index::default(),
+            jobs: Index::default(),
+            pods: Index::default(),
+            services: Index::default(),
+            config_maps: Index::default(),
+            revisions: Index::default(),
+        })
+    }
+
+    /// Starts the watches.
+    pub fn watch(self: &Arc<Self>, client: &Client, metrics: &Arc<Metrics>) -> Watches {
+        let (sender, changed) = unbounded();
+        let mut tasks = JoinSet::new();
+        let source = Source {
+            client: client.clone(),
+            changed: sender,
+            metrics: metrics.clone(),
+            stores: self.clone(),
+        };
+        tasks.spawn(source.clone().follow(
+            |stores| &stores.deployments,
+            |object: &Deployment| Some(object.into()),
+        ));
+        tasks.spawn(source.clone().follow(
+            |stores| &stores.stateful_sets,
+            |object: &StatefulSet| Some(object.into()),
+        ));
+        tasks.spawn(
+            source
+                .clone()
+                .follow(|stores| &stores.jobs, |object: &Job| Some(object.into())),
+        );
+        tasks.spawn(
+            source
+                .clone()
+                .follow(|stores| &stores.pods, |object: &Pod| Some(object.into())),
+        );
+        tasks.spawn(source.clone().follow(
+            |stores| &stores.services,
+            |object: &Service| Some(content_hash(&object.metadata)),
+        ));
+        tasks.spawn(source.clone().follow(
+            |stores| &stores.config_maps,
+            |object: &ConfigMap| Some(content_hash(&object.metadata)),
+        ));
+        tasks.spawn(source.follow(|stores| &stores.revisions, revision));
+        Watches { changed, tasks }
+    }
+
+    /// Waits until every kind was listed once.
+    pub async fn ready(&self) {
+        tokio::join!(
+            self.deployments.ready(),
+            self.stateful_sets.ready(),
+            self.jobs.ready(),
+            self.pods.ready(),
+            self.services.ready(),
+            self.config_maps.ready(),
+            self.revisions.ready(),
+        );
+    }
+
+    /// Kinds that were not listed yet.
+    pub fn missing(&self) -> Vec<&'static str> {
+        [
+            ("Deployments", self.deployments.is_ready()),
+            ("StatefulSets", self.stateful_sets.is_ready()),
+            ("Jobs", self.jobs.is_ready()),
+            ("Pods", self.pods.is_ready()),
+            ("Services", self.services.is_ready()),
+            ("ConfigMaps", self.config_maps.is_ready()),
+            ("ControllerRevisions", self.revisions.is_ready()),
+        ]
+        .into_iter()
+        .filter_map(|(kind, ready)| (!ready).then_some(kind))
+        .collect()
+    }
+
+    /// UID and version of an object of a platform, as the watches have it.
+    pub fn seen(&self, platform: &PlatformKey, kind: Kind, name: &str) -> Option<Seen> {
+        match kind {
+            Kind::Platform => self
+                .platforms
+                .get(&platform.object_ref())
+                .map(|object| seen(&*object)),
+            Kind::Deployment => self.deployments.seen(platform, name),
+            Kind::StatefulSet => self.stateful_sets.seen(platform, name),
+            Kind::Service => self.services.seen(platform, name),
+            Kind::ConfigMap => self.config_maps.seen(platform, name),
+            Kind::Job => self.jobs.seen(platform, name),
+            Kind::Revision => self.revisions.seen(platform, name),
+        }
+    }
+}
+
+/// What each watch needs.
+#[derive(Clone)]
+struct Source {
+    client: Client,
+    changed: UnboundedSender<PlatformKey>,
+    metrics: Arc<Metrics>,
+    stores: Arc<Stores>,
+}
+
+impl Source {
+    /// Feeds one index from one watch, for ever; a watch that breaks is started again after kube's default backoff.
+    fn follow<K, V>(
+        self,
+        index: impl Fn(&Stores) -> &Index<V> + Send + 'static,
+        view: impl Fn(&K) -> Option<V> + Send + Sync + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let config = watcher::Config::default().labels(&format!(
+            "{}={}",
+            labels::MANAGED_BY,
+            labels::MANAGER
+        ));
+        async move {
+            let events = watcher(Api::<K>::all(self.client.clone()), config).default_backoff();
+            pin_mut!(events);
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(event) => {
+                        for platform in index(&self.stores).take(event, &view) {
+                            // Nobody listens any more only when the process is ending.
+                            let _ = self.changed.unbounded_send(platform);
+                        }
+                    }
+                    Err(error) => {
+                        self.metrics.watch_failed(&K::kind(&()));
+                        tracing::warn!(kind = %K::kind(&()), %error, "a watch broke; it is started again");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A record that cannot be read counts as absent: the plan then says that the release cannot be built again, instead of building a wrong one.
+fn revision(object: &ControllerRevision) -> Option<RevisionView> {
+    match serde_json::from_value(object.data.0.clone()) {
+        Ok(release) => Some(RevisionView {
+            owner: object
+                .owner_references()
+                .iter()
+                .find(|owner| owner.controller == Some(true))
+                .map(|owner| owner.uid.clone())?,
+            id: object.labels().get(labels::RELEASE)?.clone(),
+            release,
+        }),
+        Err(error) => {
+            tracing::warn!(revision = %object.name_any(), namespace = object.namespace(), %error, "a recorded release cannot be read");
+            None
+        }
+    }
+}

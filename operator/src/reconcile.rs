@@ -1,0 +1,124 @@
+//! One look at one platform: observe -> parse -> plan -> apply -> status.
+//!
+//! ```text
+//!  watch            observe           plan (pure)               apply            status
+//!  controller.rs -> observe.rs -> platform.rs + plan/ + desired/ -> apply.rs -> status.rs -> apply::write_status
+//!     ^  IO            IO in            no client, no clock          IO out        pure           |
+//!     '------------- owned objects change, or their time has come -------------------------------'
+//! ```
+//! # Guarantees
+//! A platform is never acted on from a cache that has not seen this process's own last writes. The status is written last, also when an action failed; the
+//! plan never changes the stage and acts for the new stage at once, so what an action rests on is always written before.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+
+use crate::api::CrmPlatform;
+use crate::api::status::Memory;
+use crate::apply::{StatusWrite, apply, write_status};
+use crate::context::{Context, PlatformKey};
+use crate::controller::Watched;
+use crate::error::Error;
+use crate::metrics::Outcome;
+use crate::observe::observe;
+use crate::plan::action::Note;
+use crate::plan::plan;
+use crate::platform::Platform;
+use crate::{events, status};
+
+/// A look without any reason, in case an event was lost.
+const SAFETY_NET: Duration = Duration::from_secs(900);
+/// A look in case the watch does not show an own write soon.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// Looks at one platform and does what is to be done now.
+///
+/// # Errors
+/// When an API call fails; the platform is tried again after a growing delay.
+pub async fn reconcile(object: Arc<Watched>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let key = PlatformKey::of(&*object);
+    let started = Instant::now();
+    let _working = ctx.metrics.working();
+    let result = match &object.0 {
+        Ok(platform) => look(platform, &key, &ctx).await,
+        Err(unreadable) => {
+            tracing::error!(platform = %key, error = %unreadable, "this CrmPlatform cannot be read and is left alone: correct it, or upgrade the operator");
+            ctx.metrics.unreadable();
+            Ok(Next::Wait(SAFETY_NET))
+        }
+    };
+    let (outcome, action) = match result {
+        Ok(Next::Wait(time)) => (Outcome::Success, Ok(Action::requeue(time))),
+        Ok(Next::LookAgain) => (Outcome::Requeue, Ok(Action::requeue(CATCH_UP))),
+        Err(error) => (Outcome::Error, Err(error)),
+    };
+    ctx.metrics.reconciled(outcome, started.elapsed());
+    action
+}
+
+/// What follows a look.
+enum Next {
+    /// All that could be done was done; the next look is at a change, or then.
+    Wait(Duration),
+    /// What was looked at was outdated; the watch will show it soon.
+    LookAgain,
+}
+
+async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<Next, Error> {
+    // A platform that is going away owns its children: the garbage collector takes them.
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(Next::Wait(SAFETY_NET));
+    }
+    if ctx
+        .written
+        .unseen(key, |kind, name| ctx.stores.seen(key, kind, name))
+    {
+        return Ok(Next::LookAgain);
+    }
+    let now = Timestamp::now();
+    let parsed = Platform::parse(object, &ctx.settings);
+    let references = parsed
+        .as_ref()
+        .map(Platform::references)
+        .unwrap_or_default();
+    let observed = observe(ctx, object, &references).await?;
+    let planned = parsed.map(|platform| plan(&platform, &observed, now));
+    let actions = planned
+        .as_ref()
+        .map(|plan| plan.actions.as_slice())
+        .unwrap_or_default();
+    let applied = apply(ctx, object, actions).await;
+    let failure = applied.as_ref().err().map(ToString::to_string);
+    let next = status::next(object, &observed, &planned, failure.as_deref(), now);
+    let after = next.memory.clone();
+    let write = write_status(ctx, object, next).await?;
+    let notes = planned
+        .as_ref()
+        .map(|plan| plan.notes.as_slice())
+        .unwrap_or_default();
+    if write == StatusWrite::Written && observed.memory != after {
+        tell(ctx, object, (&observed.memory, &after), notes).await;
+    }
+    applied?;
+    ctx.backoff.reset(key);
+    Ok(match write {
+        StatusWrite::Outdated => Next::LookAgain,
+        _ => Next::Wait(planned.map_or(SAFETY_NET, |plan| plan.requeue)),
+    })
+}
+
+/// Counts and announces what was decided. Losing an event is no reason to decide it again.
+async fn tell(
+    ctx: &Context,
+    object: &CrmPlatform,
+    (before, after): (&Memory, &Memory),
+    notes: &[Note],
+) {
+    ctx.metrics.releases().count(before, after);
+    if let Err(error) = events::publish(ctx, object, notes).await {
+        tracing::warn!(%error, "an event was lost");
+    }
+}
