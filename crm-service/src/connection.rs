@@ -12,7 +12,9 @@ pub enum Error {
     #[error("no database is named: set PGHOST, PGDATABASE, PGUSER and PGPASSWORD, or DATABASE_URL")]
     Missing,
     /// `DATABASE_URL` is not an address of PostgreSQL. Its text is left out: it may carry a password.
-    #[error("DATABASE_URL is not a PostgreSQL address: write postgres://user:password@host:port/database")]
+    #[error(
+        "DATABASE_URL is not a PostgreSQL address: write postgres://user:password@host:port/database"
+    )]
     Malformed(#[source] sqlx::Error),
 }
 

@@ -4,7 +4,18 @@
 //! request -> http (scope, problems, metrics) -> <service>/<resource> (parse) -> resource (SQL in one transaction) -> answer
 //! ```
 
+pub mod auth;
 pub mod connection;
+pub mod customer;
+pub mod database;
+pub mod http;
+pub mod listing;
 pub mod migrate;
+pub mod openapi;
+pub mod resource;
+pub mod sales;
 pub mod schema;
+pub mod serve;
 pub mod service;
+pub mod telemetry;
+mod word;

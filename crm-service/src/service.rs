@@ -1,5 +1,5 @@
-//! The names of the services of this binary. Everything that differs between them is asked of this enum or lives in
-//! the module of that name; nothing here reads or writes.
+//! The services of this binary, and the way from a name to a module. Everything that differs between services is asked
+//! of this enum; nothing here reads or writes.
 
 use std::fmt;
 
@@ -22,6 +22,32 @@ impl Service {
             Service::Customer => "customer",
             Service::Sales => "sales",
         }
+    }
+
+    /// The routes below `/api/<name>/v1`.
+    pub fn routes(self) -> axum::Router<crate::http::Shared> {
+        match self {
+            Service::Customer => crate::customer::routes(),
+            Service::Sales => crate::sales::routes(),
+        }
+    }
+
+    /// What the OpenAPI document says of the routes.
+    pub fn operations(self) -> Vec<crate::resource::Operations> {
+        match self {
+            Service::Customer => crate::customer::operations(),
+            Service::Sales => crate::sales::operations(),
+        }
+    }
+
+    /// Every statement that the serving process can send.
+    pub fn statements(self) -> Vec<String> {
+        let mut all = match self {
+            Service::Customer => crate::customer::statements(),
+            Service::Sales => crate::sales::statements(),
+        };
+        all.extend(crate::serve::heartbeat::statements(self));
+        all
     }
 }
 

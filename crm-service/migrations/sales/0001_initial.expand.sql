@@ -96,7 +96,8 @@ create table sales.opportunity (
   stage_id uuid not null,
   -- The kind of the stage it is in; kept here so that lists and the forecast need not join to filter.
   state text not null references sales.stage_kind (code),
-  stage_entered_at timestamptz not null,
+  -- Whole milliseconds, as in stage_move.
+  stage_entered_at timestamptz not null default date_trunc('milliseconds', now()),
   -- The stage before it was won or lost, for reports on where deals end.
   last_open_stage_id uuid references sales.stage (id),
   probability_override int check (probability_override between 0 and 100),
