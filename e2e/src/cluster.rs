@@ -73,12 +73,14 @@ impl Cluster {
                 .into_iter()
                 .chain(std::env::split_paths(&path)),
         )?;
-        Ok(vec![
+        let mut all = caches();
+        all.extend([
             ("KUBECONFIG", self.kubeconfig.clone().into()),
             ("E2E_REGISTRY", self.registry.clone().into()),
             ("E2E_ROOT", paths::checkout().into()),
             ("PATH", path),
-        ])
+        ]);
+        Ok(all)
     }
 
     /// `kubectl` against this cluster, ended after `seconds`.
@@ -89,7 +91,9 @@ impl Cluster {
     /// `helm` against this cluster, ended after `seconds`.
     pub fn helm(&self, seconds: u32) -> Command {
         let mut helm = command::within(seconds, paths::tool("helm"));
-        helm.arg("--kubeconfig").arg(&self.kubeconfig);
+        helm.envs(caches())
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig);
         helm
     }
 
@@ -229,8 +233,24 @@ registry    {}",
 /// `kubectl` with a kubeconfig, ended after `seconds`.
 pub(crate) fn kubectl(kubeconfig: &Path, seconds: u32) -> Command {
     let mut kubectl = command::within(seconds, paths::tool("kubectl"));
-    kubectl.arg("--kubeconfig").arg(kubeconfig);
     kubectl
+        .env("KUBECACHEDIR", paths::state("cache/kubectl"))
+        .arg("--kubeconfig")
+        .arg(kubeconfig);
+    kubectl
+}
+
+/// Where kubectl and helm keep what they would else leave in the home folder.
+fn caches() -> Vec<(&'static str, OsString)> {
+    let folders = [
+        ("KUBECACHEDIR", "kubectl"),
+        ("HELM_CACHE_HOME", "helm/cache"),
+        ("HELM_CONFIG_HOME", "helm/config"),
+        ("HELM_DATA_HOME", "helm/data"),
+    ];
+    folders
+        .map(|(name, folder)| (name, paths::state("cache").join(folder).into()))
+        .to_vec()
 }
 
 fn is_for_tests(name: &str) -> bool {

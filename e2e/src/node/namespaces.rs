@@ -60,10 +60,7 @@ pub fn make() -> Result<()> {
 }
 
 fn hold() -> Result<i32> {
-    let log = paths::state("node/log");
-    fs::create_dir_all(&log)?;
-    // Shared among themselves, so that a mount made by containerd is seen by the kubelet.
-    let script = "set -e; mount --make-rshared /; mount -t tmpfs -o mode=755 \"$0\" /run; mount --bind \"$1\" /var/log; exec sleep infinity";
+    let script = script()?;
     let words = [
         "unshare",
         "--mount",
@@ -73,16 +70,41 @@ fn hold() -> Result<i32> {
         "--",
         "sh",
         "-c",
-        script,
+        &script,
     ];
     let mut program: Vec<String> = words.map(str::to_owned).to_vec();
-    program.extend([mark(), log.to_string_lossy().into_owned()]);
+    program.push(mark());
     let node = Background::named("node");
     let pid = node.start(&program)?;
     let asleep =
         || fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep");
     node.wait_until(Duration::from_secs(5), asleep)?;
     Ok(pid)
+}
+
+/// The kubelet and CNI write to these folders whatever their flags say; the node has its own instead.
+const COVERED: &[&str] = &["/var/log", "/var/lib/cni", "/var/lib/kubelet"];
+
+/// What makes the mount namespace the node's own; `$0` is the mark.
+fn script() -> Result<String> {
+    // Shared among themselves, so that a mount made by containerd is seen by the kubelet.
+    let mut script =
+        "set -e; mount --make-rshared /; mount -t tmpfs -o mode=755 \"$0\" /run\n".to_owned();
+    for folder in COVERED {
+        let own = paths::state("node/covered").join(folder.trim_start_matches('/'));
+        fs::create_dir_all(&own)?;
+        // Stays empty, and is removed by `uncover`.
+        fs::create_dir_all(folder)?;
+        script += &format!("mount --bind '{}' {folder}\n", own.display());
+    }
+    Ok(script + "exec sleep infinity")
+}
+
+/// Removes the mount points that were made for the node; a folder that holds anything is somebody's and stays.
+pub fn uncover() {
+    for folder in COVERED {
+        fs::remove_dir(folder).ok();
+    }
 }
 
 fn connect(pid: i32) -> Result<()> {

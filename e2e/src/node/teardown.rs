@@ -34,6 +34,7 @@ pub fn down() -> Result<()> {
         }
         cgroups::remove()?;
         namespaces::disconnect();
+        namespaces::uncover();
         for folder in ["node", "volumes"] {
             remove_folder(folder)?;
         }

@@ -69,6 +69,7 @@ const CONTROLLER_MANAGER: &str = "--kubeconfig @STATE@/kubeconfigs/controller-ma
     --authentication-kubeconfig @STATE@/kubeconfigs/controller-manager.conf
     --authorization-kubeconfig @STATE@/kubeconfigs/controller-manager.conf
     --bind-address 127.0.0.1 --leader-elect=false --profiling=false --use-service-account-credentials
+    --flex-volume-plugin-dir @STATE@/volume-plugins
     --client-ca-file @STATE@/pki/ca.crt --root-ca-file @STATE@/pki/ca.crt
     --cluster-signing-cert-file @STATE@/pki/ca.crt --cluster-signing-key-file @STATE@/pki/ca.key
     --service-account-private-key-file @STATE@/pki/sa.key
