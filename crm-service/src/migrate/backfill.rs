@@ -11,10 +11,11 @@ use std::time::Instant;
 
 use super::error::{Error, Refusal, doing};
 use super::ledger::{self, Known};
+use super::phase::Phase;
 use super::report::Report;
 use super::retry::Tries;
 use super::session::Session;
-use super::set::{File, Migration, Phase, Set};
+use super::set::{File, Migration, Set};
 use super::settings::Settings;
 use super::verify;
 

@@ -4,9 +4,10 @@
 use super::error::Error;
 use super::index;
 use super::ledger::Known;
+use super::phase::Phase;
 use super::report::Report;
 use super::session::Session;
-use super::set::{Phase, Set};
+use super::set::Set;
 use super::settings::Settings;
 use super::step;
 

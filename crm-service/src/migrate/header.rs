@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::set::Phase;
+use super::phase::Phase;
 
 /// What a migration file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

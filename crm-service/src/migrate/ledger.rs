@@ -7,8 +7,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
 
 use super::error::{Error, Refusal, doing};
+use super::phase::Phase;
 use super::session::Session;
-use super::set::{File, Phase, Set};
+use super::set::{File, Set};
 use super::settings::Settings;
 use crate::schema::Window;
 

@@ -8,7 +8,8 @@ mod tests;
 
 use std::time::Duration;
 
-use super::set::{File, Phase, Set};
+use super::phase::Phase;
+use super::set::{File, Set};
 use super::sql::{Statement, Token};
 use super::statement::{self, Cursor, contains};
 
@@ -175,10 +176,11 @@ fn stars(tokens: &[Token]) -> bool {
 fn change(statement: &Statement, context: &Context) -> Vec<&'static str> {
     let tokens = &statement.tokens[..];
     let mut found = Vec::new();
-    if context.file.phase == Phase::Expand
-        && statement::destructive(statement)
+    let locks = statement::locks(statement);
+    let takes_away = statement::destructive(statement)
         && !drops_index(statement)
-    {
+        && !context.is_new(locks.first().map(|lock| &lock.table));
+    if takes_away && context.file.phase == Phase::Expand {
         found.push(
             "an expand only adds: the release that serves still needs it; move this to a contract",
         );

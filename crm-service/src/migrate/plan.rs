@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::error::{Error, doing};
 use super::ledger::Known;
+use super::phase::Phase;
 use super::session::Session;
-use super::set::{File, Phase, Set};
+use super::set::{File, Set};
 use super::statement::{self, Lock};
 
 /// The plan as JSON; steps in the order in which the phases run.

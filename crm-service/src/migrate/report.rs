@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ledger::Known;
-use super::set::{Phase, Set};
+use super::phase::Phase;
+use super::set::Set;
 
 /// The most that Kubernetes keeps of a termination message, in bytes.
 const LIMIT: usize = 4096;

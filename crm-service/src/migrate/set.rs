@@ -6,48 +6,10 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::header::{self, Header};
+use super::phase::Phase;
 use super::sql::{self, Statement};
 use crate::schema::Schema;
 use crate::service::Service;
-
-/// What a run of the migration runner does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
-pub enum Phase {
-    /// Shows what would be done; writes nothing.
-    Plan,
-    /// Adds what the new release needs, without disturbing the old one.
-    Expand,
-    /// Moves existing rows, batch by batch, while both releases serve.
-    Backfill,
-    /// Checks that nothing is missing.
-    Verify,
-    /// Drops what only the old release needed, and raises the floor.
-    Contract,
-    /// Shows levels and ledger; writes nothing.
-    Status,
-}
-
-impl Phase {
-    /// The phases of which a migration has files, in the order in which they are run.
-    pub const OF_FILES: [Phase; 4] = [
-        Phase::Expand,
-        Phase::Backfill,
-        Phase::Verify,
-        Phase::Contract,
-    ];
-
-    /// The name in file names, `CRM_PHASE` and the ledger.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Phase::Plan => "plan",
-            Phase::Expand => "expand",
-            Phase::Backfill => "backfill",
-            Phase::Verify => "verify",
-            Phase::Contract => "contract",
-            Phase::Status => "status",
-        }
-    }
-}
 
 /// One migration file.
 #[derive(Clone, Debug)]

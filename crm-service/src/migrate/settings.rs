@@ -8,7 +8,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 use super::error::Refusal;
-use super::set::Phase;
+use super::phase::Phase;
 use crate::connection;
 
 /// Where Kubernetes reads a container's last words.

@@ -170,7 +170,11 @@ impl<'a> Scanner<'a> {
         let start = self.position() + 1;
         while self.rest.next_if(|(_, c)| *c != '\n').is_some() {}
         let end = self.position();
-        self.comment = Some(self.source[start..end].trim().to_owned());
+        let text = self.source[start..end].trim();
+        // The header speaks of the file, not of the statement below it.
+        if !text.starts_with("crm:") {
+            self.comment = Some(text.to_owned());
+        }
     }
 
     fn block_comment(&mut self, at: usize) -> Result<(), Unclosed> {

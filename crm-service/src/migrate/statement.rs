@@ -145,7 +145,7 @@ pub fn locks(statement: &Statement) -> Vec<TableLock> {
         };
         cursor.seek(&["on"]);
         add(cursor.name(), lock);
-    } else if contains(tokens, &["trigger"]) && starts(tokens, &["create"]) {
+    } else if makes_trigger(tokens) {
         cursor.seek(&["on"]);
         add(cursor.name(), Lock::ShareRowExclusive);
     } else if cursor.eat(&["drop", "trigger"]) {
@@ -193,6 +193,16 @@ pub fn destructive(statement: &Statement) -> bool {
 /// Whether a statement makes an index.
 pub fn is_index(tokens: &[Token]) -> bool {
     starts(tokens, &["create", "index"]) || starts(tokens, &["create", "unique", "index"])
+}
+
+/// Whether a statement makes a trigger; a function that returns one does not.
+pub fn makes_trigger(tokens: &[Token]) -> bool {
+    let forms: [&[&str]; 3] = [
+        &["create", "trigger"],
+        &["create", "constraint", "trigger"],
+        &["create", "or", "replace", "trigger"],
+    ];
+    forms.iter().any(|form| starts(tokens, form))
 }
 
 /// What a statement outside of a transaction does, if it can be repeated.

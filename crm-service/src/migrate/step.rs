@@ -6,9 +6,10 @@ use std::time::Instant;
 use super::contract;
 use super::error::{Error, doing};
 use super::ledger;
+use super::phase::Phase;
 use super::retry::Tries;
 use super::session::Session;
-use super::set::{File, Phase};
+use super::set::File;
 use super::settings::Settings;
 
 /// Applies a file of phase expand or contract; `false` when it turns out to be applied already.

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use super::error::{Error, Refusal, doing};
 use super::ledger::{self, Known};
+use super::phase::Phase;
 use super::report::Report;
 use super::retry::Tries;
 use super::session::Session;
-use super::set::{File, Phase, Set};
+use super::set::{File, Set};
 use super::settings::Settings;
 
 /// An assertion that does not hold.

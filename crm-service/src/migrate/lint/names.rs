@@ -2,7 +2,7 @@
 //! place. Function bodies are read too.
 
 use crate::migrate::sql::{self, Statement, Token};
-use crate::migrate::statement::Cursor;
+use crate::migrate::statement::{Cursor, is_index, makes_trigger};
 
 /// Words before `update` when it is not the verb of a statement.
 const BEFORE_EVENT: [&str; 7] = ["for", "key", "do", "or", "before", "after", "of"];
@@ -106,11 +106,10 @@ fn is_known_call(name: &str) -> bool {
 
 /// The table of an index or trigger, and the index of a drop.
 fn on(statement: &Statement) -> Option<String> {
-    let mut cursor = Cursor::new(&statement.tokens);
-    let index = crate::migrate::statement::is_index(&statement.tokens);
-    let trigger = statement.tokens.iter().any(|token| token.is("trigger"))
-        && one_of(&statement.tokens[0], &["create", "drop"])
-        && body(statement).is_none();
+    let tokens = &statement.tokens;
+    let index = is_index(tokens);
+    let trigger = makes_trigger(tokens) || Cursor::new(tokens).eat(&["drop", "trigger"]);
+    let mut cursor = Cursor::new(tokens);
     let found = if index || trigger {
         cursor.seek(&["on"]).then(|| cursor.name())?
     } else if cursor.eat(&["drop", "index"]) {
