@@ -1,0 +1,245 @@
+//! Files made by a command are committed; this test fails when one has drifted, and samples must parse and keep the rules of the API.
+//!
+//! One command makes them all anew (helm is needed for `manifests/install.yaml`, and found on PATH or where `cargo e2e up` puts it):
+//! `UPDATE_GENERATED=1 cargo test -p crm-operator --test generated -- --include-ignored`
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crm_operator::api::CrmPlatform;
+use kube::CustomResourceExt;
+use kube::core::cel::validate_cel;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+#[path = "generated/values.rs"]
+#[expect(dead_code, reason = "the fields are read by the schema generator only")]
+mod values;
+
+use values::Values;
+
+const REMEDY: &str =
+    "UPDATE_GENERATED=1 cargo test -p crm-operator --test generated -- --include-ignored";
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(repository().join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Compares a committed file with what it should be, or writes it.
+fn is_up_to_date(path: &str, content: &str) {
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::write(repository().join(path), content).unwrap();
+        return;
+    }
+    let committed = std::fs::read_to_string(repository().join(path)).unwrap_or_default();
+    let changed = committed
+        .lines()
+        .zip(content.lines())
+        .find(|(before, after)| before != after);
+    assert!(
+        committed == content,
+        "{path} has drifted, first at {changed:?}: run {REMEDY}"
+    );
+}
+
+fn crd(annotations: serde_json::Value) -> String {
+    let mut crd = serde_json::to_value(CrmPlatform::crd()).unwrap();
+    if !annotations.is_null() {
+        crd["metadata"]["annotations"] = annotations;
+    }
+    serde_saphyr::to_string(&crd).unwrap()
+}
+
+fn parse<T: DeserializeOwned>(path: &str) -> T {
+    serde_saphyr::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The platforms of a file of several documents.
+fn platforms(path: &str) -> Vec<CrmPlatform> {
+    let documents = read(path);
+    let documents = documents
+        .split("\n---\n")
+        .filter(|document| document.contains("kind: CrmPlatform"));
+    documents
+        .map(|document| {
+            serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{path}: {error}"))
+        })
+        .collect()
+}
+
+#[test]
+fn the_custom_resource_definition_is_the_one_of_the_types() {
+    is_up_to_date(
+        "crds/crmplatforms.crmplatform.io.yaml",
+        &crd(serde_json::Value::Null),
+    );
+}
+
+#[test]
+fn the_chart_carries_the_same_definition_and_keeps_it_when_uninstalled() {
+    charts_definition();
+}
+
+#[test]
+fn the_schema_of_the_charts_values_is_the_one_of_the_types() {
+    schema_of_values();
+}
+
+fn charts_definition() {
+    is_up_to_date(
+        "charts/crm-operator/files/crd.yaml",
+        &crd(json!({ "helm.sh/resource-policy": "keep" })),
+    );
+}
+
+fn schema_of_values() {
+    let generator = schemars::generate::SchemaSettings::draft07()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator();
+    let schema = generator.into_root_schema_for::<Values>();
+    is_up_to_date(
+        "charts/crm-operator/values.schema.json",
+        &format!("{}\n", serde_json::to_string_pretty(&schema).unwrap()),
+    );
+}
+
+#[test]
+fn the_charts_values_have_that_schema() {
+    let values: Values = parse("charts/crm-operator/values.yaml");
+    assert!(
+        values.image.tag.is_empty(),
+        "the chart's appVersion decides"
+    );
+}
+
+#[test]
+fn chart_and_operator_are_of_one_version() {
+    let chart: serde_json::Value = parse("charts/crm-operator/Chart.yaml");
+    assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+#[ignore = "needs helm, which cargo e2e up builds: cargo e2e test runs it"]
+fn the_manifest_is_what_the_chart_renders() {
+    // What it renders, when all are made anew.
+    charts_definition();
+    schema_of_values();
+    let output = render(&[]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let namespace = "\
+# The operator in namespace crm-system, as the chart renders it. Set the image, then: kubectl apply --server-side -f manifests/install.yaml
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: crm-system
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+    pod-security.kubernetes.io/warn: restricted
+";
+    is_up_to_date(
+        "manifests/install.yaml",
+        &format!("{namespace}{}", String::from_utf8(output.stdout).unwrap()),
+    );
+}
+
+#[test]
+#[ignore = "needs helm, which cargo e2e up builds: cargo e2e test runs it"]
+fn helm_refuses_a_value_that_the_chart_does_not_know_or_cannot_use() {
+    for (setting, word) in [
+        ("replicas=2", "replicas"),
+        ("logFormat=xml", "logFormat"),
+        ("image.digest=latest", "digest"),
+    ] {
+        let output = render(&["--set", setting]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && told.contains(word),
+            "--set {setting}: {told}"
+        );
+    }
+}
+
+fn render(settings: &[&str]) -> Output {
+    let built = repository().join("target/e2e/bin/helm");
+    let helm = if built.exists() {
+        built
+    } else {
+        PathBuf::from("helm")
+    };
+    let mut command = Command::new(&helm);
+    command
+        .args(["template", "crm-operator", "--namespace", "crm-system"])
+        .arg(repository().join("charts/crm-operator"))
+        .args(settings);
+    command.output().unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}: install helm, or run cargo e2e up",
+            helm.display()
+        )
+    })
+}
+
+#[test]
+fn samples_parse_and_keep_the_rules() {
+    for path in [
+        "manifests/samples/acme.yaml",
+        "manifests/samples/minimal.yaml",
+    ] {
+        let found = platforms(path);
+        assert_eq!(found.len(), 1, "{path}");
+        validate_cel(&found[0]).unwrap_or_else(|errors| panic!("{path}: {errors:?}"));
+    }
+}
+
+#[test]
+fn what_breaks_a_rule_is_refused_with_its_remedy() {
+    let sound = &platforms("manifests/samples/acme.yaml")[0];
+    type Break = fn(&mut serde_json::Value);
+    let cases: [(&str, Break); 7] = [
+        ("spec.tests is empty", |object| {
+            object["spec"]["tests"] = json!([])
+        }),
+        ("has when: [Gate]", |object| {
+            object["spec"]["tests"][0]["when"] = json!(["Verify"])
+        }),
+        ("spec.image is not set", |object| {
+            object["spec"]["image"] = serde_json::Value::Null
+        }),
+        ("dependsOn must name other services", |object| {
+            object["spec"]["services"][1]["dependsOn"] = json!(["marketing"])
+        }),
+        (
+            "exactly one of spec.database.embedded and spec.database.secret",
+            |object| object["spec"]["database"]["secret"] = json!("acme-db"),
+        ),
+        ("this variable is set by the operator", |object| {
+            object["spec"]["services"][0]["env"] = json!([{ "name": "PGHOST", "value": "x" }])
+        }),
+        ("metadata.name must have at most 30 characters", |object| {
+            object["metadata"]["name"] = json!("1acme")
+        }),
+    ];
+    for (message, break_it) in cases {
+        let mut object = serde_json::to_value(sound).unwrap();
+        break_it(&mut object);
+        if message.contains("[Gate]") {
+            object["spec"]["tests"][1]["when"] = json!(["Verify"]);
+        }
+        let object: CrmPlatform = serde_json::from_value(object).unwrap();
+        let errors = format!("{:?}", validate_cel(&object).expect_err(message));
+        assert!(
+            errors.contains(message),
+            "{message:?} is not told: {errors}"
+        );
+    }
+}
