@@ -131,10 +131,12 @@ async fn lock_rows(
     size: i64,
 ) -> Result<Vec<String>, sqlx::Error> {
     let (table, key) = (&batches.table, quoted(&batches.key));
+    // `order by` without the table would sort by the text that is selected.
     // A plain update of a row that is not its key waits for this lock; a reference to it does not.
     let lock = format!(
-        "select {key}::text from {table} where $1::text is null or {key} > $1::text::{key_type}
-         order by {key} limit $2 for no key update"
+        "select walked.{key}::text from {table} as walked
+         where $1::text is null or walked.{key} > $1::text::{key_type}
+         order by walked.{key} limit $2 for no key update"
     );
     sqlx::query_scalar(sqlx::AssertSqlSafe(lock))
         .bind(cursor)

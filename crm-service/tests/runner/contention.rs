@@ -1,0 +1,200 @@
+//! Many at once: other runners, a long reader, a lock that is held.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crm_service::migrate::perform;
+use crm_service::migrate::phase::Phase;
+use crm_service::migrate::report::Outcome;
+use crm_service::migrate::set::Set;
+
+use crate::scratch::{Scratch, execute, until};
+use crate::sets;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn eight_runners_apply_each_step_once() {
+    let scratch = Scratch::new().await;
+    let files = ["0001_base.expand", "0002_mail.expand", "0003_mail_once.expand"];
+    let runners: Vec<_> = (0..8)
+        .map(|_| {
+            let settings = scratch.settings();
+            tokio::spawn(async move { perform(&sets::v2(), &settings, Phase::Expand).await })
+        })
+        .collect();
+    let mut applied = Vec::new();
+    for runner in runners {
+        let report = runner.await.unwrap();
+        let expected = if report.applied.is_empty() { Outcome::Nothing } else { Outcome::Done };
+        assert_eq!(report.outcome, expected, "{}", report.message);
+        applied.extend(report.applied);
+    }
+    assert_eq!(applied, files);
+    let ledger = "select string_agg(number || phase || state, ' ' order by number) from customer.schema_migration";
+    assert_eq!(scratch.text(ledger).await, "1expanddone 2expanddone 3expanddone");
+    let valid = "select indisvalid from pg_index where indexrelid = 'customer.person_mail_once'::regclass";
+    assert_eq!(scratch.text(valid).await, "true");
+    scratch.drop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn gives_up_when_another_run_holds_the_lock() {
+    let scratch = Scratch::new().await;
+    scratch.done(&sets::v1(), &[Phase::Expand]).await;
+    // The first run waits for a table; the second for the first.
+    let mut reader = scratch.connect().await;
+    execute(&mut reader, "begin; select count(*) from customer.person").await;
+    let mut settings = scratch.settings();
+    let first = tokio::spawn(async move { perform(&blocked_by_readers("300ms"), &settings, Phase::Expand).await });
+    until(&scratch, "select exists (select from pg_locks where relation = 'customer.person'::regclass and not granted)").await;
+    settings = scratch.settings();
+    settings.lock_deadline = Duration::from_secs(2);
+    let begun = Instant::now();
+    let report = perform(&sets::v2(), &settings, Phase::Expand).await;
+    assert_eq!(report.outcome, Outcome::Locked, "{}", report.message);
+    assert!(report.message.contains("another migration of service customer"), "{}", report.message);
+    assert!(begun.elapsed() < Duration::from_secs(4), "waited {:?}", begun.elapsed());
+    execute(&mut reader, "commit").await;
+    assert_eq!(first.await.unwrap().outcome, Outcome::Done);
+    scratch.drop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn another_service_of_the_database_does_not_wait() {
+    use crm_service::service::Service;
+    let scratch = Scratch::new().await;
+    let mut settings = scratch.settings();
+    scratch.done(&sets::v1(), &[Phase::Expand]).await;
+    let mut reader = scratch.connect().await;
+    execute(&mut reader, "begin; select count(*) from customer.person").await;
+    let first = tokio::spawn({
+        let settings = settings.clone();
+        async move { perform(&blocked_by_readers("300ms"), &settings, Phase::Expand).await }
+    });
+    until(&scratch, "select exists (select from pg_locks where relation = 'customer.person'::regclass and not granted)").await;
+    let sales = "-- crm: phase=expand tx=yes lock_timeout=300ms statement_timeout=5s app_level=1\ncreate table sales.deal (id int);";
+    let sales = Set::new(Service::Sales, 1, [("0001_deal.expand.sql", sales)]).unwrap();
+    settings.lock_deadline = Duration::from_secs(1);
+    let report = perform(&sales, &settings, Phase::Expand).await;
+    assert_eq!(report.outcome, Outcome::Done, "{}", report.message);
+    execute(&mut reader, "commit").await;
+    assert_eq!(first.await.unwrap().outcome, Outcome::Done);
+    scratch.drop().await;
+}
+
+/// An expand that has to wait for everybody who reads the table, twice: locks of a step add up.
+fn blocked_by_readers(lock_timeout: &str) -> Set {
+    let text = format!(
+        "-- crm: phase=expand tx=yes lock_timeout={lock_timeout} statement_timeout=30s app_level=1
+create table customer.quiet (id int primary key);
+alter table customer.person add column extra text;
+alter table customer.person add column more text;"
+    );
+    sets::first_and("0002_extra.expand.sql", &text)
+}
+
+/// Runs the expand behind a reader of four seconds; gives the longest that another session had to wait.
+async fn stall(lock_timeout: &str) -> (Duration, Duration) {
+    let scratch = Scratch::new().await;
+    scratch.done(&sets::v1(), &[Phase::Expand]).await;
+    let mut reader = scratch.connect().await;
+    execute(&mut reader, "begin; select count(*) from customer.person").await;
+    let over = Arc::new(AtomicBool::new(false));
+    let probe = tokio::spawn({
+        let (over, mut session) = (over.clone(), scratch.connect().await);
+        async move {
+            let mut longest = Duration::ZERO;
+            while !over.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                execute(&mut session, "update customer.person set note = 'x' where id = 1").await;
+                longest = longest.max(begun.elapsed());
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            longest
+        }
+    });
+    let settings = scratch.settings();
+    let set = blocked_by_readers(lock_timeout);
+    let begun = Instant::now();
+    let expand = tokio::spawn(async move { perform(&set, &settings, Phase::Expand).await });
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    execute(&mut reader, "commit").await;
+    let report = expand.await.unwrap();
+    let took = begun.elapsed();
+    over.store(true, Ordering::Relaxed);
+    let longest = probe.await.unwrap();
+    assert_eq!(report.outcome, Outcome::Done, "{}", report.message);
+    scratch.drop().await;
+    (longest, took)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn a_long_reader_stalls_others_for_less_than_half_a_second() {
+    let (longest, took) = stall("300ms").await;
+    println!("longest stall {longest:?}, expand took {took:?}");
+    assert!(took >= Duration::from_millis(3900), "the expand did not wait for the reader: {took:?}");
+    assert!(longest < Duration::from_millis(500), "others waited for {longest:?}");
+}
+
+/// What the test above would measure if the runner waited as long as it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn without_a_short_wait_the_same_reader_stalls_everybody() {
+    let (longest, _) = stall("20s").await;
+    println!("longest stall {longest:?}");
+    assert!(longest > Duration::from_secs(3), "the measurement does not see a stall: {longest:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn stops_at_its_deadline_and_keeps_nothing() {
+    let scratch = Scratch::new().await;
+    scratch.done(&sets::v1(), &[Phase::Expand]).await;
+    let mut reader = scratch.connect().await;
+    execute(&mut reader, "begin; select count(*) from customer.person").await;
+    let mut settings = scratch.settings();
+    settings.deadline = Duration::from_secs(1);
+    let begun = Instant::now();
+    let report = perform(&blocked_by_readers("300ms"), &settings, Phase::Expand).await;
+    assert_eq!(report.outcome, Outcome::Failed, "{}", report.message);
+    assert!(report.message.contains("within 1 s"), "{}", report.message);
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    execute(&mut reader, "commit").await;
+    assert_eq!(scratch.text("select to_regclass('customer.quiet') is null").await, "true");
+    scratch.done(&blocked_by_readers("300ms"), &[Phase::Expand]).await;
+    scratch.drop().await;
+}
+
+/// The process of a dead runner may still be at work in the database while the next runner begins.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn waits_for_the_transaction_of_a_dead_runner() {
+    let scratch = Scratch::new().await;
+    scratch.done(&sets::v1(), &[Phase::Expand]).await;
+    let mut reader = scratch.connect().await;
+    execute(&mut reader, "begin; select count(*) from customer.person").await;
+    let settings = scratch.settings();
+    let text = blocked_by_readers("10s");
+    let dead = tokio::spawn({
+        let (settings, text) = (settings.clone(), text.clone());
+        async move { perform(&text, &settings, Phase::Expand).await }
+    });
+    let waits = "select exists (select from pg_locks where relation = 'customer.person'::regclass and not granted)";
+    until(&scratch, waits).await;
+    // The sockets close, as they do when a process is killed; its server process still waits for the table.
+    dead.abort();
+    assert!(dead.await.unwrap_err().is_cancelled());
+    assert_eq!(scratch.text(waits).await, "true", "the server process is gone already");
+    let next = tokio::spawn(async move { perform(&text, &settings, Phase::Expand).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    execute(&mut reader, "commit").await;
+    let report = next.await.unwrap();
+    assert_eq!(report.outcome, Outcome::Done, "{}", report.message);
+    let ledger = "select string_agg(number || state, ' ' order by number) from customer.schema_migration";
+    assert_eq!(scratch.text(ledger).await, "1done 2done");
+    scratch.drop().await;
+}
