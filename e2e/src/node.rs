@@ -54,6 +54,10 @@ pub fn up() -> Result<()> {
 
 fn start_from_nothing(generation: &str) -> Result<()> {
     teardown::down()?;
+    // Logs outlive a cluster, for whoever asks why it died, but not the start of the next.
+    for name in components::NAMES.iter().chain(&["audit", "node"]) {
+        fs::remove_file(paths::log(name)).ok();
+    }
     progress::step("wrote the node's configuration and keys", || {
         for (path, content) in facts::files() {
             let path = paths::state("node").join(path);
