@@ -70,7 +70,7 @@ pub async fn publish<K: Resource<DynamicType = ()>>(
 fn event<K: Resource<DynamicType = ()>>(ctx: &Context, object: &K, note: &Note) -> Event {
     Event {
         metadata: ObjectMeta {
-            generate_name: Some(format!("{}.", object.name_any())),
+            generate_name: Some(format!("{}-", object.name_any())),
             namespace: object.namespace(),
             ..ObjectMeta::default()
         },

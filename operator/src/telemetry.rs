@@ -2,6 +2,8 @@
 //!
 //! In: format and filter. Out: nothing. Must be called once, before the first line.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -45,7 +47,10 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), Error> {
             .with_span_list(false)
             .finish()
             .init(),
-        LogFormat::Text => lines.finish().init(),
+        LogFormat::Text => lines
+            .with_ansi(std::io::stderr().is_terminal())
+            .finish()
+            .init(),
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! One command makes them all anew (helm is needed for `manifests/install.yaml`, and found on PATH or where `cargo e2e up` puts it):
 //! `UPDATE_GENERATED=1 cargo test -p crm-operator --test generated -- --include-ignored`
+#![allow(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

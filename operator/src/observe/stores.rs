@@ -213,16 +213,18 @@ impl Source {
     }
 }
 
-/// A record that cannot be read counts as absent: the plan then says that the release cannot be built again, instead of building a wrong one.
+/// A record that cannot be read counts as absent: the plan then says that the release cannot be built again, instead of building a wrong one. Records that
+/// a StatefulSet keeps of itself carry the platform's labels too, but no release.
 fn revision(object: &ControllerRevision) -> Option<RevisionView> {
+    let id = object.labels().get(labels::RELEASE)?.clone();
+    let owner = object
+        .owner_references()
+        .iter()
+        .find(|owner| owner.controller == Some(true))?;
     match serde_json::from_value(object.data.0.clone()) {
         Ok(release) => Some(RevisionView {
-            owner: object
-                .owner_references()
-                .iter()
-                .find(|owner| owner.controller == Some(true))
-                .map(|owner| owner.uid.clone())?,
-            id: object.labels().get(labels::RELEASE)?.clone(),
+            owner: owner.uid.clone(),
+            id,
             release,
         }),
         Err(error) => {

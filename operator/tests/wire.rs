@@ -1,0 +1,266 @@
+//! What goes over the wire: the few requests that safety rests on, against a scripted API server.
+#![allow(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
+
+use std::sync::Arc;
+
+use crm_operator::api::CrmPlatformStatus;
+use crm_operator::apply::{StatusWrite, apply, write_status};
+use crm_operator::context::PlatformKey;
+use crm_operator::controller::Watched;
+use crm_operator::observe::observe;
+use crm_operator::plan::action::{
+    Action, Created, Object, SecretContent, SecretRecipe, Target, TargetKind, Write,
+};
+use crm_operator::reconcile::reconcile;
+use http::Method;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::core::DeserializeGuard;
+use serde_json::{Value, json};
+
+#[path = "wire/server.rs"]
+mod server;
+
+use server::{context, platform, refusal};
+
+fn key() -> PlatformKey {
+    PlatformKey {
+        namespace: "crm".into(),
+        name: "acme".into(),
+    }
+}
+
+fn action(write: Write) -> Action {
+    Action {
+        write,
+        because: "a test wants it".into(),
+    }
+}
+
+fn config_map(name: &str) -> Action {
+    let object: ConfigMap =
+        serde_json::from_value(json!({ "metadata": { "name": name, "namespace": "crm" } }))
+            .unwrap();
+    action(Write::Apply(Object::ConfigMap(Box::new(object))))
+}
+
+fn job() -> Value {
+    json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "acme-gate", "namespace": "crm", "uid": "j1", "resourceVersion": "3" } })
+}
+
+fn creation_of_job() -> Action {
+    let job: Job = serde_json::from_value(job()).unwrap();
+    action(Write::Create(Created::Job(Box::new(job))))
+}
+
+fn deletion(uid: &str) -> Action {
+    action(Write::Delete(Target {
+        kind: TargetKind::Job,
+        name: "acme-gate".into(),
+        uid: uid.into(),
+    }))
+}
+
+#[tokio::test]
+async fn applies_whole_objects_by_force_under_one_manager() {
+    let stored = json!({ "metadata": { "name": "acme-postgres", "namespace": "crm", "resourceVersion": "12" } });
+    let (ctx, server) = context(vec![(200, stored)]);
+    apply(&ctx, &platform(), &[config_map("acme-postgres")])
+        .await
+        .unwrap();
+    assert!(
+        ctx.written.unseen(&key(), |_, _| None),
+        "the write is noted until a watch shows it"
+    );
+    drop(ctx);
+    let seen = server.await.unwrap();
+    assert_eq!(
+        (&seen[0].method, seen[0].path.as_str()),
+        (
+            &Method::PATCH,
+            "/api/v1/namespaces/crm/configmaps/acme-postgres"
+        )
+    );
+    assert!(
+        seen[0].query.contains("force=true") && seen[0].query.contains("fieldManager=crm-operator"),
+        "{}",
+        seen[0].query
+    );
+    assert_eq!(seen[0].content_type, "application/apply-patch+yaml");
+    assert_eq!(seen[0].body["kind"], "ConfigMap");
+}
+
+#[tokio::test]
+async fn stops_at_the_first_failure_and_names_the_object() {
+    let (ctx, server) = context(vec![refusal(403, "Forbidden")]);
+    let error = apply(
+        &ctx,
+        &platform(),
+        &[config_map("first"), config_map("second")],
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "failed to apply ConfigMap \"crm/first\": because Forbidden"
+    );
+    drop(ctx);
+    assert_eq!(server.await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_is_there_already_is_left_alone_and_looked_at_until_it_is_gone() {
+    let (ctx, server) = context(vec![
+        refusal(409, "AlreadyExists"),
+        (200, job()),
+        refusal(404, "NotFound"),
+    ]);
+    apply(&ctx, &platform(), &[creation_of_job()])
+        .await
+        .unwrap();
+    let first = observe(&ctx, &platform(), &[]).await.unwrap();
+    assert_eq!(first.jobs["acme-gate"].uid, "j1");
+    let second = observe(&ctx, &platform(), &[]).await.unwrap();
+    assert!(second.jobs.is_empty());
+    let third = observe(&ctx, &platform(), &[]).await.unwrap();
+    assert!(third.jobs.is_empty(), "and not asked for again");
+    drop(ctx);
+    let methods: Vec<_> = server
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|seen| seen.method)
+        .collect();
+    assert_eq!(methods, [Method::POST, Method::GET, Method::GET]);
+}
+
+#[tokio::test]
+async fn deletes_only_the_object_that_was_seen_and_its_pods_in_the_background() {
+    for answer in [
+        (200, job()),
+        refusal(404, "NotFound"),
+        refusal(409, "Conflict"),
+    ] {
+        let (ctx, server) = context(vec![answer]);
+        apply(&ctx, &platform(), &[deletion("j1")]).await.unwrap();
+        drop(ctx);
+        let seen = server.await.unwrap();
+        assert_eq!(seen[0].method, Method::DELETE);
+        assert_eq!(seen[0].body["preconditions"]["uid"], "j1");
+        assert_eq!(seen[0].body["propagationPolicy"], "Background");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_created_once_and_never_read() {
+    let (ctx, server) = context(vec![refusal(409, "AlreadyExists")]);
+    let recipe = SecretRecipe {
+        name: "acme-identity".into(),
+        content: SecretContent::Identity,
+        plain: Vec::new(),
+        owned: true,
+    };
+    apply(&ctx, &platform(), &[action(Write::CreateSecret(recipe))])
+        .await
+        .unwrap();
+    drop(ctx);
+    let seen = server.await.unwrap();
+    assert_eq!((seen.len(), &seen[0].method), (1, &Method::POST));
+    assert_eq!(seen[0].path, "/api/v1/namespaces/crm/secrets");
+}
+
+#[tokio::test]
+async fn the_status_is_written_only_over_the_version_that_was_looked_at() {
+    let next = CrmPlatformStatus {
+        stage: Some("Gate".into()),
+        ..Default::default()
+    };
+    let (ctx, server) = context(vec![refusal(409, "Conflict")]);
+    assert_eq!(
+        write_status(&ctx, &platform(), next).await.unwrap(),
+        StatusWrite::Outdated
+    );
+    drop(ctx);
+    let seen = server.await.unwrap();
+    assert_eq!(
+        (&seen[0].method, seen[0].path.as_str()),
+        (
+            &Method::PUT,
+            "/apis/crmplatform.io/v1alpha1/namespaces/crm/crmplatforms/acme/status"
+        )
+    );
+    assert_eq!(seen[0].body["metadata"]["resourceVersion"], "7");
+    assert_eq!(seen[0].body["metadata"]["uid"], "u1");
+    assert_eq!(seen[0].body["status"]["stage"], "Gate");
+}
+
+#[tokio::test]
+async fn a_status_that_says_the_same_is_not_written() {
+    let (ctx, server) = context(vec![]);
+    let mut object = platform();
+    let status = json!({ "conditions": [{ "type": "Ready", "status": "True", "reason": "Serving", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z" }] });
+    object.status = Some(serde_json::from_value(status).unwrap());
+    let mut same = object.status.clone().unwrap();
+    // In memory a moment has nanoseconds; once written it has not.
+    let precise = same.conditions[0].last_transition_time.0 + std::time::Duration::from_nanos(5);
+    same.conditions[0].last_transition_time.0 = precise;
+    assert_eq!(
+        write_status(&ctx, &object, same).await.unwrap(),
+        StatusWrite::Unchanged
+    );
+    drop(ctx);
+    assert!(server.await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_first_look_at_a_release_writes_its_memory_before_anything_else() {
+    let mut stored = serde_json::to_value(platform()).unwrap();
+    stored["metadata"]["resourceVersion"] = json!("8");
+    let event = json!({ "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": "e" }, "eventTime": null });
+    let (ctx, server) = context(vec![(200, stored), (201, event.clone()), (201, event)]);
+    let look = || reconcile(Arc::new(DeserializeGuard(Ok(platform()))), ctx.clone());
+    look().await.unwrap();
+    // The watch has not shown the own write yet: the second look does nothing on the old object.
+    look().await.unwrap();
+    drop(ctx);
+    let seen = server.await.unwrap();
+    assert!(
+        seen[0].path.ends_with("/crmplatforms/acme/status"),
+        "{seen:?}"
+    );
+    assert!(seen[0].body["status"]["candidate"]["release"].is_string());
+    assert!(
+        seen[1..]
+            .iter()
+            .all(|request| request.path.ends_with("/events")),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_is_left_alone() {
+    let broken = json!({
+        "apiVersion": "crmplatform.io/v1alpha1", "kind": "CrmPlatform",
+        "metadata": { "name": "acme", "namespace": "crm" }, "spec": { "services": "none" },
+    });
+    let watched: Watched = serde_json::from_value(broken).unwrap();
+    let (ctx, server) = context(vec![]);
+    reconcile(Arc::new(watched), ctx.clone()).await.unwrap();
+    drop(ctx);
+    assert!(server.await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_platform_that_is_being_deleted_is_left_to_the_garbage_collector() {
+    let mut going = serde_json::to_value(platform()).unwrap();
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let (ctx, server) = context(vec![]);
+    reconcile(
+        Arc::new(DeserializeGuard(Ok(serde_json::from_value(going).unwrap()))),
+        ctx.clone(),
+    )
+    .await
+    .unwrap();
+    drop(ctx);
+    assert!(server.await.unwrap().is_empty());
+}

@@ -1,0 +1,108 @@
+//! A scripted API server: answers requests in order, keeps them, and fails the test when one comes too many.
+
+use std::sync::Arc;
+
+use crm_operator::api::CrmPlatform;
+use crm_operator::context::Context;
+use crm_operator::controller::Watched;
+use crm_operator::cost::Prices;
+use crm_operator::metrics::Metrics;
+use crm_operator::observe::Stores;
+use crm_operator::platform::Settings;
+use crm_operator::registry::Registry;
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use kube::runtime::reflector;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tower_test::mock;
+
+/// A request as it came.
+#[derive(Debug)]
+pub struct Seen {
+    pub method: Method,
+    pub path: String,
+    pub query: String,
+    pub content_type: String,
+    pub body: Value,
+}
+
+/// A context whose client talks to a server that gives these answers (code and body), in order; and what the server saw.
+pub fn context(answers: Vec<(u16, Value)>) -> (Arc<Context>, JoinHandle<Vec<Seen>>) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let seen = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        for (code, body) in answers {
+            let Some((request, reply)) = handle.next_request().await else {
+                break;
+            };
+            seen.push(keep(request).await);
+            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            reply.send_response(Response::builder().status(code).body(body).unwrap());
+        }
+        // Nothing more is expected: whoever asks again gets an error, and so the test does.
+        if let Some((request, _)) = handle.next_request().await {
+            panic!("unexpected {} {}", request.method(), request.uri());
+        }
+        seen
+    });
+    let (platforms, _) = reflector::store::<Watched>();
+    let context = Context {
+        client: Client::new(service, "crm"),
+        stores: Stores::new(platforms),
+        registry: Registry::new(&[]).unwrap(),
+        settings: Settings {
+            postgres_image: "postgres:15".into(),
+            prices: Prices {
+                cpu_hour: 1.0,
+                memory_gib_hour: 1.0,
+            },
+        },
+        backoff: Default::default(),
+        written: Default::default(),
+        foreign: Default::default(),
+        metrics: Arc::new(Metrics::default()),
+        instance: "test".into(),
+    };
+    (Arc::new(context), seen)
+}
+
+async fn keep(request: Request<Body>) -> Seen {
+    let (parts, body) = request.into_parts();
+    let bytes = body.collect_bytes().await.unwrap();
+    Seen {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        content_type: parts
+            .headers
+            .get("content-type")
+            .map(|value| value.to_str().unwrap().to_owned())
+            .unwrap_or_default(),
+        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+    }
+}
+
+/// What the API server answers when it refuses.
+pub fn refusal(code: u16, reason: &str) -> (u16, Value) {
+    let body = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": format!("because {reason}"), "reason": reason, "code": code });
+    (code, body)
+}
+
+/// A platform whose images are digests already.
+pub fn platform() -> CrmPlatform {
+    serde_json::from_value(json!({
+        "apiVersion": "crmplatform.io/v1alpha1",
+        "kind": "CrmPlatform",
+        "metadata": { "name": "acme", "namespace": "crm", "uid": "u1", "generation": 1, "resourceVersion": "7" },
+        "spec": {
+            "image": format!("registry.example/crm@sha256:{}", "a".repeat(64)),
+            "services": [{ "name": "customer" }],
+            "database": { "embedded": {} },
+            "tests": [{ "name": "smoke", "when": ["Gate"], "args": [] }],
+        },
+    }))
+    .unwrap()
+}
