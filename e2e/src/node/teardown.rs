@@ -12,46 +12,41 @@ use crate::{paths, progress};
 
 /// Ends all processes of the node and removes its cgroup, its cable, its state and its volumes. Nothing to do is fine.
 pub fn down() -> Result<()> {
-    if !super::possible() {
-        return Ok(());
-    }
-    let nothing = processes().is_empty() && !paths::state("node").exists();
-    if nothing {
+    if !super::possible() || (processes().is_empty() && !paths::state("node").exists()) {
         return Ok(());
     }
     progress::step("removed the old node", || {
-        let gone = wait_until(
-            Duration::from_secs(30),
-            || {
-                let left = processes();
-                left.iter().for_each(|&pid| signal(pid, Signal::KILL));
-                left.is_empty()
-            },
-            || true,
-        );
-        if !gone {
+        let all_ended = || {
+            let left = processes();
+            left.iter().for_each(|&pid| signal(pid, Signal::KILL));
+            left.is_empty()
+        };
+        if !wait_until(Duration::from_secs(30), all_ended, || true) {
             bail!("processes of the node do not end: pids {:?}", processes());
         }
-        cgroups::remove()?;
-        namespaces::disconnect();
-        namespaces::uncover();
-        for folder in ["node", "volumes"] {
-            remove_folder(folder)?;
+        if foreign().is_none() {
+            cgroups::remove()?;
+            namespaces::disconnect();
+            namespaces::uncover();
         }
-        for name in components::NAMES.iter().chain(&["node"]) {
-            fs::remove_file(paths::state("pids").join(name)).ok();
-        }
-        fs::remove_file(paths::state("kubeconfig")).ok();
-        Ok(())
+        remove_state()
     })
+}
+
+fn remove_state() -> Result<()> {
+    for folder in ["node", "volumes"] {
+        remove_folder(folder)?;
+    }
+    for name in components::NAMES.iter().chain(&["node"]) {
+        fs::remove_file(paths::state("pids").join(name)).ok();
+    }
+    fs::remove_file(paths::state("kubeconfig")).ok();
+    Ok(())
 }
 
 /// Fails when another checkout's cluster runs on this machine: both would use the same addresses.
 pub fn refuse_a_second_cluster() -> Result<()> {
-    let mark = namespaces::mark();
-    let other = marks().into_iter().find(|(_, found)| *found != mark);
-    if let Some((pid, found)) = other {
-        let owner = found.trim_start_matches(namespaces::MARK);
+    if let Some((pid, owner)) = foreign() {
         bail!(
             "the test cluster of another checkout runs on this machine (process {pid}): end it first with `cargo e2e down` in {owner}"
         );
@@ -59,17 +54,23 @@ pub fn refuse_a_second_cluster() -> Result<()> {
     Ok(())
 }
 
-fn processes() -> Vec<i32> {
+/// A process of another checkout's node, and where that checkout is. One whose checkout was deleted is nobody's, so it counts as ours.
+fn foreign() -> Option<(i32, String)> {
     let mark = namespaces::mark();
-    let ours = marks()
+    marks()
         .into_iter()
-        .filter(|(_, found)| *found == mark)
-        .map(|(pid, _)| pid);
-    let mut pids: Vec<i32> = ours.collect();
-    // The cgroup has a fixed name: it is this checkout's only while this checkout has a node.
-    if !pids.is_empty() || paths::state("node").exists() {
-        pids.extend(cgroups::processes());
+        .filter(|(_, found)| *found != mark)
+        .map(|(pid, found)| (pid, found.trim_start_matches(namespaces::MARK).to_owned()))
+        .find(|(_, owner)| fs::exists(owner).unwrap_or(true))
+}
+
+/// The processes of the node: the daemons by their mark, those of pods by their cgroup, whose name is the same for every checkout.
+fn processes() -> Vec<i32> {
+    if foreign().is_some() {
+        return Vec::new();
     }
+    let mut pids: Vec<i32> = marks().into_iter().map(|(pid, _)| pid).collect();
+    pids.extend(cgroups::processes());
     pids
 }
 
