@@ -26,10 +26,14 @@ impl Service {
 
     /// The routes below `/api/<name>/v1`.
     pub fn routes(self) -> axum::Router<crate::http::Shared> {
-        match self {
+        let routes = match self {
             Service::Customer => crate::customer::routes(),
             Service::Sales => crate::sales::routes(),
-        }
+        };
+        routes.route(
+            "/synthetic-rows",
+            axum::routing::delete(crate::synthetic::remove),
+        )
     }
 
     /// What the OpenAPI document says of the routes.
@@ -47,6 +51,11 @@ impl Service {
             Service::Sales => crate::sales::statements(),
         };
         all.extend(crate::serve::heartbeat::statements(self));
+        all.extend(
+            crate::synthetic::statements(self)
+                .iter()
+                .map(|text| (*text).to_owned()),
+        );
         all
     }
 }

@@ -1,5 +1,7 @@
 //! Logs and signals: how a process of this binary tells what it does and hears that it must stop.
 
+use std::io::IsTerminal as _;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -8,6 +10,7 @@ pub fn start() {
     let filter = EnvFilter::try_from_env("LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match std::env::var("LOG_FORMAT").as_deref() {
         Ok("text") => builder.init(),

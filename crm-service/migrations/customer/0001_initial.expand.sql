@@ -41,6 +41,7 @@ create table customer.account (
 );
 
 create unique index account_external_key on customer.account (run_id, external_source, external_id) where deleted_at is null;
+create index account_synthetic on customer.account (run_id) where run_id <> '00000000-0000-0000-0000-000000000000';
 create index account_by_created on customer.account (run_id, created_at, id) where deleted_at is null;
 create index account_by_updated on customer.account (run_id, updated_at, id) where deleted_at is null;
 create index account_by_name on customer.account (run_id, name, id) where deleted_at is null;
@@ -69,6 +70,7 @@ create table customer.contact (
 );
 
 create unique index contact_external_key on customer.contact (run_id, external_source, external_id) where deleted_at is null;
+create index contact_synthetic on customer.contact (run_id) where run_id <> '00000000-0000-0000-0000-000000000000';
 create index contact_by_created on customer.contact (run_id, created_at, id) where deleted_at is null;
 create index contact_by_updated on customer.contact (run_id, updated_at, id) where deleted_at is null;
 create index contact_by_last_name on customer.contact (run_id, last_name, id) where deleted_at is null;
@@ -96,6 +98,7 @@ create table customer.note (
 );
 
 create unique index note_external_key on customer.note (run_id, external_source, external_id) where deleted_at is null;
+create index note_synthetic on customer.note (run_id) where run_id <> '00000000-0000-0000-0000-000000000000';
 create index note_by_created on customer.note (run_id, created_at, id) where deleted_at is null;
 create index note_by_updated on customer.note (run_id, updated_at, id) where deleted_at is null;
 create index note_by_account on customer.note (account_id, created_at, id) where deleted_at is null;

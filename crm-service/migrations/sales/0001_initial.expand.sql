@@ -44,6 +44,7 @@ create table sales.pipeline (
 );
 
 create unique index pipeline_external_key on sales.pipeline (run_id, external_source, external_id) where deleted_at is null;
+create index pipeline_synthetic on sales.pipeline (run_id) where run_id <> '00000000-0000-0000-0000-000000000000';
 create index pipeline_by_created on sales.pipeline (run_id, created_at, id) where deleted_at is null;
 create index pipeline_by_name on sales.pipeline (run_id, name, id) where deleted_at is null;
 
@@ -72,6 +73,7 @@ create table sales.stage (
 );
 
 create unique index stage_external_key on sales.stage (run_id, external_source, external_id) where deleted_at is null;
+create index stage_synthetic on sales.stage (run_id) where run_id <> '00000000-0000-0000-0000-000000000000';
 create index stage_by_created on sales.stage (run_id, created_at, id) where deleted_at is null;
 
 create table sales.opportunity (
@@ -111,6 +113,7 @@ create table sales.opportunity (
 );
 
 create unique index opportunity_external_key on sales.opportunity (run_id, external_source, external_id) where deleted_at is null;
+create index opportunity_synthetic on sales.opportunity (run_id) where run_id <> '00000000-0000-0000-0000-000000000000';
 create index opportunity_by_created on sales.opportunity (run_id, created_at, id) where deleted_at is null;
 create index opportunity_by_updated on sales.opportunity (run_id, updated_at, id) where deleted_at is null;
 create index opportunity_by_close_date on sales.opportunity (run_id, expected_close_date, id) where deleted_at is null;

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
@@ -16,6 +17,9 @@ use super::problem::Problem;
 /// Header of the request's id, taken over from the caller when it is short and plain.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A body up to this size has arrived together with its head; of a larger one the rest may still be on its way.
+const SMALL_BODY: u64 = 4096;
+
 /// The outermost layer.
 pub async fn observe(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -28,8 +32,10 @@ pub async fn observe(State(shared): State<Shared>, request: Request, next: Next)
     // The address as the caller wrote it never becomes a label: it has no bound.
     let route = path.unwrap_or_else(|| "unknown".to_owned());
     let span = tracing::info_span!("request", request_id = %id, %method, %route);
+    let large = request.body().size_hint().upper().is_none_or(|size| size > SMALL_BODY);
     let mut response = next.run(request).instrument(span.clone()).await;
-    if response.status().is_client_error() || response.status().is_server_error() {
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    if failed {
         response = worded(response, &id);
     }
     let headers = response.headers_mut();
@@ -37,7 +43,8 @@ pub async fn observe(State(shared): State<Shared>, request: Request, next: Next)
         REQUEST_ID,
         HeaderValue::from_str(&id).expect("a request id is plain ASCII"),
     );
-    if shared.health.is_draining() {
+    // A refused body may not have been read to its end; then the connection cannot carry another request.
+    if shared.health.is_draining() || failed && large {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let (status, elapsed) = (response.status(), started.elapsed());

@@ -5,7 +5,7 @@
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use chrono::{Datelike as _, Months, NaiveDate, Utc};
-use rust_decimal::Decimal;
+
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::http::Shared;
 use crate::http::problem::{FieldError, Problem};
+use crate::money::Money;
 use crate::resource::{Caller, Operations};
 
 /// Longest range, in days.
@@ -57,10 +58,10 @@ struct Row {
     period: NaiveDate,
     currency: String,
     open_count: i64,
-    open_amount: Decimal,
-    weighted: Decimal,
+    open_amount: Money,
+    weighted: Money,
     won_count: i64,
-    won_amount: Decimal,
+    won_amount: Money,
 }
 
 /// A period and currency of the forecast.
@@ -82,10 +83,10 @@ struct Open {
     count: i64,
     /// Sum of their amounts: a decimal in a string.
     #[schema(value_type = String)]
-    amount: Decimal,
+    amount: Money,
     /// Sum of amount times probability, rounded once to 4 places: a decimal in a string.
     #[schema(value_type = String)]
-    weighted: Decimal,
+    weighted: Money,
 }
 
 /// Won opportunities of a period.
@@ -94,7 +95,7 @@ struct Won {
     count: i64,
     /// Sum of their amounts: a decimal in a string.
     #[schema(value_type = String)]
-    amount: Decimal,
+    amount: Money,
 }
 
 /// The forecast as shown.

@@ -14,6 +14,7 @@ use crate::auth::Principal;
 use crate::http::fields::Fields;
 use crate::http::problem::Problem;
 use crate::listing::{Filter, Kind, Listing, Sort};
+use crate::money::Money;
 use crate::resource::{Binding, Record, Resource, Rule, Statements, Table};
 use crate::service::Service;
 use crate::word::words;
@@ -45,7 +46,7 @@ pub struct Row {
     contact_id: Option<Uuid>,
     /// What it is worth: a decimal in a string.
     #[schema(value_type = String)]
-    amount: Decimal,
+    amount: Money,
     /// Currency of the amount, as in EUR.
     currency: String,
     /// Percent of the amount that counts in the forecast, instead of its stage's.

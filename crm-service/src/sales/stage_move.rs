@@ -43,7 +43,7 @@ const LEAVE: &str = "insert into sales.stage_move (id, opportunity_id, from_stag
 /// Puts the opportunity into its stage; parameters id, actor, pipeline, stage, kind, moment, reason, notes.
 const MOVE: &str = "update sales.opportunity set version = version + 1, updated_at = now(), updated_by = $2, pipeline_id = $3, \
      last_open_stage_id = case when state = 'open' then stage_id else last_open_stage_id end, stage_id = $4, state = $5, \
-     stage_entered_at = $6, closed_at = case when $5 = 'open' then null else $6 end, lost_reason = $7, lost_notes = $8 where id = $1";
+     stage_entered_at = $6::timestamptz, closed_at = case when $5 = 'open' then null else $6::timestamptz end, lost_reason = $7, lost_notes = $8 where id = $1";
 
 /// The history of an opportunity; parameters opportunity, run.
 const HISTORY: &str = "select stage_move.id, stage_move.opportunity_id, stage_move.from_stage_id, stage_move.to_stage_id, \
