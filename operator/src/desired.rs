@@ -65,7 +65,7 @@ pub fn content_hash(value: &impl Serialize) -> String {
         .collect()
 }
 
-/// What a Job runs: a hash over name, image, command and arguments of each of its containers. Two Jobs of one fingerprint do the same with the same image.
+/// What a Job runs: a hash over name, image, command, arguments and environment of each of its containers. Two Jobs of one fingerprint do the same.
 pub fn fingerprint(job: &Job) -> String {
     let containers: Vec<_> = job
         .spec
@@ -73,11 +73,28 @@ pub fn fingerprint(job: &Job) -> String {
         .filter_map(|spec| spec.template.spec.as_ref())
         .flat_map(|pod| pod.init_containers.iter().flatten().chain(&pod.containers))
         .map(|container| {
+            let env: Vec<_> = container
+                .env
+                .iter()
+                .flatten()
+                .map(|variable| {
+                    let key = variable
+                        .value_from
+                        .as_ref()
+                        .and_then(|from| from.secret_key_ref.as_ref());
+                    json!([
+                        variable.name,
+                        variable.value.as_deref().unwrap_or_default(),
+                        key
+                    ])
+                })
+                .collect();
             json!([
                 container.name,
                 container.image,
                 container.command,
-                container.args
+                container.args,
+                env
             ])
         })
         .collect();

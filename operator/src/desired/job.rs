@@ -199,7 +199,7 @@ fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
     object(json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": { "name": names::job(scope, &step.name, step.attempt), "namespace": scope.platform.namespace, "labels": all, "ownerReferences": [scope.platform.owner] },
+        "metadata": { "name": names::job(scope, step), "namespace": scope.platform.namespace, "labels": all, "ownerReferences": [scope.platform.owner] },
         "spec": {
             "backoffLimit": shape.tries - 1,
             "activeDeadlineSeconds": shape.deadline,

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::Scope;
+use super::job::Step;
 
 /// Longest name of a Service, and of a Job whose name becomes a label.
 const LIMIT: usize = 63;
@@ -17,11 +18,12 @@ pub fn candidate(platform: &str, service: &str, release: &str) -> String {
     bounded(format!("{platform}-{service}-{release}"))
 }
 
-/// A Job of a release: what it does and the how-manieth it is.
-pub fn job(scope: Scope<'_>, step: &str, attempt: i32) -> String {
+/// A Job of a release: stage and step keep the same phase on the scratch and on the live database apart; the attempt comes last.
+pub fn job(scope: Scope<'_>, step: &Step) -> String {
+    let stage = step.stage.name().to_lowercase();
     bounded(format!(
-        "{}-{}-{step}-{attempt}",
-        scope.platform.name, scope.id
+        "{}-{}-{stage}-{}-{}",
+        scope.platform.name, scope.id, step.name, step.attempt
     ))
 }
 

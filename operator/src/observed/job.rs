@@ -17,7 +17,7 @@ pub struct JobView {
     pub owner: String,
     /// Release label.
     pub release: String,
-    /// Hash over names, images, commands and arguments of its containers.
+    /// Hash over what its containers run.
     pub fingerprint: String,
     /// Its terminal condition.
     pub end: Option<JobEnd>,

@@ -122,7 +122,15 @@ fn is_scratch_removal(draft: &Draft<'_>, job: &str) -> bool {
 
 fn removal_name(draft: &Draft<'_>, id: &str) -> Option<String> {
     let release = draft.release(id)?;
-    Some(names::job(draft.scope(id, &release), "cleanup", 1))
+    Some(names::job(draft.scope(id, &release), &removal_step()))
+}
+
+fn removal_step() -> Step {
+    Step {
+        stage: Stage::Rehearse,
+        name: "remove-scratch".to_owned(),
+        attempt: 1,
+    }
 }
 
 /// Drops scratch databases; each stays on the list until its Job is complete.
@@ -135,12 +143,7 @@ fn scratch_databases(draft: &mut Draft<'_>) {
             draft.memory.scratch.retain(|listed| *listed != id);
             continue;
         };
-        let step = Step {
-            stage: Stage::Gate,
-            name: "cleanup".to_owned(),
-            attempt: 1,
-        };
-        let removal = job::scratch(draft.scope(&id, &release), &step, false);
+        let removal = job::scratch(draft.scope(&id, &release), &removal_step(), false);
         let name = removal.metadata.name.clone().unwrap_or_default();
         match draft
             .observed

@@ -200,7 +200,7 @@ impl<'a> Draft<'a> {
         let Some(candidate) = self.memory.candidate.clone() else {
             return;
         };
-        self.close_stage(candidate.stage, verdict, None);
+        self.close_stage(&candidate.release, candidate.stage, verdict, None);
         let next = Stage::ALL
             .into_iter()
             .find(|stage| *stage > candidate.stage)
@@ -238,7 +238,7 @@ impl<'a> Draft<'a> {
         let Some(candidate) = self.memory.candidate.take() else {
             return;
         };
-        self.close_stage(Stage::Verify, Verdict::Passed, None);
+        self.close_stage(&candidate.release, Stage::Verify, Verdict::Passed, None);
         if let Some(old) = self.memory.stable.take()
             && let Some(stage) =
                 record::stage(&mut self.memory.releases, &old.release, Stage::Optimise)
@@ -282,7 +282,12 @@ impl<'a> Draft<'a> {
         let Some(candidate) = self.memory.candidate.take() else {
             return;
         };
-        self.close_stage(candidate.stage, verdict, Some(finding.message.clone()));
+        self.close_stage(
+            &candidate.release,
+            candidate.stage,
+            verdict,
+            Some(finding.message.clone()),
+        );
         record::conclude(
             &mut self.memory.releases,
             &candidate.release,
@@ -319,6 +324,7 @@ impl<'a> Draft<'a> {
             return;
         };
         self.close_stage(
+            &candidate.release,
             candidate.stage,
             Verdict::Inconclusive,
             Some(finding.message.clone()),
@@ -357,23 +363,16 @@ impl<'a> Draft<'a> {
         self.moved = true;
     }
 
-    /// Closes a stage of the release at work, with the price of its pods.
-    pub fn close_stage(&mut self, stage: Stage, verdict: Verdict, message: Option<String>) {
-        let id = self
-            .memory
-            .candidate
-            .as_ref()
-            .map(|candidate| candidate.release.clone());
-        let Some(id) = id.or_else(|| {
-            self.memory
-                .stable
-                .as_ref()
-                .map(|stable| stable.release.clone())
-        }) else {
-            return;
-        };
-        let own = self.price_of_pods(&id, stage);
-        if let Some(record) = record::stage(&mut self.memory.releases, &id, stage) {
+    /// Closes a stage of a release, with the price of its pods.
+    pub fn close_stage(
+        &mut self,
+        id: &str,
+        stage: Stage,
+        verdict: Verdict,
+        message: Option<String>,
+    ) {
+        let own = self.price_of_pods(id, stage);
+        if let Some(record) = record::stage(&mut self.memory.releases, id, stage) {
             let jobs: f64 = record
                 .jobs
                 .iter()

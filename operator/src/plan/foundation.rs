@@ -5,14 +5,11 @@ use super::draft::Draft;
 use crate::desired::{database as objects, revision};
 use crate::observed::content_hash;
 
-/// Makes secrets and database; true once both are there and the database answers.
+/// Makes the embedded database; true once it answers. Its secrets are made before the first release is recorded.
 pub(super) fn database(draft: &mut Draft<'_>) -> bool {
     let platform = draft.platform;
     if platform.embedded_storage.is_none() {
         return true;
-    }
-    if draft.observed.database.is_none() {
-        secrets(draft);
     }
     let set = objects::stateful_set(platform);
     let config = objects::config_map(platform);

@@ -38,16 +38,16 @@ pub(super) fn tests(
     (id, release): (&str, &Release),
     (phase, track): (TestPhase, Track),
 ) -> Progress {
-    let (stage, prefix) = match phase {
-        TestPhase::Gate => (Stage::Gate, "gate"),
-        TestPhase::Verify => (Stage::Verify, "verify"),
+    let stage = match phase {
+        TestPhase::Gate => Stage::Gate,
+        TestPhase::Verify => Stage::Verify,
     };
     let mut all = Vec::new();
     for test in release.tests_in(phase) {
         let work = Work {
             release: id,
             stage,
-            step: format!("{prefix}-{}", test.name),
+            step: test.name.clone(),
             kind: Kind::Test {
                 report: test.report.is_some(),
                 min_tests: test.min_tests,

@@ -37,13 +37,15 @@ pub(super) fn optimise(draft: &mut Draft<'_>) {
     );
     match progress {
         Progress::Passed | Progress::Skipped => {
-            close(draft, Verdict::Passed, None);
+            close(draft, &stable.release, Verdict::Passed, None);
             if let Some(stable) = &mut draft.memory.stable {
                 stable.optimised = true;
             }
         }
-        Progress::Failed(finding) => close(draft, Verdict::Failed, Some(finding)),
-        Progress::Inconclusive(finding) => close(draft, Verdict::Inconclusive, Some(finding)),
+        Progress::Failed(finding) => close(draft, &stable.release, Verdict::Failed, Some(finding)),
+        Progress::Inconclusive(finding) => {
+            close(draft, &stable.release, Verdict::Inconclusive, Some(finding))
+        }
         Progress::Waiting | Progress::Stopped => {}
     }
 }
@@ -70,7 +72,7 @@ pub(super) fn is_at_rest(draft: &mut Draft<'_>) -> bool {
     at_work.is_none()
 }
 
-fn close(draft: &mut Draft<'_>, verdict: Verdict, finding: Option<Finding>) {
+fn close(draft: &mut Draft<'_>, id: &str, verdict: Verdict, finding: Option<Finding>) {
     let message = finding.map(|finding| finding.message);
     if let Some(message) = &message {
         draft.note(
@@ -82,12 +84,12 @@ fn close(draft: &mut Draft<'_>, verdict: Verdict, finding: Option<Finding>) {
             ),
         );
     }
-    draft.close_stage(Stage::Optimise, verdict, message);
+    draft.close_stage(id, Stage::Optimise, verdict, message);
     draft.moved = true;
 }
 
 fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Progress {
-    let backfilled = phase(draft, (id, release), "backfill", served);
+    let backfilled = phase(draft, (id, release), "backfill");
     if !backfilled.is_good() {
         return backfilled;
     }
@@ -132,16 +134,11 @@ fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Pr
         draft.wait(format!("pod {} of an older release to end", pod.name), 5.0);
         return Progress::Waiting;
     }
-    phase(draft, (id, release), "contract", served)
+    phase(draft, (id, release), "contract")
 }
 
 /// One phase for each service in turn.
-fn phase(
-    draft: &mut Draft<'_>,
-    (id, release): (&str, &Release),
-    phase: &str,
-    served: f64,
-) -> Progress {
+fn phase(draft: &mut Draft<'_>, (id, release): (&str, &Release), phase: &str) -> Progress {
     for service in &release.services {
         let Some(migration) = &service.migrate else {
             continue;
@@ -163,8 +160,8 @@ fn phase(
             tries: TRIES,
             reasons: (OPTIMISE_FAILED, CONTRACT_REFUSED),
         };
-        #[expect(clippy::cast_possible_truncation, reason = "whole seconds are meant")]
-        let soaked_seconds = served as i64;
+        // What it has served at the least: a figure that does not change while its Job is being made.
+        let soaked_seconds = draft.platform.soak_seconds;
         let progress = steps::run(draft, &work, |draft, step| {
             job::migration(
                 draft.scope(id, release),

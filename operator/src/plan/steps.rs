@@ -166,13 +166,15 @@ fn foreign(
     if view.release != release {
         return Some("it belongs to another release");
     }
-    if view.fingerprint != fingerprint(job) {
-        return Some("it runs another image or other arguments");
+    match uid {
+        // Once its UID is recorded, a Job is known for good: its pod template cannot change.
+        Some(uid) if uid == view.uid => None,
+        Some(_) => Some("it took the place of the one that was made"),
+        None if view.fingerprint != fingerprint(job) => {
+            Some("it runs another image, other arguments or another environment")
+        }
+        None => None,
     }
-    if uid.is_some_and(|uid| uid != view.uid) {
-        return Some("it took the place of the one that was made");
-    }
-    None
 }
 
 fn push(draft: &mut Draft<'_>, work: &Work<'_>, name: &str, attempt: i32) {

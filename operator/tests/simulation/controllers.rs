@@ -1,0 +1,297 @@
+//! The other controllers of the cluster as models: Jobs run and end, Deployments replace pod by pod, the database starts. One small move at a time, so
+//! that a seed can put the operator between any two of them.
+
+use crm_operator::desired::labels;
+use crm_operator::observed::{ContainerState, PodView};
+use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use crate::world::{ModelDeployment, Schema, World, app, label};
+
+/// Something that can happen next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Move {
+    Database,
+    Job(String),
+    Deployment(String),
+}
+
+/// All that can happen now.
+pub fn moves(world: &World) -> Vec<Move> {
+    let mut all = Vec::new();
+    if world.database.is_some() && !world.database_ready {
+        all.push(Move::Database);
+    }
+    all.extend(
+        world
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.job.status.is_none())
+            .map(|(name, _)| Move::Job(name.clone())),
+    );
+    all.extend(
+        world
+            .deployments
+            .iter()
+            .filter(|(_, deployment)| unsettled(deployment))
+            .map(|(name, _)| Move::Deployment(name.clone())),
+    );
+    all
+}
+
+fn unsettled(deployment: &ModelDeployment) -> bool {
+    let release = label(&deployment.object.metadata, labels::RELEASE);
+    let wanted = usize::try_from(deployment.object.spec.replicas.unwrap_or(1)).unwrap();
+    let settled = deployment.pods.len() == wanted
+        && deployment
+            .pods
+            .iter()
+            .all(|pod| pod.release == release && pod.phase == "Running");
+    !settled && !deployment.overdue
+}
+
+/// Lets one thing happen.
+pub fn step(world: &mut World, what: &Move) {
+    match what {
+        Move::Database => world.database_ready = true,
+        Move::Job(name) => job(world, name),
+        Move::Deployment(name) => deployment(world, name),
+    }
+}
+
+fn deployment(world: &mut World, name: &str) {
+    let now = world.now;
+    let Some(seen) = world.deployments.get_mut(name) else {
+        return;
+    };
+    let metadata = &seen.object.metadata;
+    let (release, track, service) = (
+        label(metadata, labels::RELEASE),
+        label(metadata, labels::TRACK),
+        label(metadata, labels::SERVICE),
+    );
+    let image = seen.object.spec.template.spec.as_ref().unwrap().containers[0]
+        .image
+        .clone()
+        .unwrap();
+    let wanted = usize::try_from(seen.object.spec.replicas.unwrap_or(1)).unwrap();
+    let fresh = seen
+        .pods
+        .iter()
+        .filter(|pod| pod.release == release)
+        .count();
+    if let Some(pending) = seen.pods.iter_mut().find(|pod| pod.phase == "Pending") {
+        if app(&image).starts || track == labels::CANDIDATE {
+            pending.phase = "Running".into();
+            pending.state = ContainerState::Running;
+        } else {
+            seen.overdue = true;
+        }
+        return;
+    }
+    if fresh < wanted {
+        seen.pods.push(PodView {
+            name: format!("{name}-{}", seen.pods.len()),
+            release,
+            service,
+            track,
+            phase: "Pending".into(),
+            created: Some(now),
+            started: Some(now),
+            cpu: 0.1,
+            ..PodView::default()
+        });
+    } else if let Some(old) = seen.pods.iter().position(|pod| pod.release != release) {
+        seen.pods.remove(old);
+    } else {
+        seen.pods.truncate(wanted);
+    }
+}
+
+fn job(world: &mut World, name: &str) {
+    let Some(mut seen) = world.jobs.get(name).cloned() else {
+        return;
+    };
+    seen.moves += 1;
+    if seen.moves == 1 {
+        seen.pod = Some(PodView {
+            name: format!("{name}-pod"),
+            controller: seen.uid.clone(),
+            release: label(&seen.job.metadata, labels::RELEASE),
+            phase: "Running".into(),
+            created: Some(world.now),
+            started: Some(world.now),
+            state: ContainerState::Running,
+            cpu: 0.1,
+            ..PodView::default()
+        });
+    } else {
+        let (code, message) = run(world, name);
+        let began = seen.pod.as_ref().and_then(|pod| pod.started);
+        if let Some(pod) = &mut seen.pod {
+            pod.phase = if code == 0 {
+                "Succeeded".into()
+            } else {
+                "Failed".into()
+            };
+            pod.state = ContainerState::Terminated {
+                exit_code: code,
+                reason: String::new(),
+                message,
+                started: began,
+                finished: Some(world.now),
+            };
+        }
+        let kind = if code == 0 { "Complete" } else { "Failed" };
+        let condition = JobCondition {
+            type_: kind.into(),
+            status: "True".into(),
+            reason: Some(if code == 0 {
+                "CompletionsReached".into()
+            } else {
+                "BackoffLimitExceeded".into()
+            }),
+            last_transition_time: Some(Time(world.now)),
+            ..JobCondition::default()
+        };
+        seen.job.status = Some(JobStatus {
+            conditions: Some(vec![condition]),
+            ..JobStatus::default()
+        });
+        world.say(format!("cluster: Job {name} ends with exit code {code}"));
+    }
+    world.jobs.insert(name.to_owned(), seen);
+}
+
+/// What the container of a Job does, and how it ends.
+fn run(world: &mut World, name: &str) -> (i32, String) {
+    let job = &world.jobs[name].job;
+    let container = &job
+        .spec
+        .as_ref()
+        .unwrap()
+        .template
+        .spec
+        .as_ref()
+        .unwrap()
+        .containers[0];
+    let variable = |key: &str| {
+        container
+            .env
+            .iter()
+            .flatten()
+            .find(|variable| variable.name == key)
+            .and_then(|variable| variable.value.clone())
+    };
+    let image = container.image.clone().unwrap();
+    let release = label(&job.metadata, labels::RELEASE);
+    let stage = label(&job.metadata, labels::STAGE);
+    if let Some(phase) = variable("CRM_PHASE") {
+        let database = variable("PGDATABASE").unwrap_or_else(|| "live".into());
+        let service = variable("CRM_SERVICE").unwrap();
+        return migrate(world, (&database, &service), (&image, &phase), name);
+    }
+    if image == "postgres:15" {
+        let script = container.command.clone().unwrap().join(" ");
+        let database =
+            crm_operator::desired::names::scratch_database("0a1b2c3d-platform", &release);
+        world.schemas.retain(|(schema, _), _| *schema != database);
+        assert!(script.contains(&database), "{script}");
+        return (0, String::new());
+    }
+    let code = match (stage.as_str(), name.contains("seed")) {
+        (_, true) => 0,
+        ("Gate", _) => app(&image).gate,
+        _ => app(&image).verify,
+    };
+    if stage == "Gate" && code == 0 && !name.contains("seed") {
+        let test = if name.contains("acceptance") {
+            "acceptance"
+        } else {
+            "smoke"
+        };
+        world.tested.insert((release, test.into()));
+    }
+    let failed = i32::from(code == 1);
+    (
+        code,
+        json!({ "tests": 20, "passed": 20 - failed, "failed": failed, "firstFailures": [] })
+            .to_string(),
+    )
+}
+
+/// The migration runner: idempotent, with level and floor in the database itself. Level 2 of customer has something to backfill and to contract.
+fn migrate(
+    world: &mut World,
+    (database, service): (&str, &str),
+    (image, phase): (&str, &str),
+    job: &str,
+) -> (i32, String) {
+    let level = if service == "customer" {
+        app(image).level
+    } else {
+        1
+    };
+    let oldest = world
+        .deployments
+        .values()
+        .filter(|seen| label(&seen.object.metadata, labels::SERVICE) == service);
+    let oldest = oldest
+        .flat_map(|seen| &seen.pods)
+        .filter(|pod| pod.track == labels::STABLE)
+        .map(|pod| world.revisions.get(&pod.release));
+    let oldest = oldest
+        .flatten()
+        .map(|release| app(&release.services[0].image).level)
+        .min();
+    let schema = world
+        .schemas
+        .entry((database.to_owned(), service.to_owned()))
+        .or_insert(Schema {
+            level: 0,
+            floor: 1,
+            backfilled: 1,
+        });
+    let from = schema.level;
+    let answer = |code: i32, schema: &Schema| {
+        let pending: &[&str] = if schema.level == 2 && schema.floor < 2 && level == 2 {
+            &["backfill", "contract"]
+        } else {
+            &[]
+        };
+        let summary = json!({ "schema": { "from": from, "to": schema.level, "floor": schema.floor }, "appLevel": level, "pending": pending });
+        (code, summary.to_string())
+    };
+    if level < schema.floor {
+        return answer(30, schema);
+    }
+    match phase {
+        "expand" if app(image).expand.is_some() => {
+            return answer(app(image).expand.unwrap(), schema);
+        }
+        "expand" if schema.level < level => schema.level = level,
+        "backfill" if schema.backfilled < level => schema.backfilled = level,
+        "contract" if schema.floor < level && schema.level == level => {
+            assert!(
+                schema.backfilled == level,
+                "contract before backfill in {database}"
+            );
+            if database == "live" {
+                assert!(
+                    service != "customer" || oldest.is_none_or(|oldest| oldest >= level),
+                    "contract while a pod below the new floor lives"
+                );
+            }
+            schema.floor = level;
+        }
+        _ => return answer(10, schema),
+    }
+    let schema = schema.clone();
+    if database == "live" {
+        world
+            .live_runs
+            .push((format!("{service} {phase}"), job.to_owned(), level));
+    }
+    answer(0, &schema)
+}

@@ -1,0 +1,396 @@
+//! A cluster of maps: objects as the API server would store them, and a database of levels.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crm_operator::api::status::Memory;
+use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
+use crm_operator::cost::Prices;
+use crm_operator::desired::labels;
+use crm_operator::observed::{Observed, PodView, WorkloadView};
+use crm_operator::plan::action::{Created, Object, Target, TargetKind, Write};
+use crm_operator::platform::Settings;
+use crm_operator::platform::release::Release;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+/// What an image of the model is able to do. Its tag is its name.
+#[derive(Clone, Copy, Debug)]
+pub struct App {
+    /// Level of its code.
+    pub level: i64,
+    /// Exit code of its gate tests.
+    pub gate: i32,
+    /// Exit code of its verification.
+    pub verify: i32,
+    /// Whether its pods ever become ready in the live Deployment.
+    pub starts: bool,
+    /// Exit code of its expand, if it fails.
+    pub expand: Option<i32>,
+}
+
+/// The images that the registry of the model knows.
+pub fn app(image: &str) -> App {
+    let good = App {
+        level: 1,
+        gate: 0,
+        verify: 0,
+        starts: true,
+        expand: None,
+    };
+    let name = image.rsplit("sha256:").next().unwrap_or_default();
+    match name {
+        "v1" => good,
+        "v1b" => good,
+        "v2" => App { level: 2, ..good },
+        "bad" => App {
+            level: 2,
+            gate: 1,
+            ..good
+        },
+        "unclear" => App {
+            level: 2,
+            gate: 2,
+            ..good
+        },
+        "crash" => App {
+            level: 2,
+            starts: false,
+            ..good
+        },
+        "unverified" => App {
+            level: 2,
+            verify: 1,
+            ..good
+        },
+        "unmigrated" => App {
+            level: 2,
+            expand: Some(40),
+            ..good
+        },
+        other => panic!("the model knows no image {other}"),
+    }
+}
+
+/// Schema of one service in one database.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Schema {
+    pub level: i64,
+    pub floor: i64,
+    pub backfilled: i64,
+}
+
+/// A Job, its pod, and how often the model has moved it on.
+#[derive(Clone, Debug)]
+pub struct ModelJob {
+    pub job: Job,
+    pub uid: String,
+    pub moves: u32,
+    pub pod: Option<PodView>,
+}
+
+/// A Deployment and its pods.
+#[derive(Clone, Debug)]
+pub struct ModelDeployment {
+    pub object: Deployment,
+    pub uid: String,
+    pub pods: Vec<PodView>,
+    pub overdue: bool,
+}
+
+/// The cluster.
+#[derive(Clone)]
+pub struct World {
+    pub now: Timestamp,
+    pub platform: CrmPlatform,
+    pub jobs: BTreeMap<String, ModelJob>,
+    pub deployments: BTreeMap<String, ModelDeployment>,
+    pub services: BTreeMap<String, String>,
+    pub config_maps: BTreeMap<String, String>,
+    pub secrets: BTreeSet<String>,
+    pub revisions: BTreeMap<String, Release>,
+    pub database: Option<StatefulSet>,
+    pub database_ready: bool,
+    pub schemas: BTreeMap<(String, String), Schema>,
+    /// Releases whose gate Jobs have really ended well, by test.
+    pub tested: BTreeSet<(String, String)>,
+    /// Jobs by name and UID that have really run to their end on the live database.
+    pub live_runs: Vec<(String, String, i64)>,
+    pub transcript: Vec<String>,
+    pub next_uid: u32,
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        postgres_image: "postgres:15".into(),
+        prices: Prices {
+            cpu_hour: 0.04,
+            memory_gib_hour: 0.005,
+        },
+    }
+}
+
+impl World {
+    /// A cluster with one platform whose image is `tag`.
+    pub fn new(tag: &str) -> Self {
+        let spec = format!(
+            "
+image: registry.example/crm:{tag}
+services:
+- {{name: customer, args: [serve], migrate: {{args: [migrate]}}, seed: {{args: [seed]}}, resources: {{requests: {{cpu: 100m, memory: 64Mi}}}}}}
+- {{name: sales, args: [serve], dependsOn: [customer], migrate: {{args: [migrate]}}}}
+database: {{embedded: {{}}}}
+tests:
+- {{name: acceptance, when: [Gate], report: JUnit, minTests: 10}}
+- {{name: smoke, when: [Gate, Verify]}}
+release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
+"
+        );
+        let mut platform = CrmPlatform::new("acme", serde_saphyr::from_str(&spec).unwrap());
+        platform.metadata.namespace = Some("crm".into());
+        platform.metadata.uid = Some("0a1b2c3d-platform".into());
+        platform.metadata.generation = Some(1);
+        Self {
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            platform,
+            jobs: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            services: BTreeMap::new(),
+            config_maps: BTreeMap::new(),
+            secrets: BTreeSet::new(),
+            revisions: BTreeMap::new(),
+            database: None,
+            database_ready: false,
+            schemas: BTreeMap::new(),
+            tested: BTreeSet::new(),
+            live_runs: Vec::new(),
+            transcript: Vec::new(),
+            next_uid: 0,
+        }
+    }
+
+    pub fn memory(&self) -> Memory {
+        self.platform.status.clone().unwrap_or_default().memory
+    }
+
+    /// A user changes the image.
+    pub fn set_image(&mut self, tag: &str) {
+        self.platform.spec.image = Some(format!("registry.example/crm:{tag}"));
+        self.platform.metadata.generation = self
+            .platform
+            .metadata
+            .generation
+            .map(|generation| generation + 1);
+        self.say(format!("user: sets image {tag}"));
+    }
+
+    pub fn say(&mut self, line: String) {
+        self.transcript.push(line);
+    }
+
+    pub fn pass_time(&mut self, seconds: i64) {
+        self.now = self
+            .now
+            .saturating_add(SignedDuration::from_secs(seconds))
+            .unwrap();
+    }
+
+    fn uid(&mut self) -> String {
+        self.next_uid += 1;
+        format!("uid-{}", self.next_uid)
+    }
+
+    /// What the operator's watches would hold.
+    pub fn observe(&self) -> Observed {
+        let references = [self.platform.spec.image.clone().unwrap()];
+        let resolve = |reference: &String| {
+            let tag = reference.rsplit(':').next().unwrap();
+            (
+                reference.clone(),
+                Ok(format!("registry.example/crm@sha256:{tag}")),
+            )
+        };
+        let mut others: BTreeMap<String, String> = self
+            .services
+            .iter()
+            .map(|(name, hash)| (format!("Service/{name}"), hash.clone()))
+            .collect();
+        others.extend(
+            self.config_maps
+                .iter()
+                .map(|(name, hash)| (format!("ConfigMap/{name}"), hash.clone())),
+        );
+        let mut pods: Vec<PodView> = self
+            .deployments
+            .values()
+            .flat_map(|deployment| deployment.pods.clone())
+            .collect();
+        pods.extend(self.jobs.values().filter_map(|job| job.pod.clone()));
+        Observed {
+            memory: self.memory(),
+            resolutions: references.iter().map(resolve).collect(),
+            releases: self.revisions.clone(),
+            deployments: self
+                .deployments
+                .iter()
+                .map(|(name, deployment)| (name.clone(), self.workload(deployment)))
+                .collect(),
+            jobs: self
+                .jobs
+                .iter()
+                .map(|(name, job)| (name.clone(), (&job.job).into()))
+                .collect(),
+            pods,
+            database: self.database.as_ref().map(|set| WorkloadView {
+                complete: self.database_ready,
+                ..set.into()
+            }),
+            others,
+        }
+    }
+
+    fn workload(&self, deployment: &ModelDeployment) -> WorkloadView {
+        let wanted = deployment.object.spec.replicas.unwrap_or(1);
+        let release = label(&deployment.object.metadata, labels::RELEASE);
+        let ready = deployment
+            .pods
+            .iter()
+            .filter(|pod| pod.phase == "Running")
+            .count();
+        let all_new = deployment
+            .pods
+            .iter()
+            .all(|pod| pod.release == release && pod.phase == "Running");
+        WorkloadView {
+            complete: all_new && deployment.pods.len() == usize::try_from(wanted).unwrap(),
+            available: i32::try_from(ready).unwrap(),
+            deadline_exceeded: deployment.overdue,
+            ..(&deployment.object).into()
+        }
+    }
+
+    /// One write, as the API server would take it.
+    pub fn write(&mut self, write: &Write) {
+        match write {
+            Write::Apply(Object::Deployment(object)) => self.apply_deployment(object),
+            Write::Apply(Object::StatefulSet(set)) => self.database = Some(*set.clone()),
+            Write::Apply(Object::Service(service)) => {
+                self.services.insert(
+                    name(&service.metadata),
+                    crm_operator::observed::content_hash(&service.metadata),
+                );
+            }
+            Write::Apply(Object::ConfigMap(map)) => {
+                self.config_maps.insert(
+                    name(&map.metadata),
+                    crm_operator::observed::content_hash(&map.metadata),
+                );
+            }
+            Write::Create(Created::Job(job)) => self.create_job(job),
+            Write::Create(Created::Revision(revision)) => {
+                let id = label(&revision.metadata, labels::RELEASE);
+                let release =
+                    serde_json::from_value(serde_json::to_value(&revision.data).unwrap()).unwrap();
+                self.revisions.entry(id).or_insert(release);
+            }
+            Write::CreateSecret(recipe) => {
+                self.secrets.insert(recipe.name.clone());
+            }
+            Write::Delete(target) => self.delete(target),
+        }
+    }
+
+    fn apply_deployment(&mut self, object: &Deployment) {
+        let name = name(&object.metadata);
+        let uid = self.uid();
+        let entry = self
+            .deployments
+            .entry(name)
+            .or_insert_with(|| ModelDeployment {
+                object: object.clone(),
+                uid,
+                pods: Vec::new(),
+                overdue: false,
+            });
+        let uid = entry.uid.clone();
+        entry.overdue = false;
+        entry.object = object.clone();
+        entry.object.metadata.uid = Some(uid);
+    }
+
+    fn create_job(&mut self, job: &Job) {
+        let name = name(&job.metadata);
+        if self.jobs.contains_key(&name) {
+            return;
+        }
+        let uid = self.uid();
+        let mut job = job.clone();
+        job.metadata.uid = Some(uid.clone());
+        job.metadata.creation_timestamp = Some(Time(self.now));
+        self.jobs.insert(
+            name,
+            ModelJob {
+                job,
+                uid,
+                moves: 0,
+                pod: None,
+            },
+        );
+    }
+
+    fn delete(&mut self, target: &Target) {
+        match target.kind {
+            TargetKind::Deployment => {
+                self.deployments
+                    .retain(|name, seen| *name != target.name || seen.uid != target.uid);
+            }
+            TargetKind::Service => {
+                self.services.remove(&target.name);
+            }
+            TargetKind::Job => {
+                if let Some(seen) = self
+                    .jobs
+                    .get(&target.name)
+                    .filter(|seen| seen.uid == target.uid)
+                {
+                    let live = label(&seen.job.metadata, labels::TRACK) == labels::LIVE_MIGRATION;
+                    let ended = seen.job.status.is_some();
+                    assert!(
+                        !live || ended,
+                        "a running migration of the live database was stopped: {}",
+                        target.name
+                    );
+                    self.jobs.remove(&target.name);
+                }
+            }
+            TargetKind::Revision => {
+                self.revisions.retain(|id, _| {
+                    crm_operator::desired::names::revision("acme", id) != target.name
+                });
+            }
+        }
+    }
+
+    pub fn save(&mut self, status: CrmPlatformStatus) {
+        self.platform.status = Some(status);
+    }
+}
+
+pub fn name(metadata: &ObjectMeta) -> String {
+    metadata.name.clone().unwrap_or_default()
+}
+
+pub fn label(metadata: &ObjectMeta, key: &str) -> String {
+    crm_operator::observed::label(metadata, key)
+}
+
+impl Drop for World {
+    /// A broken promise is told with the story that led to it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let start = self.transcript.len().saturating_sub(40);
+            eprintln!("the story so far:\n{}", self.transcript[start..].join("\n"));
+        }
+    }
+}
