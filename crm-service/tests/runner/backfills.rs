@@ -26,7 +26,9 @@ async fn copies_every_row_while_writers_change_them() {
                 let mut session = options.connect().await.unwrap();
                 for round in 0.. {
                     let id = 10 + (round * 7919 + writer) % 2990;
-                    let sql = format!("update customer.person set mail = 'w{writer}.{round}' where id = {id}");
+                    let sql = format!(
+                        "update customer.person set mail = 'w{writer}.{round}' where id = {id}"
+                    );
                     execute(&mut session, &sql).await;
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
@@ -39,15 +41,23 @@ async fn copies_every_row_while_writers_change_them() {
             *text = text.replace("batch=2 ", "batch=100 ");
         }
     }
-    let report = scratch.expect(&sets::set(2, &files), Phase::Backfill, Outcome::Done).await;
+    let report = scratch
+        .expect(&sets::set(2, &files), Phase::Backfill, Outcome::Done)
+        .await;
     assert_eq!(report.applied, ["0002_mail.backfill"]);
     for writer in writers {
         // A writer that failed has panicked; one that was aborted has not.
         writer.abort();
-        assert!(writer.await.unwrap_err().is_cancelled(), "a writer met an error");
+        assert!(
+            writer.await.unwrap_err().is_cancelled(),
+            "a writer met an error"
+        );
     }
-    scratch.expect(&sets::set(2, &files), Phase::Verify, Outcome::Done).await;
-    let progress = "select state || ' ' || (done >= 2990) || ' ' || (total = done) from customer.backfill";
+    scratch
+        .expect(&sets::set(2, &files), Phase::Verify, Outcome::Done)
+        .await;
+    let progress =
+        "select state || ' ' || (done >= 2990) || ' ' || (total = done) from customer.backfill";
     assert_eq!(scratch.text(progress).await, "done true true");
     let statistics = "select count(*) > 0 from pg_stats where schemaname = 'customer' and tablename = 'person_mail'";
     assert_eq!(scratch.text(statistics).await, "true");
@@ -62,7 +72,11 @@ async fn waits_for_a_writer_of_a_row_and_takes_its_value() {
     scratch.done(&sets::v1(), &[Phase::Expand]).await;
     scratch.done(&sets::v2(), &[Phase::Expand]).await;
     let mut writer = scratch.connect().await;
-    execute(&mut writer, "begin; update customer.person set mail = 'new' where id = 1").await;
+    execute(
+        &mut writer,
+        "begin; update customer.person set mail = 'new' where id = 1",
+    )
+    .await;
     let settings = scratch.settings();
     let run = tokio::spawn(async move { perform(&sets::v2(), &settings, Phase::Backfill).await });
     until(&scratch, "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())").await;
@@ -81,7 +95,10 @@ async fn goes_on_from_its_checkpoint() {
     scratch.done(&sets::v2(), &[Phase::Expand]).await;
     scratch.execute("insert into customer.backfill values ('mail', '2', 2, 3, 'running'); insert into customer.person_mail values (1, 'a@example.org')").await;
     scratch.done(&sets::v2(), &[Phase::Backfill]).await;
-    assert_eq!(scratch.text("select done from customer.backfill").await, "3");
+    assert_eq!(
+        scratch.text("select done from customer.backfill").await,
+        "3"
+    );
     scratch.drop().await;
 }
 
@@ -91,11 +108,23 @@ async fn is_not_done_before_its_assertions_hold_and_then_starts_over() {
     let scratch = Scratch::new().await;
     scratch.done(&sets::v2(), &[Phase::Expand]).await;
     // A checkpoint that lies: the first row was never copied.
-    scratch.execute("insert into customer.backfill values ('mail', '1', 1, 3, 'running')").await;
-    let report = scratch.expect(&sets::v2(), Phase::Backfill, Outcome::Failed).await;
-    assert!(report.message.contains("every mail of a person is in person_mail"), "{}", report.message);
+    scratch
+        .execute("insert into customer.backfill values ('mail', '1', 1, 3, 'running')")
+        .await;
+    let report = scratch
+        .expect(&sets::v2(), Phase::Backfill, Outcome::Failed)
+        .await;
+    assert!(
+        report
+            .message
+            .contains("every mail of a person is in person_mail"),
+        "{}",
+        report.message
+    );
     assert_eq!(report.pending, ["backfill", "contract"]);
-    scratch.expect(&sets::v2(), Phase::Verify, Outcome::Refused).await;
+    scratch
+        .expect(&sets::v2(), Phase::Verify, Outcome::Refused)
+        .await;
     scratch.done(&sets::v2(), &[Phase::Backfill]).await;
     scratch.drop().await;
 }
@@ -104,10 +133,22 @@ async fn is_not_done_before_its_assertions_hold_and_then_starts_over() {
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn verify_fails_while_a_row_is_missing() {
     let scratch = Scratch::new().await;
-    scratch.done(&sets::v2(), &[Phase::Expand, Phase::Backfill]).await;
+    scratch
+        .done(&sets::v2(), &[Phase::Expand, Phase::Backfill])
+        .await;
     scratch.execute("delete from customer.person_mail").await;
-    let report = scratch.expect(&sets::v2(), Phase::Verify, Outcome::Failed).await;
-    assert!(report.message.contains("found 2 row(s)"), "{}", report.message);
-    assert!(!report.message.contains("example.org"), "{}", report.message);
+    let report = scratch
+        .expect(&sets::v2(), Phase::Verify, Outcome::Failed)
+        .await;
+    assert!(
+        report.message.contains("found 2 row(s)"),
+        "{}",
+        report.message
+    );
+    assert!(
+        !report.message.contains("example.org"),
+        "{}",
+        report.message
+    );
     scratch.drop().await;
 }

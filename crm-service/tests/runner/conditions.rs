@@ -14,9 +14,16 @@ async fn refused(scratch: &Scratch, settings: &Settings, words: &[&str]) {
     let report = perform(&sets::v2(), settings, Phase::Contract).await;
     assert_eq!(report.outcome, Outcome::Refused, "{}", report.message);
     for word in words {
-        assert!(report.message.contains(word), "{word:?} is not in: {}", report.message);
+        assert!(
+            report.message.contains(word),
+            "{word:?} is not in: {}",
+            report.message
+        );
     }
-    assert_eq!((report.schema.floor, report.pending.contains(&"contract")), (1, true));
+    assert_eq!(
+        (report.schema.floor, report.pending.contains(&"contract")),
+        (1, true)
+    );
     let column = "select count(*) from pg_attribute where attrelid = 'customer.person'::regclass and attname = 'mail'";
     assert_eq!(scratch.text(column).await, "1", "the column is gone");
 }
@@ -30,7 +37,9 @@ async fn passes(scratch: Scratch, settings: &Settings) {
 
 async fn ready() -> Scratch {
     let scratch = Scratch::new().await;
-    scratch.done(&sets::v2(), &[Phase::Expand, Phase::Backfill]).await;
+    scratch
+        .done(&sets::v2(), &[Phase::Expand, Phase::Backfill])
+        .await;
     scratch
 }
 
@@ -40,9 +49,16 @@ async fn a_contract_waits_for_the_backfill() {
     let scratch = Scratch::new().await;
     scratch.done(&sets::v2(), &[Phase::Expand]).await;
     // Also when there happens to be nothing to copy.
-    scratch.execute("update customer.person set mail = null").await;
+    scratch
+        .execute("update customer.person set mail = null")
+        .await;
     let mut settings = scratch.settings();
-    refused(&scratch, &settings, &["backfill mail", "run phase backfill"]).await;
+    refused(
+        &scratch,
+        &settings,
+        &["backfill mail", "run phase backfill"],
+    )
+    .await;
     settings.rehearsal = true;
     refused(&scratch, &settings, &["backfill mail"]).await;
     scratch.done(&sets::v2(), &[Phase::Backfill]).await;
@@ -53,9 +69,13 @@ async fn a_contract_waits_for_the_backfill() {
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn a_contract_waits_for_a_backfill_of_another_migration() {
     let scratch = ready().await;
-    scratch.execute("update customer.backfill set state = 'running'").await;
+    scratch
+        .execute("update customer.backfill set state = 'running'")
+        .await;
     refused(&scratch, &scratch.settings(), &["backfill mail"]).await;
-    scratch.execute("update customer.backfill set state = 'done'").await;
+    scratch
+        .execute("update customer.backfill set state = 'done'")
+        .await;
     let settings = scratch.settings();
     passes(scratch, &settings).await;
 }
@@ -64,12 +84,21 @@ async fn a_contract_waits_for_a_backfill_of_another_migration() {
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn a_contract_checks_the_assertions_again() {
     let scratch = ready().await;
-    scratch.execute("delete from customer.person_mail where person_id = 3").await;
+    scratch
+        .execute("delete from customer.person_mail where person_id = 3")
+        .await;
     let mut settings = scratch.settings();
-    refused(&scratch, &settings, &["1 row(s)", "every mail of a person is in person_mail"]).await;
+    refused(
+        &scratch,
+        &settings,
+        &["1 row(s)", "every mail of a person is in person_mail"],
+    )
+    .await;
     settings.rehearsal = true;
     refused(&scratch, &settings, &["1 row(s)"]).await;
-    scratch.execute("insert into customer.person_mail values (3, 'c@example.org')").await;
+    scratch
+        .execute("insert into customer.person_mail values (3, 'c@example.org')")
+        .await;
     passes(scratch, &settings).await;
 }
 
@@ -81,7 +110,12 @@ async fn a_contract_waits_for_the_soak() {
     settings.soaked = None;
     refused(&scratch, &settings, &["CRM_SOAKED_SECONDS"]).await;
     settings.soaked = Some(Duration::from_secs(59));
-    refused(&scratch, &settings, &["soak of 60 s", "served 59 s", "later"]).await;
+    refused(
+        &scratch,
+        &settings,
+        &["soak of 60 s", "served 59 s", "later"],
+    )
+    .await;
     settings.soaked = Some(Duration::from_secs(60));
     passes(scratch, &settings).await;
 }
@@ -93,7 +127,12 @@ async fn a_contract_waits_until_no_older_instance_lives() {
     let beat = "insert into customer.instance (id, app_level, release, seen_at)
                 values (gen_random_uuid(), 1, 'r-old', now() - interval '25 seconds'), (gen_random_uuid(), 2, 'r-new', now())";
     scratch.execute(beat).await;
-    refused(&scratch, &scratch.settings(), &["app level 2", "1 instance(s)", "r-old", "end them"]).await;
+    refused(
+        &scratch,
+        &scratch.settings(),
+        &["app level 2", "1 instance(s)", "r-old", "end them"],
+    )
+    .await;
     scratch.execute("update customer.instance set seen_at = now() - interval '31 seconds' where app_level = 1").await;
     let settings = scratch.settings();
     passes(scratch, &settings).await;
@@ -120,7 +159,8 @@ async fn an_instance_that_starts_during_the_contract_is_seen() {
     let beat = "begin; insert into customer.instance (id, app_level, release) values (gen_random_uuid(), 1, 'r-old')";
     crate::scratch::execute(&mut pod, beat).await;
     let settings = scratch.settings();
-    let contract = tokio::spawn(async move { perform(&sets::v2(), &settings, Phase::Contract).await });
+    let contract =
+        tokio::spawn(async move { perform(&sets::v2(), &settings, Phase::Contract).await });
     let waits = "select exists (select from pg_locks where relation = 'customer.instance'::regclass and not granted)";
     until(&scratch, waits).await;
     crate::scratch::execute(&mut pod, "commit").await;

@@ -16,7 +16,11 @@ use crate::sets;
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn eight_runners_apply_each_step_once() {
     let scratch = Scratch::new().await;
-    let files = ["0001_base.expand", "0002_mail.expand", "0003_mail_once.expand"];
+    let files = [
+        "0001_base.expand",
+        "0002_mail.expand",
+        "0003_mail_once.expand",
+    ];
     let runners: Vec<_> = (0..8)
         .map(|_| {
             let settings = scratch.settings();
@@ -26,14 +30,22 @@ async fn eight_runners_apply_each_step_once() {
     let mut applied = Vec::new();
     for runner in runners {
         let report = runner.await.unwrap();
-        let expected = if report.applied.is_empty() { Outcome::Nothing } else { Outcome::Done };
+        let expected = if report.applied.is_empty() {
+            Outcome::Nothing
+        } else {
+            Outcome::Done
+        };
         assert_eq!(report.outcome, expected, "{}", report.message);
         applied.extend(report.applied);
     }
     assert_eq!(applied, files);
     let ledger = "select string_agg(number || phase || state, ' ' order by number) from customer.schema_migration";
-    assert_eq!(scratch.text(ledger).await, "1expanddone 2expanddone 3expanddone");
-    let valid = "select indisvalid from pg_index where indexrelid = 'customer.person_mail_once'::regclass";
+    assert_eq!(
+        scratch.text(ledger).await,
+        "1expanddone 2expanddone 3expanddone"
+    );
+    let valid =
+        "select indisvalid from pg_index where indexrelid = 'customer.person_mail_once'::regclass";
     assert_eq!(scratch.text(valid).await, "true");
     scratch.drop().await;
 }
@@ -47,15 +59,27 @@ async fn gives_up_when_another_run_holds_the_lock() {
     let mut reader = scratch.connect().await;
     execute(&mut reader, "begin; select count(*) from customer.person").await;
     let mut settings = scratch.settings();
-    let first = tokio::spawn(async move { perform(&blocked_by_readers("300ms"), &settings, Phase::Expand).await });
+    let first = tokio::spawn(async move {
+        perform(&blocked_by_readers("300ms"), &settings, Phase::Expand).await
+    });
     until(&scratch, "select exists (select from pg_locks where relation = 'customer.person'::regclass and not granted)").await;
     settings = scratch.settings();
     settings.lock_deadline = Duration::from_secs(2);
     let begun = Instant::now();
     let report = perform(&sets::v2(), &settings, Phase::Expand).await;
     assert_eq!(report.outcome, Outcome::Locked, "{}", report.message);
-    assert!(report.message.contains("another migration of service customer"), "{}", report.message);
-    assert!(begun.elapsed() < Duration::from_secs(4), "waited {:?}", begun.elapsed());
+    assert!(
+        report
+            .message
+            .contains("another migration of service customer"),
+        "{}",
+        report.message
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "waited {:?}",
+        begun.elapsed()
+    );
     execute(&mut reader, "commit").await;
     assert_eq!(first.await.unwrap().outcome, Outcome::Done);
     scratch.drop().await;
@@ -109,7 +133,11 @@ async fn stall(lock_timeout: &str) -> (Duration, Duration) {
             let mut longest = Duration::ZERO;
             while !over.load(Ordering::Relaxed) {
                 let begun = Instant::now();
-                execute(&mut session, "update customer.person set note = 'x' where id = 1").await;
+                execute(
+                    &mut session,
+                    "update customer.person set note = 'x' where id = 1",
+                )
+                .await;
                 longest = longest.max(begun.elapsed());
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
@@ -136,8 +164,14 @@ async fn stall(lock_timeout: &str) -> (Duration, Duration) {
 async fn a_long_reader_stalls_others_for_less_than_half_a_second() {
     let (longest, took) = stall("300ms").await;
     println!("longest stall {longest:?}, expand took {took:?}");
-    assert!(took >= Duration::from_millis(3900), "the expand did not wait for the reader: {took:?}");
-    assert!(longest < Duration::from_millis(500), "others waited for {longest:?}");
+    assert!(
+        took >= Duration::from_millis(3900),
+        "the expand did not wait for the reader: {took:?}"
+    );
+    assert!(
+        longest < Duration::from_millis(500),
+        "others waited for {longest:?}"
+    );
 }
 
 /// What the test above would measure if the runner waited as long as it takes.
@@ -146,7 +180,52 @@ async fn a_long_reader_stalls_others_for_less_than_half_a_second() {
 async fn without_a_short_wait_the_same_reader_stalls_everybody() {
     let (longest, _) = stall("20s").await;
     println!("longest stall {longest:?}");
-    assert!(longest > Duration::from_secs(3), "the measurement does not see a stall: {longest:?}");
+    assert!(
+        longest > Duration::from_secs(3),
+        "the measurement does not see a stall: {longest:?}"
+    );
+}
+
+/// A step that has locked one table and waits for another: who wants the first waits for the rest of one wait only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn the_locks_of_a_step_share_one_wait() {
+    let scratch = Scratch::new().await;
+    scratch.done(&sets::v1(), &[Phase::Expand]).await;
+    scratch
+        .execute("create table customer.other (id int)")
+        .await;
+    let mut reader = scratch.connect().await;
+    execute(&mut reader, "begin; select count(*) from customer.person").await;
+    let text = "-- crm: phase=expand tx=yes lock_timeout=300ms statement_timeout=30s app_level=1
+alter table customer.other add column extra text;
+select pg_sleep(0.25);
+alter table customer.person add column extra text;";
+    let settings = scratch.settings();
+    let set = sets::first_and("0002_extra.expand.sql", text);
+    let expand = tokio::spawn(async move { perform(&set, &settings, Phase::Expand).await });
+    let mut longest = Duration::ZERO;
+    let mut session = scratch.connect().await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        let asked = Instant::now();
+        execute(&mut session, "insert into customer.other (id) values (1)").await;
+        longest = longest.max(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    execute(&mut reader, "commit").await;
+    let report = expand.await.unwrap();
+    assert_eq!(report.outcome, Outcome::Done, "{}", report.message);
+    println!("longest stall {longest:?}");
+    assert!(
+        longest > Duration::from_millis(250),
+        "the step was not met: {longest:?}"
+    );
+    assert!(
+        longest < Duration::from_millis(450),
+        "others waited for {longest:?}"
+    );
+    scratch.drop().await;
 }
 
 #[tokio::test]
@@ -164,8 +243,15 @@ async fn stops_at_its_deadline_and_keeps_nothing() {
     assert!(report.message.contains("within 1 s"), "{}", report.message);
     assert!(begun.elapsed() < Duration::from_secs(3));
     execute(&mut reader, "commit").await;
-    assert_eq!(scratch.text("select to_regclass('customer.quiet') is null").await, "true");
-    scratch.done(&blocked_by_readers("300ms"), &[Phase::Expand]).await;
+    assert_eq!(
+        scratch
+            .text("select to_regclass('customer.quiet') is null")
+            .await,
+        "true"
+    );
+    scratch
+        .done(&blocked_by_readers("300ms"), &[Phase::Expand])
+        .await;
     scratch.drop().await;
 }
 
@@ -188,13 +274,18 @@ async fn waits_for_the_transaction_of_a_dead_runner() {
     // The sockets close, as they do when a process is killed; its server process still waits for the table.
     dead.abort();
     assert!(dead.await.unwrap_err().is_cancelled());
-    assert_eq!(scratch.text(waits).await, "true", "the server process is gone already");
+    assert_eq!(
+        scratch.text(waits).await,
+        "true",
+        "the server process is gone already"
+    );
     let next = tokio::spawn(async move { perform(&text, &settings, Phase::Expand).await });
     tokio::time::sleep(Duration::from_millis(500)).await;
     execute(&mut reader, "commit").await;
     let report = next.await.unwrap();
     assert_eq!(report.outcome, Outcome::Done, "{}", report.message);
-    let ledger = "select string_agg(number || state, ' ' order by number) from customer.schema_migration";
+    let ledger =
+        "select string_agg(number || state, ' ' order by number) from customer.schema_migration";
     assert_eq!(scratch.text(ledger).await, "1done 2done");
     scratch.drop().await;
 }

@@ -17,9 +17,14 @@ use crate::proxy::{Cut, Proxy};
 use crate::scratch::Scratch;
 use crate::sets;
 
-const PHASES: [Phase; 4] = [Phase::Expand, Phase::Backfill, Phase::Verify, Phase::Contract];
+const PHASES: [Phase; 4] = [
+    Phase::Expand,
+    Phase::Backfill,
+    Phase::Verify,
+    Phase::Contract,
+];
 /// Runners under test at a time.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 8;
 
 /// This test is also the program that it kills: with these set, it runs a phase and ends.
 const CHILD_PHASE: &str = "CRM_TEST_CHILD_PHASE";
@@ -96,7 +101,12 @@ async fn kill_once(phase: Phase, cut: Cut, scratch: Scratch, expected: &str) -> 
     let server = server.to_socket_addrs().unwrap().next().unwrap();
     let mut proxy = Proxy::start(server, cut).await;
     let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "kills::ends_the_same_wherever_it_is_killed", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "kills::ends_the_same_wherever_it_is_killed",
+            "--ignored",
+            "--nocapture",
+        ])
         .env(CHILD_PHASE, phase.name())
         .env(CHILD_DATABASE, &scratch.name)
         .env(CHILD_PORT, proxy.port.to_string())

@@ -61,7 +61,10 @@ impl Proxy {
 
     /// Ends when the runner is to be killed; never, if it asks for less.
     pub async fn reached(&mut self) {
-        self.cut.recv().await.expect("the proxy runs as long as its value");
+        self.cut
+            .recv()
+            .await
+            .expect("the proxy runs as long as its value");
     }
 }
 

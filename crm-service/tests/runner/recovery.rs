@@ -7,7 +7,8 @@ use crm_service::migrate::report::Outcome;
 use crate::scratch::{Scratch, execute, until};
 use crate::sets;
 
-const VALID: &str = "select indisvalid from pg_index where indexrelid = to_regclass('customer.person_mail_once')";
+const VALID: &str =
+    "select indisvalid from pg_index where indexrelid = to_regclass('customer.person_mail_once')";
 const INTENT: &str = "insert into customer.schema_migration
   select 3, 'mail_once', 'expand', checksum, now(), 0, 'x', 'running' from (select $$CHECKSUM$$::text as checksum) as c";
 
@@ -26,7 +27,10 @@ async fn before_the_index() -> Scratch {
 async fn break_the_index(scratch: &Scratch) {
     let mut connection = scratch.connect().await;
     let build = "create unique index concurrently person_mail_once on customer.person_mail (mail)";
-    sqlx::raw_sql(build).execute(&mut connection).await.unwrap_err();
+    sqlx::raw_sql(build)
+        .execute(&mut connection)
+        .await
+        .unwrap_err();
     assert_eq!(scratch.text(VALID).await, "false");
 }
 
@@ -43,10 +47,16 @@ async fn an_invalid_index_is_dropped_and_built_again() {
         let scratch = before_the_index().await;
         break_the_index(&scratch).await;
         if intent {
-            scratch.execute(&INTENT.replace("CHECKSUM", &checksum())).await;
+            scratch
+                .execute(&INTENT.replace("CHECKSUM", &checksum()))
+                .await;
         }
-        scratch.execute("update customer.person_mail set mail = 'other' where person_id = 3").await;
-        let report = scratch.expect(&sets::v2(), Phase::Expand, Outcome::Done).await;
+        scratch
+            .execute("update customer.person_mail set mail = 'other' where person_id = 3")
+            .await;
+        let report = scratch
+            .expect(&sets::v2(), Phase::Expand, Outcome::Done)
+            .await;
         assert_eq!(report.applied, ["0003_mail_once.expand"]);
         assert_eq!(scratch.text(VALID).await, "true");
         scratch.drop().await;
@@ -57,14 +67,38 @@ async fn an_invalid_index_is_dropped_and_built_again() {
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn an_index_that_cannot_be_built_is_cleaned_up_and_built_when_the_rows_allow_it() {
     let scratch = before_the_index().await;
-    let report = scratch.expect(&sets::v2(), Phase::Expand, Outcome::Failed).await;
-    assert!(report.message.contains("0003_mail_once.expand"), "{}", report.message);
-    assert!(!report.message.contains("same"), "a row's value is in: {}", report.message);
+    let report = scratch
+        .expect(&sets::v2(), Phase::Expand, Outcome::Failed)
+        .await;
+    assert!(
+        report.message.contains("0003_mail_once.expand"),
+        "{}",
+        report.message
+    );
+    assert!(
+        !report.message.contains("same"),
+        "a row's value is in: {}",
+        report.message
+    );
     assert_eq!(report.schema.to, 2);
-    assert_eq!(scratch.text("select to_regclass('customer.person_mail_once') is null").await, "true");
-    assert_eq!(scratch.text("select count(*) from customer.schema_migration where number = 3").await, "0");
-    scratch.execute("update customer.person_mail set mail = 'other' where person_id = 3").await;
-    scratch.expect(&sets::v2(), Phase::Expand, Outcome::Done).await;
+    assert_eq!(
+        scratch
+            .text("select to_regclass('customer.person_mail_once') is null")
+            .await,
+        "true"
+    );
+    assert_eq!(
+        scratch
+            .text("select count(*) from customer.schema_migration where number = 3")
+            .await,
+        "0"
+    );
+    scratch
+        .execute("update customer.person_mail set mail = 'other' where person_id = 3")
+        .await;
+    scratch
+        .expect(&sets::v2(), Phase::Expand, Outcome::Done)
+        .await;
     assert_eq!(scratch.text(VALID).await, "true");
     scratch.drop().await;
 }
@@ -73,13 +107,31 @@ async fn an_index_that_cannot_be_built_is_cleaned_up_and_built_when_the_rows_all
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn an_index_that_a_dead_runner_finished_is_kept() {
     let scratch = before_the_index().await;
-    scratch.execute("update customer.person_mail set mail = 'other' where person_id = 3").await;
-    scratch.execute(&INTENT.replace("CHECKSUM", &checksum())).await;
-    scratch.execute("create unique index person_mail_once on customer.person_mail (mail)").await;
-    let before = scratch.text("select 'customer.person_mail_once'::regclass::oid").await;
+    scratch
+        .execute("update customer.person_mail set mail = 'other' where person_id = 3")
+        .await;
+    scratch
+        .execute(&INTENT.replace("CHECKSUM", &checksum()))
+        .await;
+    scratch
+        .execute("create unique index person_mail_once on customer.person_mail (mail)")
+        .await;
+    let before = scratch
+        .text("select 'customer.person_mail_once'::regclass::oid")
+        .await;
     scratch.done(&sets::v2(), &[Phase::Expand]).await;
-    assert_eq!(scratch.text("select 'customer.person_mail_once'::regclass::oid").await, before);
-    assert_eq!(scratch.text("select state from customer.schema_migration where number = 3").await, "done");
+    assert_eq!(
+        scratch
+            .text("select 'customer.person_mail_once'::regclass::oid")
+            .await,
+        before
+    );
+    assert_eq!(
+        scratch
+            .text("select state from customer.schema_migration where number = 3")
+            .await,
+        "done"
+    );
     scratch.drop().await;
 }
 
@@ -87,10 +139,18 @@ async fn an_index_that_a_dead_runner_finished_is_kept() {
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn a_foreign_index_of_the_same_name_is_not_taken_for_ours() {
     let scratch = before_the_index().await;
-    scratch.execute("create index person_mail_once on customer.person (note)").await;
-    let report = scratch.expect(&sets::v2(), Phase::Expand, Outcome::Failed).await;
+    scratch
+        .execute("create index person_mail_once on customer.person (note)")
+        .await;
+    let report = scratch
+        .expect(&sets::v2(), Phase::Expand, Outcome::Failed)
+        .await;
     assert!(report.message.contains("(42P07)"), "{}", report.message);
-    assert_eq!(scratch.text(VALID).await, "true", "the foreign index is gone");
+    assert_eq!(
+        scratch.text(VALID).await,
+        "true",
+        "the foreign index is gone"
+    );
     scratch.drop().await;
 }
 
@@ -101,10 +161,20 @@ async fn asks_for_a_person_when_a_step_outside_of_a_transaction_cannot_be_judged
     let text = "-- crm: phase=expand tx=no lock_timeout=300ms statement_timeout=5s app_level=1\nvacuum customer.person;";
     let set = sets::first_and("0002_vacuum.expand.sql", text);
     scratch.done(&set, &[Phase::Expand]).await;
-    scratch.execute("update customer.schema_migration set state = 'running' where number = 2").await;
-    let report = scratch.expect(&set, Phase::Expand, Outcome::Attention).await;
+    scratch
+        .execute("update customer.schema_migration set state = 'running' where number = 2")
+        .await;
+    let report = scratch
+        .expect(&set, Phase::Expand, Outcome::Attention)
+        .await;
     assert_eq!(report.outcome.exit_code(), 50);
-    assert!(report.message.contains("0002_vacuum.expand is left half done"), "{}", report.message);
+    assert!(
+        report
+            .message
+            .contains("0002_vacuum.expand is left half done"),
+        "{}",
+        report.message
+    );
     assert!(report.message.contains("state"), "{}", report.message);
     scratch.drop().await;
 }
@@ -135,7 +205,12 @@ alter table customer.person add column extra text;";
     assert_eq!(report.outcome, Outcome::Failed, "{}", report.message);
     execute(&mut reader, "commit").await;
     until(&scratch, "select not exists (select from pg_stat_activity where application_name = 'crm-migrate/customer' and datname = current_database())").await;
-    assert_eq!(scratch.text("select to_regclass('customer.quiet') is null").await, "true");
+    assert_eq!(
+        scratch
+            .text("select to_regclass('customer.quiet') is null")
+            .await,
+        "true"
+    );
     scratch.done(&set, &[Phase::Expand]).await;
     scratch.drop().await;
 }

@@ -16,25 +16,44 @@ async fn a_plan_names_locks_rows_and_risks_and_writes_nothing() {
     scratch.done(&sets::v1(), &[Phase::Expand]).await;
     scratch.execute("analyze customer.person").await;
     let before = scratch.fingerprint().await;
-    let report = scratch.expect(&sets::v2(), Phase::Plan, Outcome::Done).await;
+    let report = scratch
+        .expect(&sets::v2(), Phase::Plan, Outcome::Done)
+        .await;
     assert_eq!(report.pending, ["expand", "backfill", "contract"]);
     let plan = report.detail.unwrap();
     assert_eq!(plan["schema"], json!({"level": 1, "floor": 1, "head": 3}));
     let steps = plan["steps"].as_array().unwrap();
-    let files: Vec<_> = steps.iter().map(|step| step["file"].as_str().unwrap()).collect();
+    let files: Vec<_> = steps
+        .iter()
+        .map(|step| step["file"].as_str().unwrap())
+        .collect();
     assert_eq!(
         files,
-        ["0002_mail.expand", "0003_mail_once.expand", "0002_mail.backfill", "0002_mail.verify", "0002_mail.contract"]
+        [
+            "0002_mail.expand",
+            "0003_mail_once.expand",
+            "0002_mail.backfill",
+            "0002_mail.verify",
+            "0002_mail.contract"
+        ]
     );
     let person = |lock: &str| json!({"table": "customer.person", "lock": lock, "rows": 3});
     assert_eq!(steps[0]["tables"][0], person("ShareRowExclusive"));
-    assert_eq!((&steps[0]["destructive"], &steps[0]["reversible"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&steps[0]["destructive"], &steps[0]["reversible"]),
+        (&json!(false), &json!(true))
+    );
     assert_eq!(steps[1]["tables"][0]["lock"], "ShareUpdateExclusive");
     assert_eq!(steps[1]["transactional"], false);
     assert_eq!(steps[4]["tables"][0], person("AccessExclusive"));
-    assert_eq!((&steps[4]["destructive"], &steps[4]["reversible"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&steps[4]["destructive"], &steps[4]["reversible"]),
+        (&json!(true), &json!(false))
+    );
     assert_eq!(scratch.fingerprint().await, before);
-    scratch.expect(&sets::v1(), Phase::Plan, Outcome::Nothing).await;
+    scratch
+        .expect(&sets::v1(), Phase::Plan, Outcome::Nothing)
+        .await;
     scratch.drop().await;
 }
 
@@ -42,21 +61,40 @@ async fn a_plan_names_locks_rows_and_risks_and_writes_nothing() {
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn a_status_shows_levels_ledger_and_backfills() {
     let scratch = Scratch::new().await;
-    let empty = scratch.expect(&sets::v2(), Phase::Status, Outcome::Done).await.detail.unwrap();
+    let empty = scratch
+        .expect(&sets::v2(), Phase::Status, Outcome::Done)
+        .await
+        .detail
+        .unwrap();
     assert_eq!(empty["ledger"], json!([]));
-    scratch.done(&sets::v2(), &[Phase::Expand, Phase::Backfill]).await;
-    let status = scratch.expect(&sets::v2(), Phase::Status, Outcome::Done).await.detail.unwrap();
+    scratch
+        .done(&sets::v2(), &[Phase::Expand, Phase::Backfill])
+        .await;
+    let status = scratch
+        .expect(&sets::v2(), Phase::Status, Outcome::Done)
+        .await
+        .detail
+        .unwrap();
     assert_eq!(status["schema"], json!({"level": 3, "floor": 1, "head": 3}));
     assert_eq!(status["pending"], json!(["contract"]));
     assert_eq!(status["ledger"].as_array().unwrap().len(), 4);
-    assert_eq!(status["backfills"], json!([{"name": "mail", "state": "done", "done": 3, "total": 3}]));
+    assert_eq!(
+        status["backfills"],
+        json!([{"name": "mail", "state": "done", "done": 3, "total": 3}])
+    );
     scratch.drop().await;
 }
 
 fn program(scratch: &Scratch, phase: &str, termination_log: &std::path::Path) -> Output {
     let options = &scratch.options;
     Command::new(env!("CARGO_BIN_EXE_crm-service"))
-        .args(["migrate", "--service", "customer", "--lock-deadline-seconds", "1"])
+        .args([
+            "migrate",
+            "--service",
+            "customer",
+            "--lock-deadline-seconds",
+            "1",
+        ])
         .env("PGHOST", options.get_host())
         .env("PGPORT", options.get_port().to_string())
         .env("PGUSER", options.get_username())
@@ -84,17 +122,24 @@ async fn the_program_speaks_in_exit_codes_and_termination_messages() {
     assert_eq!((code, &left["outcome"]), (0, &json!("done")));
     assert_eq!(printed, left);
     assert_eq!(left["schema"]["from"], 0);
-    let release = scratch.text("select app_version from customer.schema_migration where number = 1").await;
+    let release = scratch
+        .text("select app_version from customer.schema_migration where number = 1")
+        .await;
     assert!(release.ends_with(" rabcdefghij"), "{release}");
     let (code, _, left) = run("expand");
     assert_eq!((code, &left["outcome"]), (10, &json!("nothing")));
     let (code, printed, left) = run("status");
     assert_eq!((code, &printed["ledger"][0]["number"]), (0, &json!(1)));
     assert_eq!(left["phase"], "status");
-    scratch.execute("update customer.schema_compat set min_app_level = 99").await;
+    scratch
+        .execute("update customer.schema_compat set min_app_level = 99")
+        .await;
     let (code, _, left) = run("expand");
     assert_eq!((code, &left["outcome"]), (30, &json!("refused")));
-    assert!(left["message"].as_str().unwrap().contains("floor 99"), "{left}");
+    assert!(
+        left["message"].as_str().unwrap().contains("floor 99"),
+        "{left}"
+    );
     scratch.execute("alter table customer.schema_compat rename to gone; drop table customer.schema_migration; create view customer.schema_migration as select 1 as one").await;
     let (code, _, left) = run("expand");
     assert_eq!((code, &left["outcome"]), (40, &json!("failed")));

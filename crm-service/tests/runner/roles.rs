@@ -12,9 +12,18 @@ use crate::sets;
 async fn as_role(scratch: &Scratch, role: &str, sql: &str) -> Option<String> {
     let options = scratch.options.clone().username(role).password("secret");
     let mut connection = options.connect().await.unwrap();
-    let result = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await;
+    let result = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await;
     let error = result.err()?;
-    Some(error.as_database_error().unwrap().code().unwrap().into_owned())
+    Some(
+        error
+            .as_database_error()
+            .unwrap()
+            .code()
+            .unwrap()
+            .into_owned(),
+    )
 }
 
 const FORBIDDEN: &str = "42501";
@@ -23,7 +32,8 @@ const FORBIDDEN: &str = "42501";
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn the_owner_owns_and_the_app_role_only_works_with_rows() {
     let scratch = Scratch::new().await;
-    let [owner, migrator, app] = ["owner", "migrator", "app"].map(|role| format!("{}_{role}", scratch.name));
+    let [owner, migrator, app] =
+        ["owner", "migrator", "app"].map(|role| format!("{}_{role}", scratch.name));
     scratch
         .execute(&format!(
             "create role {owner}; create role {migrator} login password 'secret' in role {owner}; create role {app} login password 'secret';
@@ -69,7 +79,11 @@ async fn the_owner_owns_and_the_app_role_only_works_with_rows() {
         "create schema mine",
         &format!("set role {owner}"),
     ] {
-        assert_eq!(as_role(&scratch, &app, forbidden).await.as_deref(), Some(FORBIDDEN), "{forbidden}");
+        assert_eq!(
+            as_role(&scratch, &app, forbidden).await.as_deref(),
+            Some(FORBIDDEN),
+            "{forbidden}"
+        );
     }
     scratch.drop().await;
     let mut admin = crate::scratch::server().connect().await.unwrap();
@@ -81,16 +95,26 @@ async fn the_owner_owns_and_the_app_role_only_works_with_rows() {
 async fn a_migrator_without_rights_fails_and_says_what_it_could_not_do() {
     let scratch = Scratch::new().await;
     let app = format!("{}_app", scratch.name);
-    scratch.execute(&format!("create role {app} login password 'secret'")).await;
+    scratch
+        .execute(&format!("create role {app} login password 'secret'"))
+        .await;
     let mut settings = scratch.settings();
     settings.database = settings.database.username(&app).password("secret");
     let report = perform(&sets::v1(), &settings, Phase::Expand).await;
     assert_eq!(report.outcome, Outcome::Failed);
-    assert!(report.message.contains("make the runner's tables"), "{}", report.message);
+    assert!(
+        report.message.contains("make the runner's tables"),
+        "{}",
+        report.message
+    );
     assert!(report.message.contains("(42501)"), "{}", report.message);
     settings.owner_role = Some("pg_database_owner".to_owned());
     let report = perform(&sets::v1(), &settings, Phase::Expand).await;
-    assert!(report.message.contains("become role pg_database_owner"), "{}", report.message);
+    assert!(
+        report.message.contains("become role pg_database_owner"),
+        "{}",
+        report.message
+    );
     scratch.drop().await;
     let mut admin = crate::scratch::server().connect().await.unwrap();
     crate::scratch::execute(&mut admin, &format!("drop role {app}")).await;

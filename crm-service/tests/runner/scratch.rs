@@ -5,11 +5,11 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crm_service::migrate::perform;
 use crm_service::migrate::phase::Phase;
 use crm_service::migrate::report::{Outcome, Report};
 use crm_service::migrate::set::Set;
 use crm_service::migrate::settings::Settings;
-use crm_service::migrate::perform;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
@@ -22,7 +22,9 @@ pub struct Scratch {
 /// The server of the tests.
 pub fn server() -> PgConnectOptions {
     let url = env::var("DATABASE_URL").expect("DATABASE_URL names a throwaway PostgreSQL server");
-    PgConnectOptions::from_str(&url).unwrap().disable_statement_logging()
+    PgConnectOptions::from_str(&url)
+        .unwrap()
+        .disable_statement_logging()
 }
 
 impl Scratch {
@@ -41,7 +43,10 @@ impl Scratch {
         execute(&mut admin, &drop).await;
         let create = format!("create database {name} template {template}");
         let mut patience = 100;
-        while let Err(error) = sqlx::raw_sql(AssertSqlSafe(create.clone())).execute(&mut admin).await {
+        while let Err(error) = sqlx::raw_sql(AssertSqlSafe(create.clone()))
+            .execute(&mut admin)
+            .await
+        {
             patience -= 1;
             assert!(patience > 0, "{error}");
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -143,7 +148,10 @@ impl Scratch {
 }
 
 pub async fn execute(connection: &mut PgConnection, sql: &str) {
-    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await {
+    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+    {
         panic!("{sql}: {error}");
     }
 }

@@ -23,10 +23,12 @@ end $$;
 create trigger person_mail_forward after insert or update of mail on customer.person for each row
   when (pg_trigger_depth() = 0) execute function customer.person_mail_from_person();";
 
-pub const INDEX: &str = "-- crm: phase=expand tx=no lock_timeout=10s statement_timeout=60s app_level=2
+pub const INDEX: &str =
+    "-- crm: phase=expand tx=no lock_timeout=10s statement_timeout=60s app_level=2
 create unique index concurrently person_mail_once on customer.person_mail (mail);";
 
-pub const BACKFILL: &str = "-- crm: phase=backfill tx=yes lock_timeout=300ms statement_timeout=5s app_level=2
+pub const BACKFILL: &str =
+    "-- crm: phase=backfill tx=yes lock_timeout=300ms statement_timeout=5s app_level=2
 -- crm: table=customer.person key=id batch=2 analyze=customer.person_mail
 insert into customer.person_mail (person_id, mail)
 select id, mail from customer.person where id = any ($1::int[]) and mail is not null
@@ -38,14 +40,17 @@ pub const VERIFY: &str = "-- crm: phase=verify tx=yes lock_timeout=300ms stateme
 select p.id from customer.person p where p.mail is not null
   and not exists (select from customer.person_mail m where m.person_id = p.id and m.mail = p.mail);";
 
-pub const CONTRACT: &str = "-- crm: phase=contract tx=yes lock_timeout=300ms statement_timeout=5s app_level=2
+pub const CONTRACT: &str =
+    "-- crm: phase=contract tx=yes lock_timeout=300ms statement_timeout=5s app_level=2
 -- crm: min_app_level=2 requires_backfill=mail requires_soak=60s
 drop trigger person_mail_forward on customer.person;
 drop function customer.person_mail_from_person();
 alter table customer.person drop column mail;";
 
 fn owned(files: &[(&str, &str)]) -> Files {
-    let files = files.iter().map(|(name, text)| (name.to_string(), text.to_string()));
+    let files = files
+        .iter()
+        .map(|(name, text)| (name.to_string(), text.to_string()));
     files.collect()
 }
 
@@ -68,7 +73,9 @@ pub fn second() -> Files {
 }
 
 pub fn set(app_level: i32, files: &Files) -> Set {
-    let files = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let files = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()));
     Set::new(Service::Customer, app_level, files).unwrap()
 }
 

@@ -72,7 +72,7 @@ fn introduces(token: &Token, before: Option<&Token>) -> bool {
         after(&["create", "replace", "drop", "execute", "alter"])
     } else {
         one_of(token, &["table", "type", "sequence", "view"])
-            && after(&["create", "alter", "drop", "truncate"])
+            && after(&["create", "alter", "drop", "truncate", "replace"])
     }
 }
 
