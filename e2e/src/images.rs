@@ -5,6 +5,8 @@ mod binaries;
 mod pack;
 mod postgres;
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
@@ -68,26 +70,20 @@ pub(crate) fn ensure(cluster: &Cluster) -> Result<Images> {
     packages::ensure(packages::IMAGES)?;
     let images = Images::in_registry(&cluster.registry)?;
     postgres::ensure(cluster)?;
-    let faulty = Package::read("crm-service")?
+    // Each is pushed as soon as it is built: who works on the operator need not wait for the rest.
+    let [operator, current] = binaries::current()?;
+    rust("crm-operator", &images.operator, &operator).push(&cluster.registry)?;
+    rust("crm-service", &images.current, &current).push(&cluster.registry)?;
+    if Package::read("crm-service")?
         .features
-        .contains(&"fault".to_owned());
-    let binaries = binaries::build(faulty)?;
-    let operator = version_of(&images.operator);
-    rust("crm-operator", &operator, &binaries.operator).push(&cluster.registry)?;
-    rust(
-        "crm-service",
-        &version_of(&images.current),
-        &binaries.current,
-    )
-    .push(&cluster.registry)?;
-    match &binaries.faulty {
-        Some(binary) => rust("crm-service", FAULTY, binary).push(&cluster.registry)?,
-        None => progress::note(
-            "skipped crm-service:1.2.0-bad: crm-service has no cargo feature `fault`",
-        ),
+        .contains(&"fault".to_owned())
+    {
+        rust("crm-service", &images.faulty, &binaries::faulty()?).push(&cluster.registry)?;
+    } else {
+        progress::note("skipped crm-service:1.2.0-bad: crm-service has no cargo feature `fault`");
     }
-    match &binaries.previous {
-        Some(binary) => rust("crm-service", PREVIOUS, binary).push(&cluster.registry)?,
+    match binaries::previous()? {
+        Some(binary) => rust("crm-service", &images.previous, &binary).push(&cluster.registry)?,
         None => progress::note(
             "skipped crm-service:1.0.0 of the previous release: there is no file e2e/previous-release",
         ),
@@ -103,7 +99,8 @@ pub(crate) fn push_node_images() -> Result<()> {
     pack::push_saved(registry)
 }
 
-fn rust(name: &str, version: &str, binary: &std::path::Path) -> Image {
+fn rust(name: &str, reference: &str, binary: &Path) -> Image {
+    let version = version_of(reference);
     Image {
         name: name.to_owned(),
         tag: version.to_owned(),
@@ -153,12 +150,11 @@ fn coredns() -> Image {
     }
 }
 
-fn version_of(reference: &str) -> String {
-    let tag = reference
+fn version_of(reference: &str) -> &str {
+    reference
         .rsplit_once(':')
         .expect("a reference made here has a tag")
-        .1;
-    tag.to_owned()
+        .1
 }
 
 /// What cargo says of a package of the workspace.

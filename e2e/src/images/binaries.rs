@@ -7,41 +7,57 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{command, paths, progress};
 
-/// The binaries of this checkout and of the previous release.
-pub struct Binaries {
-    pub operator: PathBuf,
-    pub current: PathBuf,
-    pub faulty: Option<PathBuf>,
-    pub previous: Option<PathBuf>,
+/// Builds `crm-operator` and `crm-service` of this checkout; returns where they are, in this order.
+pub fn current() -> Result<[PathBuf; 2]> {
+    add_target(&target())?;
+    progress::step("built crm-operator and crm-service", || {
+        cargo(paths::checkout(), &[], "cargo")
+    })?;
+    Ok([
+        keep("crm-operator", "crm-operator")?,
+        keep("crm-service", "crm-service")?,
+    ])
 }
 
-/// Builds what the images hold; `faulty` says whether there is a build with the fault.
-pub fn build(faulty: bool) -> Result<Binaries> {
-    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    add_target(&target)?;
-    let checkout = paths::checkout();
-    let both = ["crm-operator", "crm-service"];
-    progress::step("built crm-operator and crm-service", || {
-        cargo(checkout, &target, &[], "cargo")
+/// Builds `crm-service` of this checkout with the fault that the acceptance suite must find.
+pub fn faulty() -> Result<PathBuf> {
+    let flags = ["--features", "crm-service/fault", "--bin", "crm-service"];
+    progress::step("built crm-service with the fault", || {
+        cargo(paths::checkout(), &flags, "cargo-fault")
     })?;
-    let [operator, current] = both.map(|name| keep(&target, name, name));
-    let faulty = match faulty {
-        true => {
-            let flags = ["--features", "crm-service/fault", "--bin", "crm-service"];
-            progress::step("built crm-service with the fault", || {
-                cargo(checkout, &target, &flags, "cargo-fault")
-            })?;
-            Some(keep(&target, "crm-service", "crm-service-faulty")?)
-        }
-        false => None,
+    keep("crm-service", "crm-service-faulty")
+}
+
+/// Builds `crm-service` of the commit in `e2e/previous-release`; nothing when there is no such file.
+pub fn previous() -> Result<Option<PathBuf>> {
+    let Ok(text) = fs::read_to_string(paths::checkout().join("e2e/previous-release")) else {
+        return Ok(None);
     };
-    let previous = previous(&target)?;
-    Ok(Binaries {
-        operator: operator?,
-        current: current?,
-        faulty,
-        previous,
-    })
+    let commit = text.trim();
+    ensure!(
+        commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "e2e/previous-release must hold one full commit id, but holds {commit:?}"
+    );
+    let kept = format!("crm-service-{commit}");
+    let path = paths::state("images/bin").join(&kept);
+    if path.exists() {
+        return Ok(Some(path));
+    }
+    progress::step(
+        &format!(
+            "built crm-service of the previous release, commit {}",
+            &commit[..10]
+        ),
+        || {
+            let tree = checked_out(commit)?;
+            cargo(&tree, &["--bin", "crm-service"], "cargo-previous")?;
+            keep("crm-service", &kept).map(Some)
+        },
+    )
+}
+
+fn target() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
 }
 
 fn add_target(target: &str) -> Result<()> {
@@ -62,63 +78,32 @@ fn add_target(target: &str) -> Result<()> {
 }
 
 /// Both packages are always named, so that every build shares the same dependencies with the same features.
-fn cargo(folder: &Path, target: &str, flags: &[&str], log: &str) -> Result<()> {
+fn cargo(folder: &Path, flags: &[&str], log: &str) -> Result<()> {
     let mut cargo = command::within(3600, "cargo");
     cargo
         .current_dir(folder)
         // A folder of its own: cargo holds the lock of the usual one while it runs tests.
         .env("CARGO_TARGET_DIR", paths::state("cargo"))
-        .args(["build", "--locked", "--release", "--target", target])
+        .args(["build", "--locked", "--release", "--target", &target()])
         .args(["--package", "crm-operator", "--package", "crm-service"])
         .args(flags);
     command::logged(&mut cargo, &paths::log(log))
 }
 
 /// Copies a binary to a name of its own: the next build with other features writes to the same place.
-fn keep(target: &str, name: &str, kept: &str) -> Result<PathBuf> {
+fn keep(name: &str, kept: &str) -> Result<PathBuf> {
     let built = paths::state("cargo")
-        .join(target)
+        .join(target())
         .join("release")
         .join(name);
     let folder = paths::state("images/bin");
     fs::create_dir_all(&folder)?;
     let copy = folder.join(kept);
-    fs::copy(&built, &copy).with_context(|| format!("cargo built no {}", built.display()))?;
+    // Renamed when it is whole: the previous release's is taken for granted once it is there.
+    let unfinished = folder.join(format!("{kept}.unfinished"));
+    fs::copy(&built, &unfinished).with_context(|| format!("cargo built no {}", built.display()))?;
+    fs::rename(unfinished, &copy)?;
     Ok(copy)
-}
-
-fn previous(target: &str) -> Result<Option<PathBuf>> {
-    let Ok(text) = fs::read_to_string(paths::checkout().join("e2e/previous-release")) else {
-        return Ok(None);
-    };
-    let commit = text.trim();
-    ensure!(
-        commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "e2e/previous-release must hold one full commit id, but holds {commit:?}"
-    );
-    let kept = format!("crm-service-{commit}");
-    let path = paths::state("images/bin").join(&kept);
-    if !path.exists() {
-        progress::step(
-            &format!(
-                "built crm-service of the previous release, commit {}",
-                &commit[..10]
-            ),
-            || {
-                let tree = checked_out(commit)?;
-                cargo(&tree, target, &["--bin", "crm-service"], "cargo-previous")?;
-                keep(target, "crm-service", &kept)?;
-                // The next build of this checkout must not take the old release's binary for its own.
-                fs::remove_file(
-                    paths::state("cargo")
-                        .join(target)
-                        .join("release/crm-service"),
-                )?;
-                Ok(())
-            },
-        )?;
-    }
-    Ok(Some(path))
 }
 
 /// The sources of a commit in a folder of their own; an archive, because a second work tree would be registered in the repository.
