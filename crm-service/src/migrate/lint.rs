@@ -156,7 +156,7 @@ fn anywhere(statement: &Statement, context: &Context) -> Vec<&'static str> {
         Some(statement::Concurrent::Drop)
     );
     let guarded = contains(tokens, &["if", "not", "exists"]) || contains(tokens, &["if", "exists"]);
-    if guarded && !(repeatable && !context.file.header.transactional) {
+    if guarded && (context.file.header.transactional || !repeatable) {
         found.push("if exists and if not exists hide a drift: the ledger knows what is there");
     }
     found

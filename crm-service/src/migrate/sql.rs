@@ -180,7 +180,7 @@ impl<'a> Scanner<'a> {
     fn block_comment(&mut self, at: usize) -> Result<(), Unclosed> {
         let mut depth = 0;
         let mut before = '/';
-        while let Some((_, character)) = self.rest.next() {
+        for (_, character) in self.rest.by_ref() {
             match (before, character) {
                 ('/', '*') => depth += 1,
                 ('*', '/') => depth -= 1,

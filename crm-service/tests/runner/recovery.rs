@@ -180,7 +180,7 @@ async fn asks_for_a_person_when_a_step_outside_of_a_transaction_cannot_be_judged
 }
 
 /// The database ends one connection of a run while it works.
-async fn end_connection_of_a_run(which: &str) {
+async fn end_connection_of_a_run(which: &str, words: &str) {
     let scratch = Scratch::new().await;
     scratch.done(&sets::v1(), &[Phase::Expand]).await;
     let mut reader = scratch.connect().await;
@@ -203,6 +203,7 @@ alter table customer.person add column extra text;";
     scratch.execute(&end).await;
     let report = run.await.unwrap();
     assert_eq!(report.outcome, Outcome::Failed, "{}", report.message);
+    assert!(report.message.contains(words), "{}", report.message);
     execute(&mut reader, "commit").await;
     until(&scratch, "select not exists (select from pg_stat_activity where application_name = 'crm-migrate/customer' and datname = current_database())").await;
     assert_eq!(
@@ -218,11 +219,11 @@ alter table customer.person add column extra text;";
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn stops_when_the_connection_of_the_lock_is_lost() {
-    end_connection_of_a_run("not").await;
+    end_connection_of_a_run("not", "holds the migration lock was lost").await;
 }
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn rolls_back_when_the_connection_of_the_work_is_lost() {
-    end_connection_of_a_run("").await;
+    end_connection_of_a_run("", "apply 0002_extra.expand, line 3").await;
 }
