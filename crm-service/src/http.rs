@@ -11,13 +11,16 @@ pub mod observe;
 pub mod problem;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
 
 use crate::auth::Verifier;
 use crate::database::Database;
@@ -26,6 +29,9 @@ use crate::service::Service;
 
 /// Greatest body, in bytes.
 pub const BODY_LIMIT: u64 = 256 * 1024;
+
+/// Longest time for a whole request; statements have shorter limits of their own, so this ends bodies that do not come.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What every handler can reach.
 pub type Shared = Arc<Context>;
@@ -46,6 +52,11 @@ pub struct Context {
 
 /// The whole application of a service.
 pub fn router(context: Shared, routes: Router<Shared>) -> Router {
+    let routed = routed(&context, routes);
+    layered(context, routed)
+}
+
+fn routed(context: &Shared, routes: Router<Shared>) -> Router<Shared> {
     let api = routes
         .fallback(unknown)
         .layer(from_fn_with_state(context.clone(), authenticate));
@@ -57,10 +68,18 @@ pub fn router(context: Shared, routes: Router<Shared>) -> Router {
         .route("/openapi.json", get(document))
         .nest(&format!("/api/{}/v1", context.service), api)
         .fallback(unknown)
-        .layer(DefaultBodyLimit::max(
-            usize::try_from(BODY_LIMIT).expect("256 KiB fit"),
-        ))
+}
+
+/// What surrounds every handler; the outermost comes last.
+fn layered(context: Shared, routed: Router<Shared>) -> Router {
+    let body_limit = usize::try_from(BODY_LIMIT).expect("256 KiB fit");
+    routed
+        .layer(DefaultBodyLimit::max(body_limit))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            REQUEST_TIMEOUT,
+        ))
         .layer(from_fn_with_state(context.clone(), observe::observe))
         .with_state(context)
 }
@@ -76,7 +95,7 @@ async fn authenticate(
 }
 
 async fn unknown() -> Problem {
-    Problem::of_status(axum::http::StatusCode::NOT_FOUND)
+    Problem::of_status(StatusCode::NOT_FOUND)
 }
 
 async fn document(State(shared): State<Shared>) -> Response {
@@ -94,3 +113,6 @@ fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
     );
     Problem::internal().into_response()
 }
+
+#[cfg(test)]
+mod tests;

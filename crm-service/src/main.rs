@@ -45,7 +45,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         Err(error) => {
             // Failing to print changes nothing: the code says it.
             let _ = error.print();
-            return Ok(ExitCode::from(if error.use_stderr() { BAD_USAGE } else { 0 }));
+            return Ok(ExitCode::from(if error.use_stderr() {
+                BAD_USAGE
+            } else {
+                0
+            }));
         }
     };
     telemetry::start();

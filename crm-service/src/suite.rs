@@ -60,7 +60,8 @@ impl Suite {
 
 /// Runs a suite; the exit code is that of the delivery contract.
 pub async fn run(arguments: &Arguments) -> ExitCode {
-    let report = perform(arguments.suite).await;
+    let mut report = perform(arguments.suite).await;
+    report.finish();
     report.leave();
     println!("{}", report.summary());
     ExitCode::from(report.exit_code())

@@ -32,7 +32,11 @@ pub async fn observe(State(shared): State<Shared>, request: Request, next: Next)
     // The address as the caller wrote it never becomes a label: it has no bound.
     let route = path.unwrap_or_else(|| "unknown".to_owned());
     let span = tracing::info_span!("request", request_id = %id, %method, %route);
-    let large = request.body().size_hint().upper().is_none_or(|size| size > SMALL_BODY);
+    let large = request
+        .body()
+        .size_hint()
+        .upper()
+        .is_none_or(|size| size > SMALL_BODY);
     let mut response = next.run(request).instrument(span.clone()).await;
     let failed = response.status().is_client_error() || response.status().is_server_error();
     if failed {

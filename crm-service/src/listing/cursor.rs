@@ -73,6 +73,6 @@ mod tests {
             fingerprint(["-created_at", "kind=customer"])
         );
         assert_ne!(fingerprint(["ab", "c"]), fingerprint(["a", "bc"]));
-        assert_eq!(fingerprint(["accounts", "created_at"]), "FINGERPRINT");
+        assert_eq!(fingerprint(["accounts", "created_at"]), "9U5sxfIMDZgh");
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use rust_decimal::Decimal;
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
@@ -93,7 +92,7 @@ pub struct Input {
     contact_id: Option<Uuid>,
     /// A decimal in a string, as in "1250.50".
     #[schema(value_type = String)]
-    amount: Decimal,
+    amount: Money,
     /// Three capital letters, as in EUR.
     currency: String,
     /// 0 to 100.

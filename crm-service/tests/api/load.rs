@@ -1,0 +1,114 @@
+//! The load generator: quiet when all is well, loud when one request fails.
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use crm_service::service::Service;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::platform::{Platform, Running};
+
+fn load(platform: &Platform, customer: &Running, sales: &Running, seconds: u32) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crm-service"));
+    command
+        .env_clear()
+        .env("CRM_JWKS", &platform.key_set)
+        .env("CRM_SIGNING_KEY", &platform.private_key);
+    command
+        .env("CRM_CUSTOMER_URL", customer.url())
+        .env("CRM_SALES_URL", sales.url());
+    command.args(["load", "--rate", "100", "--seconds", &seconds.to_string()]);
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+fn summary(output: &Output) -> (Vec<Value>, Value) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let last = lines.pop().unwrap();
+    (lines, last)
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn traffic_on_a_healthy_platform_is_clean_and_keeps_its_rows() {
+    let platform = Platform::migrated().await;
+    let (customer, sales) = (
+        platform.serve(Service::Customer).await,
+        platform.serve(Service::Sales).await,
+    );
+    let output = load(&platform, &customer, &sales, 4)
+        .output()
+        .await
+        .unwrap();
+    let (lines, last) = summary(&output);
+    assert_eq!(output.status.code(), Some(0), "{last}");
+    // A loaded machine makes fewer than asked for; what counts is that none failed.
+    assert!(last["requests"].as_u64().unwrap() > 20, "{last}");
+    assert_eq!((&last["failed"], &last["wrong"]), (&0.into(), &0.into()));
+    assert!(lines.len() >= 3, "a line a second");
+    assert!(platform.count("select count(*) from customer.account where external_source = 'load' and not synthetic").await > 3);
+    customer.stop().await;
+    sales.stop().await;
+    platform.drop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn a_service_that_dies_under_load_is_counted() {
+    let platform = Platform::migrated().await;
+    let (customer, sales) = (
+        platform.serve(Service::Customer).await,
+        platform.serve(Service::Sales).await,
+    );
+    let running = load(&platform, &customer, &sales, 4).spawn().unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    sales.stop().await;
+    let output = running.wait_with_output().await.unwrap();
+    let (_, last) = summary(&output);
+    assert_eq!(output.status.code(), Some(1), "{last}");
+    assert!(
+        last["failed"].as_u64().unwrap() > 0
+            && last["firstFailures"][0].as_str().unwrap().contains("sales"),
+        "{last}"
+    );
+    customer.stop().await;
+    platform.drop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn an_answer_that_is_not_what_was_written_is_counted_as_wrong() {
+    let platform = Platform::migrated().await;
+    let (customer, sales) = (
+        platform.serve(Service::Customer).await,
+        platform.serve(Service::Sales).await,
+    );
+    // The database keeps something else than it is told.
+    platform
+        .execute(
+            "create function customer.forget() returns trigger language plpgsql as $$ begin new.name := old.name; return new; end $$;
+             create trigger forget before update on customer.account for each row execute function customer.forget();",
+        )
+        .await;
+    let output = load(&platform, &customer, &sales, 2)
+        .output()
+        .await
+        .unwrap();
+    let (_, last) = summary(&output);
+    assert_eq!(output.status.code(), Some(1), "{last}");
+    assert!(
+        last["wrong"].as_u64().unwrap() > 0 && last["failed"] == 0,
+        "{last}"
+    );
+    customer.stop().await;
+    sales.stop().await;
+    platform.drop().await;
+}

@@ -1,0 +1,10 @@
+//! The service as a whole against a real PostgreSQL. `DATABASE_URL` names a server on which databases may be made; each
+//! test has a database of its own, migrated by the runner.
+
+mod behaviour;
+mod document;
+mod load;
+mod platform;
+mod program;
+mod serving;
+mod start;
