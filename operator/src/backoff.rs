@@ -1,10 +1,11 @@
 //! How long to wait before a platform that failed is tried again: 1 second, doubling to 5 minutes, per platform.
 //!
-//! In: failures and successes. Out: a delay. kube's `error_policy` hears of failures only, so successes are told to it by `reconcile`.
+//! In: failures and successes. Out: a delay. kube's `error_policy` hears of failures only, so successes are told to it by `reconcile`; and since each failure
+//! writes a status, whose watch event asks for a look at once, `reconcile` also asks how much of the delay is left. A new spec does not wait.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::context::PlatformKey;
 
@@ -14,27 +15,49 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// Failures in a row, per platform.
 #[derive(Debug, Default)]
 pub struct Backoff {
-    failures: Mutex<HashMap<PlatformKey, u32>>,
+    failures: Mutex<HashMap<PlatformKey, Failures>>,
+}
+
+#[derive(Debug)]
+struct Failures {
+    count: u32,
+    generation: i64,
+    until: Instant,
 }
 
 impl Backoff {
-    /// Counts a failure; returns how long to wait.
-    pub fn failed(&self, platform: &PlatformKey) -> Duration {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(platform.clone()).or_default();
+    /// Counts a failure with this generation of the spec; returns how long to wait.
+    pub fn failed(&self, platform: &PlatformKey, generation: i64) -> Duration {
+        let mut failures = self.lock();
+        let count = failures.get(platform).map_or(0, |failures| failures.count);
         let delay = FIRST
-            .saturating_mul(2_u32.saturating_pow(*count))
+            .saturating_mul(2_u32.saturating_pow(count))
             .min(LONGEST);
-        *count = count.saturating_add(1);
+        let failure = Failures {
+            count: count.saturating_add(1),
+            generation,
+            until: Instant::now() + delay,
+        };
+        failures.insert(platform.clone(), failure);
         delay
+    }
+
+    /// What is left of the wait; nothing for another generation of the spec than the one that failed.
+    pub fn left(&self, platform: &PlatformKey, generation: i64) -> Option<Duration> {
+        let failures = self.lock();
+        let failed = failures
+            .get(platform)
+            .filter(|failures| failures.generation == generation)?;
+        Some(failed.until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
     /// Forgets the failures of a platform that went well or is gone.
     pub fn reset(&self, platform: &PlatformKey) {
-        self.failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(platform);
+        self.lock().remove(platform);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PlatformKey, Failures>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,7 +75,9 @@ mod tests {
     #[test]
     fn doubles_up_to_five_minutes() {
         let backoff = Backoff::default();
-        let delays: Vec<_> = (0..11).map(|_| backoff.failed(&acme()).as_secs()).collect();
+        let delays: Vec<_> = (0..11)
+            .map(|_| backoff.failed(&acme(), 1).as_secs())
+            .collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
     }
 
@@ -64,11 +89,21 @@ mod tests {
             name: "other".into(),
         };
         for _ in 0..3 {
-            backoff.failed(&acme());
-            backoff.failed(&other);
+            backoff.failed(&acme(), 1);
+            backoff.failed(&other, 1);
         }
         backoff.reset(&acme());
-        assert_eq!(backoff.failed(&acme()).as_secs(), 1);
-        assert_eq!(backoff.failed(&other).as_secs(), 8);
+        assert_eq!(backoff.failed(&acme(), 1).as_secs(), 1);
+        assert_eq!(backoff.failed(&other, 1).as_secs(), 8);
+    }
+
+    #[test]
+    fn the_failed_spec_waits_and_a_new_one_does_not() {
+        let backoff = Backoff::default();
+        backoff.failed(&acme(), 1);
+        assert!(backoff.left(&acme(), 1).is_some_and(|left| left <= FIRST));
+        assert_eq!(backoff.left(&acme(), 2), None);
+        backoff.reset(&acme());
+        assert_eq!(backoff.left(&acme(), 1), None);
     }
 }

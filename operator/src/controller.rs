@@ -12,7 +12,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Config, Controller};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector};
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use tokio::time::timeout;
 
 use crate::api::CrmPlatform;
@@ -90,7 +90,8 @@ fn notice(ctx: &Context, event: &Result<Event<Watched>, watcher::Error>) {
 }
 
 fn retry(object: Arc<Watched>, _: &Error, ctx: Arc<Context>) -> Action {
-    Action::requeue(ctx.backoff.failed(&PlatformKey::of(&*object)))
+    let generation = object.meta().generation.unwrap_or_default();
+    Action::requeue(ctx.backoff.failed(&PlatformKey::of(&*object), generation))
 }
 
 /// Each outcome is logged once, here.

@@ -11,6 +11,11 @@ pub enum Error {
     /// A write was refused or not answered.
     #[error(transparent)]
     Apply(#[from] apply::Error),
+    /// A bug: the other platforms must not stop with this one.
+    #[error(
+        "the operator has a bug that this platform meets: {0}; please report it with the log lines before this one"
+    )]
+    Panicked(String),
 }
 
 impl Error {
@@ -19,6 +24,7 @@ impl Error {
         match self {
             Self::Observe(_) => "observe",
             Self::Apply(_) => "apply",
+            Self::Panicked(_) => "panic",
         }
     }
 }

@@ -31,6 +31,7 @@ pub struct Metrics {
     registry: Registry,
     reconciles: Family<Fixed<2>, Counter>,
     errors: Family<Fixed<1>, Counter>,
+    panics: Family<Fixed<1>, Counter>,
     seconds: Family<Fixed<1>, Histogram>,
     active: Family<Fixed<1>, Gauge>,
     watch_errors: Family<Kind, Counter>,
@@ -82,6 +83,7 @@ impl Default for Metrics {
         let metrics = Self {
             reconciles: Family::default(),
             errors: Family::default(),
+            panics: Family::default(),
             seconds: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.001, 2.0, 15))
             }),
@@ -101,6 +103,11 @@ impl Default for Metrics {
             "controller_runtime_reconcile_errors",
             "Reconciles that failed",
             metrics.errors.clone(),
+        );
+        registry.register(
+            "controller_runtime_reconcile_panics",
+            "Reconciles that met a bug",
+            metrics.panics.clone(),
         );
         registry.register(
             "controller_runtime_reconcile_time_seconds",
@@ -129,6 +136,7 @@ impl Default for Metrics {
         );
         // Series exist from the start, so that a rate over the first failure is seen.
         drop(metrics.errors.get_or_create(&THIS));
+        drop(metrics.panics.get_or_create(&THIS));
         drop(metrics.active.get_or_create(&THIS));
         Self {
             registry,
@@ -160,6 +168,11 @@ impl Metrics {
         if matches!(outcome, Outcome::Error) {
             self.errors.get_or_create(&THIS).inc();
         }
+    }
+
+    /// Counts a look that met a bug.
+    pub fn panicked(&self) {
+        self.panics.get_or_create(&THIS).inc();
     }
 
     /// Counts a watch that broke.

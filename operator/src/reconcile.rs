@@ -10,9 +10,11 @@
 //! A platform is never acted on from a cache that has not seen this process's own last writes. The status is written last, also when an action failed; the
 //! plan never changes the stage and acts for the new stage at once, so what an action rests on is always written before.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 
@@ -43,13 +45,16 @@ pub async fn reconcile(object: Arc<Watched>, ctx: Arc<Context>) -> Result<Action
     let started = Instant::now();
     let _working = ctx.metrics.working();
     let result = match &object.0 {
-        Ok(platform) => look(platform, &key, &ctx).await,
+        Ok(platform) => guarded(look(platform, &key, &ctx)).await,
         Err(unreadable) => {
             tracing::error!(platform = %key, error = %unreadable, "this CrmPlatform cannot be read and is left alone: correct it, or upgrade the operator");
             ctx.metrics.unreadable();
             Ok(Next::Wait(SAFETY_NET))
         }
     };
+    if matches!(result, Err(Error::Panicked(_))) {
+        ctx.metrics.panicked();
+    }
     let (outcome, action) = match result {
         Ok(Next::Wait(time)) => (Outcome::Success, Ok(Action::requeue(time))),
         Ok(Next::LookAgain) => (Outcome::Requeue, Ok(Action::requeue(CATCH_UP))),
@@ -60,6 +65,7 @@ pub async fn reconcile(object: Arc<Watched>, ctx: Arc<Context>) -> Result<Action
 }
 
 /// What follows a look.
+#[derive(Debug)]
 enum Next {
     /// All that could be done was done; the next look is at a change, or then.
     Wait(Duration),
@@ -77,6 +83,10 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
         .unseen(key, |kind, name| ctx.stores.seen(key, kind, name))
     {
         return Ok(Next::LookAgain);
+    }
+    let generation = object.metadata.generation.unwrap_or_default();
+    if let Some(left) = ctx.backoff.left(key, generation) {
+        return Ok(Next::Wait(left));
     }
     let now = Timestamp::now();
     let parsed = Platform::parse(object, &ctx.settings);
@@ -110,6 +120,20 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     })
 }
 
+/// Turns a panic into an error: a bug that one platform meets must not stop the others.
+async fn guarded(work: impl Future<Output = Result<Next, Error>>) -> Result<Next, Error> {
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Error::Panicked(
+                said.unwrap_or_else(|| "no words".to_owned()),
+            ))
+        })
+}
+
 /// Counts and announces what was decided. Losing an event is no reason to decide it again.
 async fn tell(
     ctx: &Context,
@@ -120,5 +144,18 @@ async fn tell(
     ctx.metrics.releases().count(before, after);
     if let Err(error) = events::publish(ctx, object, notes).await {
         tracing::warn!(%error, "an event was lost");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bug_that_one_platform_meets_is_an_error_of_that_platform() {
+        let error = guarded(async { panic!("no such {}", "service") })
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Panicked(said) if said == "no such service"));
     }
 }

@@ -238,6 +238,30 @@ async fn the_first_look_at_a_release_writes_its_memory_before_anything_else() {
 }
 
 #[tokio::test]
+async fn a_platform_that_failed_is_left_alone_until_its_time_or_a_new_spec_comes() {
+    let (ctx, server) = context(vec![refusal(403, "Forbidden"), refusal(403, "Forbidden")]);
+    let look = |object| reconcile(Arc::new(DeserializeGuard(Ok(object))), ctx.clone());
+    let error = look(platform()).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("failed to write the status of CrmPlatform \"crm/acme\""),
+        "{error}"
+    );
+    ctx.backoff.failed(&key(), 1);
+    look(platform()).await.unwrap();
+    let mut fixed = platform();
+    fixed.metadata.generation = Some(2);
+    look(fixed).await.unwrap_err();
+    drop(ctx);
+    assert_eq!(
+        server.await.unwrap().len(),
+        2,
+        "the second look asked for nothing"
+    );
+}
+
+#[tokio::test]
 async fn an_object_that_cannot_be_read_is_left_alone() {
     let broken = json!({
         "apiVersion": "crmplatform.io/v1alpha1", "kind": "CrmPlatform",
