@@ -14,6 +14,7 @@ pub mod paths;
 mod postgres;
 mod process;
 pub mod progress;
+pub mod scenario;
 pub mod suite;
 mod tools;
 

@@ -91,7 +91,7 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
 }
 
 fn advance(draft: &mut Draft<'_>) {
-    foundation::database(draft);
+    draft.database_answers = foundation::database(draft);
     let Some(candidate) = draft.memory.candidate.clone() else {
         rollout::settle(draft);
         if !draft.superseded {

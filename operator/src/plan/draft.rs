@@ -36,6 +36,8 @@ pub(super) struct Draft<'a> {
     pub superseded: bool,
     /// A release changed its stage: no write may follow in this plan.
     pub moved: bool,
+    /// The embedded database, if there is to be one, is up.
+    pub database_answers: bool,
     wake: Option<Duration>,
 }
 
@@ -61,6 +63,7 @@ impl<'a> Draft<'a> {
             wanted: None,
             superseded: false,
             moved: false,
+            database_answers: false,
             wake: None,
         }
     }

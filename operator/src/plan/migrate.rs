@@ -22,7 +22,7 @@ pub(super) fn migrate(draft: &mut Draft<'_>) -> Progress {
     if !super::foundation::recorded(draft) {
         return Progress::Waiting;
     }
-    if !super::foundation::database(draft) {
+    if !draft.database_answers {
         draft.wait("the embedded database to answer", 10.0);
         return Progress::Waiting;
     }

@@ -33,7 +33,7 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
     if release.gate == GatePolicy::None {
         return Progress::Skipped;
     }
-    if !foundation::database(draft) {
+    if !draft.database_answers {
         draft.wait("the embedded database to answer", 10.0);
         return Progress::Waiting;
     }

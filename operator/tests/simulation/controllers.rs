@@ -159,6 +159,7 @@ fn job(world: &mut World, name: &str) {
             conditions: Some(vec![condition]),
             ..JobStatus::default()
         });
+        seen.view = (&seen.job).into();
         world.say(format!("cluster: Job {name} ends with exit code {code}"));
     }
     world.jobs.insert(name.to_owned(), seen);

@@ -6,7 +6,7 @@ use crm_operator::api::status::Memory;
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::cost::Prices;
 use crm_operator::desired::labels;
-use crm_operator::observed::{Observed, PodView, WorkloadView};
+use crm_operator::observed::{JobView, Observed, PodView, WorkloadView};
 use crm_operator::plan::action::{Created, Object, Target, TargetKind, Write};
 use crm_operator::platform::Settings;
 use crm_operator::platform::release::Release;
@@ -85,6 +85,8 @@ pub struct Schema {
 #[derive(Clone, Debug)]
 pub struct ModelJob {
     pub job: Job,
+    /// What the operator sees of it; made anew when the Job changes.
+    pub view: JobView,
     pub uid: String,
     pub moves: u32,
     pub pod: Option<PodView>,
@@ -239,7 +241,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             jobs: self
                 .jobs
                 .iter()
-                .map(|(name, job)| (name.clone(), (&job.job).into()))
+                .map(|(name, job)| (name.clone(), job.view.clone()))
                 .collect(),
             pods,
             database: self.database.as_ref().map(|set| WorkloadView {
@@ -330,12 +332,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         job.metadata.creation_timestamp = Some(Time(self.now));
         self.jobs.insert(
             name,
-            ModelJob {
-                job,
-                uid,
-                moves: 0,
-                pod: None,
-            },
+            ModelJob { view: (&job).into(), job, uid, moves: 0, pod: None },
         );
     }
 

@@ -1,0 +1,29 @@
+//! The first deployment passes the same gate: a bad first image serves nobody.
+
+use e2e::scenario::message;
+
+use crate::setting::{INSTALL, Setting};
+
+#[test]
+#[ignore = "needs a cluster: run cargo e2e test"]
+fn gates_the_first_release() {
+    let setting = Setting::new("gates-first");
+    let object = setting.platform.sample(&setting.images.faulty).unwrap();
+    setting.platform.apply(&object).unwrap();
+    let (platform, reason) = setting.platform.wait_stalled(INSTALL).unwrap();
+    assert_eq!(reason, "TestsFailed", "{}", platform["status"]);
+    assert!(
+        message(&platform, "Ready").contains("forecast"),
+        "the message names the failed case: {}",
+        message(&platform, "Ready")
+    );
+    assert!(
+        setting.platform.live_pods().unwrap().is_empty(),
+        "nothing was rolled out"
+    );
+    let schemas = setting
+        .platform
+        .sql("select count(*) from pg_namespace where nspname in ('customer', 'sales')")
+        .unwrap();
+    assert_eq!(schemas, "0", "the live database was not touched");
+}

@@ -1,0 +1,15 @@
+//! Behaviour on a real cluster, one file each. Every test has a namespace of its own; all share one operator, as tenants do.
+
+mod a_failed_then_passed_job_counts_as_passed_and_a_failed_job_never;
+mod a_newer_spec_cancels_tests_but_not_a_migration;
+mod deletes_cleanly_and_keeps_the_database;
+mod gates_the_first_release;
+mod holds_when_the_test_image_cannot_be_pulled;
+mod installs_from_nothing;
+mod refuses_an_image_below_the_schema_floor;
+mod returns_to_stable_when_verify_fails;
+mod rolls_out_under_load_without_a_failed_request;
+mod setting;
+mod stops_a_bad_image;
+mod survives_kill_nine_at_every_stage;
+mod two_platforms_in_one_namespace;

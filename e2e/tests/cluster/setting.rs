@@ -1,0 +1,78 @@
+//! What every cluster test starts from: the cluster of this run, the operator installed, and a namespace that goes away when the test has passed.
+
+use e2e::scenario::{self, Platform};
+use e2e::{Cluster, Images};
+use serde_json::Value;
+
+/// Seconds within which a first release must serve. Several tests share two cores.
+pub const INSTALL: u64 = 420;
+/// Seconds within which a second release must be decided.
+pub const RELEASE: u64 = 420;
+
+/// Cluster, images and one platform of a test.
+pub struct Setting {
+    pub cluster: Cluster,
+    pub images: Images,
+    pub platform: Platform,
+}
+
+impl Setting {
+    /// A fresh namespace on the cluster of this run.
+    pub fn new(namespace: &str) -> Self {
+        let cluster = Cluster::from_environment().unwrap();
+        let images = Images::in_registry(&cluster.registry).unwrap();
+        scenario::install_operator(&cluster, &images).unwrap();
+        let namespace = format!("e2e-{namespace}");
+        remove(&cluster, &namespace, true);
+        let platform = Platform::new(&cluster, &namespace, "acme").unwrap();
+        Self {
+            cluster,
+            images,
+            platform,
+        }
+    }
+
+    /// Applies the sample with `image`, changed by `edit`, and waits until it serves.
+    pub fn installed(&self, image: &str, edit: impl Fn(&mut Value)) -> Value {
+        let mut object = self.platform.sample(image).unwrap();
+        edit(&mut object);
+        self.platform.apply(&object).unwrap();
+        self.platform.wait_ready(INSTALL).unwrap()
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        // What failed stays, to be looked at.
+        if !std::thread::panicking() {
+            remove(&self.cluster, &self.platform.namespace, false);
+        }
+    }
+}
+
+fn remove(cluster: &Cluster, namespace: &str, wait: bool) {
+    let mut kubectl = cluster.kubectl(180);
+    kubectl.args([
+        "delete",
+        "namespace",
+        namespace,
+        "--ignore-not-found",
+        &format!("--wait={wait}"),
+    ]);
+    e2e::command::output(&mut kubectl).unwrap();
+}
+
+/// The record of the newest release.
+pub fn newest(platform: &Value) -> &Value {
+    &platform["status"]["releases"][0]
+}
+
+/// A stage of the newest release.
+pub fn stage<'a>(platform: &'a Value, name: &str) -> &'a Value {
+    let stages = newest(platform)["stages"].as_array();
+    stages
+        .into_iter()
+        .flatten()
+        .find(|stage| stage["name"] == name)
+        .unwrap_or(&Value::Null)
+}
