@@ -75,10 +75,11 @@ async fn kill_everywhere(phase: Phase, before: &Scratch, expected: String) -> u3
         let permits = Arc::new(Semaphore::new(TOGETHER));
         let mut tried = Vec::new();
         for cut in (number..number + 8).flat_map(|at| [Cut::Before(at), Cut::After(at)]) {
-            let scratch = Scratch::copy_of(&before.name).await;
             let (permits, expected) = (permits.clone(), expected.clone());
+            let template = before.name.clone();
             tried.push(tokio::spawn(async move {
                 let _permit = permits.acquire().await.unwrap();
+                let scratch = Scratch::copy_of(&template).await;
                 kill_once(phase, cut, scratch, &expected).await
             }));
         }
