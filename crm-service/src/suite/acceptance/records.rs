@@ -150,7 +150,7 @@ async fn parallel(session: Session) -> Outcome {
     try_join_all((0..WRITERS).map(|_| add_one(session.clone(), path.clone()))).await?;
     let read = session.get(&path).await?.expect(StatusCode::OK)?.json();
     ensure!(
-        read["description"] == WRITERS.to_string(),
+        read["description"] == json!(WRITERS.to_string()),
         "{WRITERS} additions made {}",
         read["description"]
     );
@@ -265,11 +265,11 @@ async fn refusals(session: Session) -> Outcome {
 async fn bodies(session: Session) -> Outcome {
     let json = (header::CONTENT_TYPE, "application/json");
     session
-        .call(Method::POST, "/accounts", &[json.clone()], "[]")
+        .call(Method::POST, "/accounts", std::slice::from_ref(&json), "[]")
         .await?
         .expect_problem(400, "malformed")?;
     session
-        .call(Method::POST, "/accounts", &[json.clone()], "{")
+        .call(Method::POST, "/accounts", std::slice::from_ref(&json), "{")
         .await?
         .expect_problem(400, "malformed")?;
     let text = (header::CONTENT_TYPE, "text/plain");
