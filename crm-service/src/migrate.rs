@@ -33,7 +33,7 @@ mod step;
 mod verify;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,6 +47,9 @@ use self::set::Set;
 use self::settings::Settings;
 use crate::schema;
 use crate::service::Service;
+
+/// How often a run that takes its time says that it is alive.
+const PROGRESS: Duration = Duration::from_secs(5);
 
 /// What the command line says.
 #[derive(Clone, Debug, clap::Args)]
@@ -152,12 +155,25 @@ async fn locked(
         lock = Lock::acquire(settings, set.service) => lock?,
         _ = terminate.recv() => return Err(Error::Interrupted),
     };
-    let limit = settings.deadline;
-    tokio::select! {
-        result = work(set, settings, phase, report) => result,
-        () = lock.lost() => Err(Error::LockLost),
-        () = tokio::time::sleep(limit) => Err(Error::Deadline { doing: phase.name(), limit }),
-        _ = terminate.recv() => Err(Error::Interrupted),
+    let (begun, limit) = (Instant::now(), settings.deadline);
+    let work = work(set, settings, phase, report);
+    tokio::pin!(work);
+    let mut progress = tokio::time::interval(PROGRESS);
+    // The first tick comes at once.
+    progress.tick().await;
+    loop {
+        return tokio::select! {
+            result = &mut work => result,
+            () = lock.lost() => Err(Error::LockLost),
+            () = tokio::time::sleep(limit.saturating_sub(begun.elapsed())) => {
+                Err(Error::Deadline { doing: phase.name(), limit })
+            }
+            _ = terminate.recv() => Err(Error::Interrupted),
+            _ = progress.tick() => {
+                tracing::info!(phase = phase.name(), elapsed = ?begun.elapsed(), "still at work");
+                continue;
+            }
+        };
     }
 }
 

@@ -137,6 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn every_file_of_the_folder_is_in_the_build() {
+        for service in Service::ALL {
+            let folder = format!("{}/migrations/{service}", env!("CARGO_MANIFEST_DIR"));
+            let on_disk = std::fs::read_dir(folder).unwrap();
+            let mut on_disk: Vec<_> = on_disk
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            on_disk.sort();
+            let mut embedded: Vec<_> = of(service).files.iter().map(|(name, _)| *name).collect();
+            embedded.sort();
+            assert_eq!(embedded, on_disk, "{service}");
+        }
+    }
+
+    #[test]
     fn serves_on_its_own_level_and_on_newer_ones() {
         assert_eq!(LEVEL_TWO.fits(database(2, 1)), Ok(()));
         assert_eq!(LEVEL_TWO.fits(database(2, 2)), Ok(()));

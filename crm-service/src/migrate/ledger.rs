@@ -66,6 +66,12 @@ impl Known {
         row.is_some_and(|row| row.state == "done")
     }
 
+    /// Whether a migration's contract is applied.
+    pub fn contracted(&self, set: &Set, number: i32) -> bool {
+        let mut contracts = set.files(Phase::Contract);
+        contracts.any(|file| file.number == number && self.done(file))
+    }
+
     fn row(&self, number: i32, phase: Phase) -> Option<&Row> {
         let mut rows = self.rows.iter();
         rows.find(|row| row.number == number && row.phase == phase.name())

@@ -1,6 +1,8 @@
 //! What a run tells the operator: an exit code and one JSON object, at most 4096 bytes, on standard output and in the
 //! termination message.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
@@ -153,9 +155,14 @@ impl Report {
         }
     }
 
-    /// Writes the summary where Kubernetes looks for it. A path that is not there is skipped: this is no pod.
+    /// Writes the summary where Kubernetes looks for it: into a file that is there. In `/dev` of a machine none is made.
     pub fn leave(&self, path: &Path) {
-        if let Err(error) = std::fs::write(path, self.summary()) {
+        let file = OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .create(!path.starts_with("/dev"))
+            .open(path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(self.summary().as_bytes())) {
             tracing::debug!(path = %path.display(), %error, "no termination message is kept");
         }
     }

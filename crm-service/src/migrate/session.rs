@@ -1,9 +1,9 @@
 //! One connection of the migrator: every statement of a run goes through here, as the owner role, with an empty
 //! search path and with limits on waiting and running.
 //!
-//! *Fence.* A killed runner may leave a server process that still works on its last statement. Each transaction
-//! therefore begins by taking an advisory lock of its own, without waiting: two runners are never inside one at once,
-//! even when the lock of the run was lost in between.
+//! *Fence.* A runner that lost its lock notices up to a few seconds later, and a killed one may leave a server process
+//! that is just committing. Each transaction therefore begins by taking an advisory lock of its own, without waiting:
+//! two runners are never inside one at once, whatever became of the lock of the run.
 
 use std::time::{Duration, Instant};
 

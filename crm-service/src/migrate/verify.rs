@@ -32,9 +32,7 @@ pub async fn run(
     report: &mut Report,
 ) -> Result<(), Error> {
     for migration in &set.migrations {
-        let contracted = migration
-            .file(Phase::Contract)
-            .is_some_and(|file| known.done(file));
+        let contracted = known.contracted(set, migration.number);
         let Some(file) = migration.file(Phase::Verify).filter(|_| !contracted) else {
             continue;
         };

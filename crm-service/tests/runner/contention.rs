@@ -289,3 +289,45 @@ async fn waits_for_the_transaction_of_a_dead_runner() {
     assert_eq!(scratch.text(ledger).await, "1done 2done");
     scratch.drop().await;
 }
+
+/// The lock's connection is lost while a step is at work; its runner notices only after the next runner has begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn two_runners_are_never_inside_a_step_at_once() {
+    let scratch = Scratch::new().await;
+    scratch.done(&sets::v1(), &[Phase::Expand]).await;
+    let text = "-- crm: phase=expand tx=yes lock_timeout=10s statement_timeout=30s app_level=1
+create table customer.quiet (id int);
+insert into customer.quiet (id) values (1);
+select pg_sleep(0.5);";
+    let set = sets::first_and("0002_quiet.expand.sql", text);
+    let first = tokio::spawn({
+        let (settings, set) = (scratch.settings(), set.clone());
+        async move { perform(&set, &settings, Phase::Expand).await }
+    });
+    let of_run = "from pg_stat_activity where application_name = 'crm-migrate/customer' and datname = current_database()";
+    until(
+        &scratch,
+        &format!("select exists (select {of_run} and wait_event = 'PgSleep')"),
+    )
+    .await;
+    scratch
+        .execute(&format!(
+            "select pg_terminate_backend(pid) {of_run} and wait_event is distinct from 'PgSleep'"
+        ))
+        .await;
+    let second = scratch.run(&set, Phase::Expand).await;
+    let first = first.await.unwrap();
+    let ends = [first.outcome, second.outcome];
+    assert!(
+        ends == [Outcome::Done, Outcome::Nothing] || ends == [Outcome::Failed, Outcome::Done],
+        "{}; {}",
+        first.message,
+        second.message
+    );
+    assert_eq!(
+        scratch.text("select count(*) from customer.quiet").await,
+        "1"
+    );
+    scratch.drop().await;
+}
