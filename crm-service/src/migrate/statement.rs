@@ -122,52 +122,57 @@ pub fn locks(statement: &Statement) -> Vec<TableLock> {
     let tokens = &statement.tokens[..];
     let mut cursor = Cursor::new(tokens);
     let mut found = Vec::new();
-    let mut add =
-        |name: Option<String>, lock| found.extend(name.map(|table| TableLock { table, lock }));
-    if cursor.eat(&["create", "table"]) {
-        add(cursor.name(), Lock::AccessExclusive);
-        while cursor.seek(&["references"]) {
-            add(cursor.name(), Lock::ShareRowExclusive);
-        }
-    } else if cursor.eat(&["alter", "table"]) {
-        let table = cursor.name();
-        let lock = alteration(tokens);
-        add(table, lock);
-        while cursor.seek(&["references"]) {
-            add(cursor.name(), Lock::ShareRowExclusive);
-        }
-    } else if is_index(tokens) {
-        let gentle = contains(tokens, &["concurrently"]);
-        let lock = if gentle {
-            Lock::ShareUpdateExclusive
-        } else {
-            Lock::Share
-        };
-        cursor.seek(&["on"]);
-        add(cursor.name(), lock);
-    } else if makes_trigger(tokens) {
-        cursor.seek(&["on"]);
-        add(cursor.name(), Lock::ShareRowExclusive);
-    } else if cursor.eat(&["drop", "trigger"]) {
-        cursor.seek(&["on"]);
-        add(cursor.name(), Lock::AccessExclusive);
-    } else if cursor.eat(&["drop", "table"]) || cursor.eat(&["truncate"]) {
-        cursor.eat(&["table"]);
-        add(cursor.name(), Lock::AccessExclusive);
-    } else if cursor.eat(&["insert", "into"])
-        || cursor.eat(&["update"])
-        || cursor.eat(&["delete", "from"])
-    {
-        add(cursor.name(), Lock::RowExclusive);
-    } else if starts(tokens, &["select"]) || starts(tokens, &["with"]) {
+    if starts(tokens, &["select"]) || starts(tokens, &["with"]) {
         while cursor.seek(&["from"]) || cursor.seek(&["join"]) {
-            add(
-                cursor.name().filter(|name| name.contains('.')),
-                Lock::AccessShare,
-            );
+            let table = cursor.name().filter(|name| name.contains('.'));
+            let lock = Lock::AccessShare;
+            found.extend(table.map(|table| TableLock { table, lock }));
+        }
+        return found;
+    }
+    found.extend(changed(tokens));
+    if starts(tokens, &["create", "table"]) || starts(tokens, &["alter", "table"]) {
+        // A foreign key puts triggers on the table that it refers to.
+        while cursor.seek(&["references"]) {
+            let lock = Lock::ShareRowExclusive;
+            found.extend(cursor.name().map(|table| TableLock { table, lock }));
         }
     }
     found
+}
+
+/// The table that a statement is about.
+fn changed(tokens: &[Token]) -> Option<TableLock> {
+    let mut cursor = Cursor::new(tokens);
+    let lock = if cursor.eat(&["create", "table"]) {
+        Lock::AccessExclusive
+    } else if cursor.eat(&["alter", "table"]) {
+        alteration(tokens)
+    } else if is_index(tokens) {
+        cursor.seek(&["on"]);
+        match contains(tokens, &["concurrently"]) {
+            true => Lock::ShareUpdateExclusive,
+            false => Lock::Share,
+        }
+    } else if makes_trigger(tokens) {
+        cursor.seek(&["on"]);
+        Lock::ShareRowExclusive
+    } else if cursor.eat(&["drop", "trigger"]) {
+        cursor.seek(&["on"]);
+        Lock::AccessExclusive
+    } else if cursor.eat(&["drop", "table"]) || cursor.eat(&["truncate"]) {
+        cursor.eat(&["table"]);
+        Lock::AccessExclusive
+    } else if [&["insert", "into"][..], &["update"], &["delete", "from"]]
+        .iter()
+        .any(|words| cursor.eat(words))
+    {
+        Lock::RowExclusive
+    } else {
+        return None;
+    };
+    let table = cursor.name()?;
+    Some(TableLock { table, lock })
 }
 
 /// The lock of an `alter table`, by its gentlest known forms.
