@@ -1,5 +1,5 @@
 # Two images: `docker build --target operator .` and `docker build --target crm-service .`
-# The final stages hold one static binary and nothing else: no shell, no library, no user but a number.
+# The final stages hold one static binary (the operator's: and CA certificates) and nothing else: no shell, no library, no user but a number.
 ARG VERSION=dev
 
 FROM rust:1.95 AS build
@@ -16,6 +16,8 @@ ARG VERSION
 LABEL org.opencontainers.image.title="crm-operator" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.licenses="Apache-2.0"
+# For registries that speak https.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /crm-operator /crm-operator
 USER 65532:65532
 ENTRYPOINT ["/crm-operator"]

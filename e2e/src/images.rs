@@ -28,6 +28,8 @@ pub struct Images {
     pub postgres: String,
 }
 
+/// Where Debian's ca-certificates keeps its bundle, and where the operator looks for it.
+const CA_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Version of the release in `e2e/previous-release`.
 pub const PREVIOUS: &str = "1.0.0";
 /// Version under which the faulty build goes.
@@ -72,7 +74,14 @@ pub(crate) fn ensure(cluster: &Cluster) -> Result<Images> {
     postgres::ensure(cluster)?;
     // Each is pushed as soon as it is built: who works on the operator need not wait for the rest.
     let [operator, current] = binaries::current()?;
-    rust("crm-operator", &images.operator, &operator).push(&cluster.registry)?;
+    let mut operator = rust("crm-operator", &images.operator, &operator);
+    // For registries that speak https: an image from scratch has no CA certificates.
+    operator.content.push(Content {
+        from: CA_CERTIFICATES.into(),
+        to: CA_CERTIFICATES.to_owned(),
+        mode: "644",
+    });
+    operator.push(&cluster.registry)?;
     rust("crm-service", &images.current, &current).push(&cluster.registry)?;
     if Package::read("crm-service")?
         .features

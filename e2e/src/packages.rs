@@ -35,6 +35,7 @@ pub const IMAGES: &[Program] = &[
     program("musl-gcc", "musl-tools"),
     program("tar", "tar"),
     program("git", "git"),
+    program("update-ca-certificates", "ca-certificates"),
 ];
 
 /// What the tests that need a database of their own run on.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
@@ -18,8 +18,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// No client for registries could be made.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to set up TLS for image registries: {0}")]
-pub struct Error(#[from] OciDistributionError);
+#[error(
+    "failed to set up TLS for image registries ({0}): the image or the machine needs a bundle of CA certificates, in /etc/ssl/certs or where SSL_CERT_FILE says"
+)]
+pub struct Error(String);
 
 /// Answers which digest a tag stands for.
 pub struct Registry {
@@ -28,21 +30,19 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A client that speaks https, but plain http to `insecure` (each `host:port`). It trusts the roots of the system, or Mozilla's where the system has none.
+    /// A client that speaks https, but plain http to `insecure` (each `host:port`). It trusts the CA certificates of the system.
     ///
     /// # Errors
-    /// When the TLS library refuses all of them.
+    /// When the system has none.
     pub fn new(insecure: &[String]) -> Result<Self, Error> {
-        let config = |tls_certs_only| ClientConfig {
+        let config = ClientConfig {
             protocol: ClientProtocol::HttpsExcept(insecure.to_vec()),
             connect_timeout: Some(DEADLINE),
             read_timeout: Some(DEADLINE),
             user_agent: concat!("crm-operator/", env!("CARGO_PKG_VERSION")),
-            tls_certs_only,
             ..ClientConfig::default()
         };
-        let client = Client::try_from(config(Vec::new()))
-            .or_else(|_| Client::try_from(config(mozilla_roots())))?;
+        let client = Client::try_from(config).map_err(|error| Error(one_line(&error)))?;
         Ok(Self {
             client,
             failures: Mutex::default(),
@@ -97,16 +97,6 @@ impl Registry {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, String)>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn mozilla_roots() -> Vec<Certificate> {
-    webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .map(|der| Certificate {
-            encoding: CertificateEncoding::Der,
-            data: der.to_vec(),
-        })
-        .collect()
 }
 
 /// The reference without its tag.

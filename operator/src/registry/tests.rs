@@ -133,14 +133,3 @@ fn a_port_is_not_a_tag() {
     );
     assert_eq!(repository("postgres:15"), "postgres");
 }
-
-#[test]
-fn mozillas_roots_serve_where_the_system_has_none() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = ClientConfig {
-        tls_certs_only: mozilla_roots(),
-        ..ClientConfig::default()
-    };
-    assert!(config.tls_certs_only.len() > 50);
-    Client::try_from(config).unwrap();
-}
