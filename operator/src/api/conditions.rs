@@ -70,8 +70,6 @@ pub const DATABASE_STARTING: &str = "DatabaseStarting";
 /// A call to the API server failed; it is tried again.
 pub const APPLY_FAILED: &str = "ApplyFailed";
 
-/// Event: a stage of a release began.
-pub const STAGE_STARTED: &str = "StageStarted";
 /// Event: a stage of a release passed.
 pub const STAGE_PASSED: &str = "StagePassed";
 /// Event: a release serves.

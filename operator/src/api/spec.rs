@@ -240,6 +240,7 @@ pub enum RehearsalData {
 /// One kind of test Job.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.minTests == 0 || has(self.report)").message("minTests counts the tests of a report: set report: JUnit too, or leave minTests out"))]
 pub struct TestSpec {
     /// Name of the test.
     #[schemars(
@@ -270,8 +271,8 @@ pub struct TestSpec {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub min_tests: i32,
-    /// Form of the report. `JUnit`: the container writes JUnit to `$CRM_REPORT_DIR` and its counts to the termination message, and passes only when both exist
-    /// without a failure.
+    /// Form of the report. `JUnit`: the container writes JUnit to `$CRM_REPORT_DIR` and its counts to the termination message; it passes only when the counts
+    /// are there, without a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<ReportFormat>,
 }

@@ -2,7 +2,7 @@
 
 use super::action::{Created, Target, TargetKind};
 use super::draft::Draft;
-use crate::api::status::Stage;
+use crate::api::status::{Stage, Verdict};
 use crate::desired::job::{self, Step};
 use crate::desired::{labels, names};
 use crate::observed::JobEnd;
@@ -69,15 +69,18 @@ fn jobs(draft: &mut Draft<'_>) {
         draft.memory.candidate.as_ref().map(|c| c.release.clone()),
         draft.memory.stable.as_ref().map(|s| s.release.clone()),
     ];
-    let judged = |uid: &str| {
-        let jobs = draft
+    // As saved, not as just found: nothing goes before its verdict is safe. One that passed ends by itself.
+    let given_up = |uid: &str| {
+        let stages = draft
+            .observed
             .memory
             .releases
             .iter()
-            .flat_map(|release| &release.stages)
-            .flat_map(|stage| &stage.jobs);
-        jobs.filter(|job| job.uid.as_deref() == Some(uid))
-            .any(|job| job.verdict.is_some())
+            .flat_map(|release| &release.stages);
+        let mut jobs = stages
+            .flat_map(|stage| &stage.jobs)
+            .filter(|job| job.uid.as_deref() == Some(uid));
+        jobs.any(|job| matches!(job.verdict, Some(Verdict::Failed | Verdict::Inconclusive)))
     };
     let mut leftover = Vec::new();
     for view in draft
@@ -89,7 +92,7 @@ fn jobs(draft: &mut Draft<'_>) {
         let current = at_work.iter().flatten().any(|id| *id == view.release);
         let why = match &view.end {
             None if view.live_migration => continue,
-            None if judged(&view.uid) => "its verdict is found, and it would not end by itself",
+            None if given_up(&view.uid) => "its verdict is found, and it would not end by itself",
             None if !current && !is_scratch_removal(draft, &view.name) => {
                 "its release is no longer being tried"
             }

@@ -115,7 +115,13 @@ struct Run {
 
 impl Run {
     fn new(story: Story) -> Self {
-        Self { story, world: World::new(story.images[0]), writes: Writes::default(), next_image: 1, since_image: 0 }
+        Self {
+            story,
+            world: World::new(story.images[0]),
+            writes: Writes::default(),
+            next_image: 1,
+            since_image: 0,
+        }
     }
 
     /// One turn: the operator looks, then something happens. True when all is quiet and the story is told. Without dice the operator looks after every
@@ -123,10 +129,19 @@ impl Run {
     fn turn(&mut self, mut dice: Option<&mut Dice>) -> bool {
         let looks = dice.as_mut().is_none_or(|dice| dice.roll(3) > 0);
         let before = self.world.platform.status.clone();
-        let requeue = if looks { reconcile(&mut self.world, &mut self.writes) } else { Some(1) };
+        let requeue = if looks {
+            reconcile(&mut self.world, &mut self.writes)
+        } else {
+            Some(1)
+        };
         self.since_image += 1;
         let more = self.next_image < self.story.images.len();
-        if more && self.story.impatience.is_some_and(|turns| self.since_image > turns) {
+        if more
+            && self
+                .story
+                .impatience
+                .is_some_and(|turns| self.since_image > turns)
+        {
             self.set_next_image();
             return false;
         }
@@ -135,7 +150,10 @@ impl Run {
             controllers::step(&mut self.world, &chosen);
             self.world.pass_time(1);
             operator::check(&self.world);
-        } else if looks && self.world.platform.status == before && requeue.is_some_and(|seconds| seconds >= 600) {
+        } else if looks
+            && self.world.platform.status == before
+            && requeue.is_some_and(|seconds| seconds >= 600)
+        {
             if !more {
                 return true;
             }
@@ -148,7 +166,10 @@ impl Run {
 
     /// A run that stands where the first image has been installed, in order; what follows may come in any order.
     fn installed(story: Story) -> Self {
-        let mut run = Self::new(Story { images: &story.images[..1], ..story });
+        let mut run = Self::new(Story {
+            images: &story.images[..1],
+            ..story
+        });
         while !run.turn(None) {}
         Self { story, ..run }
     }
@@ -165,7 +186,11 @@ impl Run {
                 return self.world.clone();
             }
         }
-        panic!("{} does not come to rest:\n{}", self.story.name, tail(&self.world));
+        panic!(
+            "{} does not come to rest:\n{}",
+            self.story.name,
+            tail(&self.world)
+        );
     }
 }
 
@@ -274,12 +299,20 @@ fn tells_whole_releases_as_stories() {
 }
 
 /// Stories that between them make every kind of write.
-const CRASHED: [&str; 4] = ["upgrades_with_a_migration", "stops_a_bad_image", "returns_when_verify_fails", "follows_an_impatient_user"];
+const CRASHED: [&str; 4] = [
+    "upgrades_with_a_migration",
+    "stops_a_bad_image",
+    "returns_when_verify_fails",
+    "follows_an_impatient_user",
+];
 
 #[test]
 fn survives_a_crash_before_and_after_every_write_and_every_lost_answer() {
     let mut points = 0;
-    for story in STORIES.into_iter().filter(|story| CRASHED.contains(&story.name)) {
+    for story in STORIES
+        .into_iter()
+        .filter(|story| CRASHED.contains(&story.name))
+    {
         let expected = end(&Run::new(story).finish(None));
         let mut run = Run::new(story);
         loop {
@@ -292,7 +325,13 @@ fn survives_a_crash_before_and_after_every_write_and_every_lost_answer() {
                     let world = crashed.finish(None);
                     points += 1;
                     if story.impatience.is_none() {
-                        assert_eq!(end(&world), expected, "{} with {fault:?} at write {at}:\n{}", story.name, tail(&world));
+                        assert_eq!(
+                            end(&world),
+                            expected,
+                            "{} with {fault:?} at write {at}:\n{}",
+                            story.name,
+                            tail(&world)
+                        );
                     }
                 }
             }
@@ -307,7 +346,10 @@ fn survives_a_crash_before_and_after_every_write_and_every_lost_answer() {
 #[test]
 fn comes_to_the_same_end_in_any_order() {
     const SEEDS: u64 = 2000;
-    let expected: Vec<_> = STORIES.iter().map(|story| end(&Run::new(*story).finish(None))).collect();
+    let expected: Vec<_> = STORIES
+        .iter()
+        .map(|story| end(&Run::new(*story).finish(None)))
+        .collect();
     let installed: Vec<_> = STORIES.iter().map(|story| Run::installed(*story)).collect();
     let halves = [0, 1].map(|half| {
         let (expected, installed) = (expected.clone(), installed.clone());
@@ -316,10 +358,20 @@ fn comes_to_the_same_end_in_any_order() {
                 let index = usize::try_from(seed / 2).unwrap() % STORIES.len();
                 let story = STORIES[index];
                 let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-                let start = if story.images.len() > 1 { installed[index].clone() } else { Run::new(story) };
+                let start = if story.images.len() > 1 {
+                    installed[index].clone()
+                } else {
+                    Run::new(story)
+                };
                 let world = start.finish(Some(dice));
                 if story.impatience.is_none() {
-                    assert_eq!(end(&world), expected[index], "{} with seed {seed}:\n{}", story.name, tail(&world));
+                    assert_eq!(
+                        end(&world),
+                        expected[index],
+                        "{} with seed {seed}:\n{}",
+                        story.name,
+                        tail(&world)
+                    );
                 }
             }
         })

@@ -332,7 +332,13 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         job.metadata.creation_timestamp = Some(Time(self.now));
         self.jobs.insert(
             name,
-            ModelJob { view: (&job).into(), job, uid, moves: 0, pod: None },
+            ModelJob {
+                view: (&job).into(),
+                job,
+                uid,
+                moves: 0,
+                pod: None,
+            },
         );
     }
 
