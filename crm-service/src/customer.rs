@@ -43,5 +43,6 @@ pub fn statements() -> Vec<String> {
         ]
         .map(str::to_owned),
     );
+    all.extend(contact::email::STATEMENTS.map(str::to_owned));
     all
 }

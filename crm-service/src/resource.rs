@@ -54,6 +54,9 @@ pub trait Resource: Sized + Send + Sync + 'static {
     const LISTING: Listing;
     /// Constraints that callers can run into.
     const RULES: &'static [Rule];
+    /// Fields that callers write and that [`Resource::written`] keeps in other tables; a change that leaves them out
+    /// leaves them as they are.
+    const KEPT_ELSEWHERE: &'static [&'static str] = &[];
     /// Whether only administrators and managers write it.
     const CONFIGURATION: bool = false;
     /// Whether records are made and deleted by the common verbs.

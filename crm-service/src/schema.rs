@@ -59,12 +59,30 @@ pub enum Reason {
 
 const CUSTOMER: Schema = Schema {
     service: Service::Customer,
-    app_level: 1,
-    min_schema_level: 1,
-    files: &[(
-        "0001_initial.expand.sql",
-        include_str!("../migrations/customer/0001_initial.expand.sql"),
-    )],
+    app_level: 2,
+    min_schema_level: 2,
+    files: &[
+        (
+            "0001_initial.expand.sql",
+            include_str!("../migrations/customer/0001_initial.expand.sql"),
+        ),
+        (
+            "0002_contact_email.expand.sql",
+            include_str!("../migrations/customer/0002_contact_email.expand.sql"),
+        ),
+        (
+            "0002_contact_email.backfill.sql",
+            include_str!("../migrations/customer/0002_contact_email.backfill.sql"),
+        ),
+        (
+            "0002_contact_email.verify.sql",
+            include_str!("../migrations/customer/0002_contact_email.verify.sql"),
+        ),
+        (
+            "0002_contact_email.contract.sql",
+            include_str!("../migrations/customer/0002_contact_email.contract.sql"),
+        ),
+    ],
 };
 
 const SALES: Schema = Schema {

@@ -1,4 +1,6 @@
-//! Contacts: the people at accounts. In this release a contact has one email address.
+//! Contacts: the people at accounts. What is written of their email addresses is in [`email`].
+
+pub mod email;
 
 use std::sync::LazyLock;
 
@@ -7,6 +9,7 @@ use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::email::{Email, Wanted};
 use super::account;
 use crate::auth::Principal;
 use crate::http::fields::Fields;
@@ -34,10 +37,13 @@ pub struct Row {
     last_name: String,
     /// Position in the organisation.
     title: Option<String>,
-    /// Email address; several people may share one.
-    email: Option<String>,
     /// Telephone number.
     phone: Option<String>,
+    /// The primary address of `emails`.
+    email: Option<String>,
+    /// All email addresses, the primary one first.
+    #[sqlx(json)]
+    emails: Vec<Email>,
 }
 
 impl AsRef<Record> for Row {
@@ -58,10 +64,18 @@ pub struct Input {
     last_name: String,
     /// At most 100 characters.
     title: Option<String>,
-    /// An address such as ada@example.com.
-    email: Option<String>,
     /// At most 50 characters.
     phone: Option<String>,
+    /// Sets the primary address, or takes it away, and leaves the others.
+    #[schema(value_type = Option<String>)]
+    #[expect(
+        dead_code,
+        reason = "only described here: both fields are read into one"
+    )]
+    email: (),
+    /// All addresses, at most 20, exactly one of them primary; goes with `email` when both name the same primary address.
+    #[schema(value_type = Option<Vec<Email>>)]
+    emails: Wanted,
 }
 
 /// The resource.
@@ -75,16 +89,9 @@ impl Resource for Contact {
     const COLLECTION: &'static str = "contacts";
     const TABLE: Table = Table {
         name: "customer.contact",
-        columns: &[
-            "account_id",
-            "first_name",
-            "last_name",
-            "title",
-            "email",
-            "phone",
-        ],
+        columns: &["account_id", "first_name", "last_name", "title", "phone"],
         fixed: &[],
-        read_only: &[],
+        read_only: &[email::PRIMARY, email::ALL],
     };
     const LISTING: Listing = Listing {
         filters: &[
@@ -100,7 +107,7 @@ impl Resource for Contact {
             },
             Filter {
                 name: "email",
-                column: "lower(email)",
+                column: email::CONTACTS_WITH,
                 kind: Kind::FoldedText,
             },
         ],
@@ -110,6 +117,7 @@ impl Resource for Contact {
         }],
     };
     const RULES: &'static [Rule] = &[];
+    const KEPT_ELSEWHERE: &'static [&'static str] = &["email", "emails"];
 
     type Row = Row;
     type Input = Input;
@@ -124,8 +132,9 @@ impl Resource for Contact {
             first_name: fields.text("first_name", 100),
             last_name: fields.required_text("last_name", 100),
             title: fields.text("title", 100),
-            email: fields.email("email"),
             phone: fields.text("phone", 50),
+            email: (),
+            emails: Wanted::parse(fields),
         }
     }
 
@@ -135,7 +144,6 @@ impl Resource for Contact {
             .bind(&input.first_name)
             .bind(&input.last_name)
             .bind(&input.title)
-            .bind(&input.email)
             .bind(&input.phone)
     }
 
@@ -151,6 +159,19 @@ impl Resource for Contact {
         } else {
             account::check(connection, input.account_id, principal.run).await
         }
+    }
+
+    async fn written(
+        connection: &mut PgConnection,
+        _principal: &Principal,
+        row: &mut Row,
+        input: &Input,
+    ) -> Result<(), Problem> {
+        if input.emails != Wanted::Unchanged {
+            row.emails = email::store(connection, row.record.id, &input.emails).await?;
+            row.email = email::primary(&row.emails).map(str::to_owned);
+        }
+        Ok(())
     }
 
     async fn deletable(connection: &mut PgConnection, row: &Row) -> Result<(), Problem> {

@@ -131,6 +131,22 @@ impl Fields {
         }
     }
 
+    /// Whether the object has a field, be it null.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// A yes or no; `false` when absent or null.
+    pub fn flag(&mut self, name: &'static str) -> bool {
+        match self.take(name) {
+            None => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(_) => self
+                .mismatch(name, "must be true or false")
+                .unwrap_or_default(),
+        }
+    }
+
     /// A list of objects, each with its own reader; `None` when absent or null.
     pub fn objects(&mut self, name: &'static str, limit: usize) -> Option<Vec<Fields>> {
         let Value::Array(values) = self.take(name)? else {

@@ -77,17 +77,23 @@ impl Condition {
 
     /// Appends ` and …` and the value.
     pub fn write(&self, sql: &mut String, values: &mut Vec<Value>) {
-        let (column, operator) = (self.filter.column, self.operator);
-        let written = match &self.value {
-            None => write!(sql, " and {column} {operator}"),
-            Some(value) => {
+        let comparison = match (&self.value, self.operator) {
+            (None, operator) => operator.to_owned(),
+            (Some(value), operator) => {
                 values.push(value.clone());
                 let position = values.len();
                 match operator {
-                    "in" => write!(sql, " and {column} = any(${position})"),
-                    _ => write!(sql, " and {column} {operator} ${position}"),
+                    "in" => format!("= any(${position})"),
+                    _ => format!("{operator} ${position}"),
                 }
             }
+        };
+        let column = self.filter.column;
+        let written = match (column.contains("{}"), comparison.as_str()) {
+            (false, _) => write!(sql, " and {column} {comparison}"),
+            // No value among several is not one value that is null.
+            (true, "is null") => write!(sql, " and not {}", column.replace("{}", "is not null")),
+            (true, _) => write!(sql, " and {}", column.replace("{}", &comparison)),
         };
         written.expect("writing to a string cannot fail");
     }

@@ -202,6 +202,7 @@ fn patch_of<R: Resource>(input: &Value) -> Value {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         properties.retain(|name, _| {
             R::TABLE.columns.contains(&name.as_str())
+                || R::KEPT_ELSEWHERE.contains(&name.as_str())
                 || super::record::EDITABLE.contains(&name.as_str())
         });
     }
