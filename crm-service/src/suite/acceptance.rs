@@ -2,6 +2,7 @@
 
 mod access;
 mod customer;
+mod emails;
 mod forecast;
 mod lists;
 mod records;
@@ -18,6 +19,7 @@ pub fn cases(service: Service) -> Vec<Case> {
             cases.extend(records::cases());
             cases.extend(lists::cases());
             cases.extend(customer::cases());
+            cases.extend(emails::cases());
         }
         Service::Sales => {
             cases.extend(sales::cases());

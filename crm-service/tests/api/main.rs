@@ -8,6 +8,7 @@
 
 mod behaviour;
 mod document;
+mod emails;
 mod load;
 mod platform;
 mod program;

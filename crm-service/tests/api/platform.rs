@@ -92,24 +92,25 @@ impl Platform {
     pub async fn migrated() -> Platform {
         let platform = Platform::empty().await;
         for service in Service::ALL {
-            platform.expand(service).await;
+            platform.migrate(service, Phase::Expand).await;
         }
         platform
     }
 
-    pub async fn expand(&self, service: Service) {
+    /// Does one phase, which must have something to do.
+    pub async fn migrate(&self, service: Service, phase: Phase) {
         let settings = Migration {
             database: self.options.clone(),
             owner_role: None,
             app_role: None,
-            soaked: None,
+            soaked: Some(Duration::from_secs(60)),
             rehearsal: false,
             release: "r1".to_owned(),
             deadline: Duration::from_secs(60),
             lock_deadline: Duration::from_secs(30),
         };
         let set = Set::embedded(&schema::of(service)).unwrap();
-        let report = perform(&set, &settings, Phase::Expand).await;
+        let report = perform(&set, &settings, phase).await;
         assert_eq!(report.outcome, Outcome::Done, "{}", report.message);
     }
 

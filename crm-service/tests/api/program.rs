@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use crm_service::migrate::phase::Phase;
 use crm_service::service::Service;
 use serde_json::Value;
 use tokio::process::Command;
@@ -85,7 +86,14 @@ async fn both_suites_pass_on_this_release_and_leave_no_row() {
         ("CRM_CUSTOMER_URL", customer.url()),
         ("CRM_SALES_URL", sales.url()),
     ];
-    for (name, least) in [("smoke", 18), ("acceptance", 40)] {
+    // Twice: while the release before may serve, and once nothing of it is left.
+    let all = [("smoke", 18), ("acceptance", 45)];
+    for (round, (name, least)) in all.into_iter().chain(all).enumerate() {
+        if round == all.len() {
+            for phase in [Phase::Backfill, Phase::Contract] {
+                platform.migrate(Service::Customer, phase).await;
+            }
+        }
         let (code, summary, junit) = suite(&platform, name, &urls).await;
         assert_eq!((code, &summary["failed"]), (0, &0.into()), "{summary}");
         assert!(summary["tests"].as_u64().unwrap() >= least, "{summary}");
@@ -96,6 +104,7 @@ async fn both_suites_pass_on_this_release_and_leave_no_row() {
     for table in [
         "customer.account",
         "customer.contact",
+        "customer.contact_email",
         "customer.note",
         "sales.pipeline",
         "sales.stage",

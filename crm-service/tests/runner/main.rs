@@ -8,6 +8,7 @@
 
 mod backfills;
 mod conditions;
+mod contact_email;
 mod contention;
 mod history;
 mod kills;
