@@ -80,7 +80,7 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     }
     if ctx
         .written
-        .unseen(key, |kind, name| ctx.stores.seen(key, kind, name))
+        .unseen(key, |kind, name| ctx.stores.seen(object, kind, name))
     {
         return Ok(Next::LookAgain);
     }

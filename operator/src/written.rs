@@ -99,7 +99,7 @@ impl Written {
         });
     }
 
-    /// Whether a write of this platform is still to be seen by `look`, which finds an object in the caches.
+    /// Whether a write of this platform is still to be seen by `look`, which finds an object as it is about to be acted on.
     pub fn unseen(
         &self,
         platform: &PlatformKey,

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use super::index::{Index, seen};
+use crate::api::CrmPlatform;
 use crate::context::PlatformKey;
 use crate::controller::Watched;
 use crate::desired::labels;
@@ -150,13 +151,12 @@ impl Stores {
         .collect()
     }
 
-    /// UID and version of an object of a platform, as the watches have it.
-    pub fn seen(&self, platform: &PlatformKey, kind: Kind, name: &str) -> Option<Seen> {
+    /// UID and version of an object of a platform, as the watches have it. Of the platform itself the `object` in hand counts, not the store: the store may
+    /// have moved on since it was taken from there.
+    pub fn seen(&self, object: &CrmPlatform, kind: Kind, name: &str) -> Option<Seen> {
+        let platform = &PlatformKey::of(object);
         match kind {
-            Kind::Platform => self
-                .platforms
-                .get(&platform.object_ref())
-                .map(|object| seen(&*object)),
+            Kind::Platform => Some(seen(object)),
             Kind::Deployment => self.deployments.seen(platform, name),
             Kind::StatefulSet => self.stateful_sets.seen(platform, name),
             Kind::Service => self.services.seen(platform, name),

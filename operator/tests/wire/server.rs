@@ -13,7 +13,8 @@ use crm_operator::registry::Registry;
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
-use kube::runtime::reflector;
+use kube::core::DeserializeGuard;
+use kube::runtime::{reflector, watcher};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower_test::mock;
@@ -48,7 +49,11 @@ pub fn context(answers: Vec<(u16, Value)>) -> (Arc<Context>, JoinHandle<Vec<Seen
         }
         seen
     });
-    let (platforms, _) = reflector::store::<Watched>();
+    // The store is always ahead of the object in hand: what counts is the latter.
+    let (platforms, mut writer) = reflector::store::<Watched>();
+    let mut ahead = platform();
+    ahead.metadata.resource_version = Some("1000".into());
+    writer.apply_watcher_event(&watcher::Event::Apply(DeserializeGuard(Ok(ahead))));
     let context = Context {
         client: Client::new(service, "crm"),
         stores: Stores::new(platforms),
