@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::api::CrmPlatform;
 use crate::context::{Context, PlatformKey};
-use crate::error::Error;
+use crate::error::{Error, innermost};
 use crate::metrics::CONCURRENCY;
 use crate::observe::Watches;
 use crate::reconcile::reconcile;
@@ -84,7 +84,7 @@ fn notice(ctx: &Context, event: &Result<Event<Watched>, watcher::Error>) {
         Ok(_) => {}
         Err(error) => {
             ctx.metrics.watch_failed("CrmPlatform");
-            tracing::warn!(kind = "CrmPlatform", %error, "a watch broke; it is started again");
+            tracing::warn!(kind = "CrmPlatform", %error, cause = innermost(error), "a watch broke; it is started again");
         }
     }
 }

@@ -39,3 +39,14 @@ pub fn short(error: &kube::Error) -> String {
         other => other.to_string(),
     }
 }
+
+/// The innermost source of an error, which says what went wrong, without line breaks and at most 200 characters long.
+pub fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = innermost.to_string();
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(200).collect()
+}

@@ -13,6 +13,8 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use tokio::time::timeout;
 
+use crate::error::innermost;
+
 const DEADLINE: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -42,7 +44,7 @@ impl Registry {
             user_agent: concat!("crm-operator/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
-        let client = Client::try_from(config).map_err(|error| Error(one_line(&error)))?;
+        let client = Client::try_from(config).map_err(|error| Error(innermost(&error)))?;
         Ok(Self {
             client,
             failures: Mutex::default(),
@@ -125,7 +127,7 @@ fn words(reference: &str, registry: &str, error: &OciDistributionError) -> Strin
         }
         Cause::Other => format!(
             "registry {registry} did not tell the digest of image {reference:?} ({}): check the registry",
-            one_line(error)
+            innermost(error)
         ),
     }
 }
@@ -156,7 +158,7 @@ impl Cause {
             OciDistributionError::RequestError(request)
                 if request.is_connect() || request.is_timeout() =>
             {
-                Self::Unreachable(one_line(error))
+                Self::Unreachable(innermost(error))
             }
             _ => Self::Other,
         }
@@ -172,22 +174,6 @@ impl Cause {
             _ => Self::Other,
         }
     }
-}
-
-/// The innermost source of an error, which says what went wrong, without line breaks and at most 200 characters long.
-fn one_line(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost
-        .to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .chars()
-        .take(200)
-        .collect()
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::api::CrmPlatform;
 use crate::context::PlatformKey;
 use crate::controller::Watched;
 use crate::desired::labels;
+use crate::error::innermost;
 use crate::metrics::Metrics;
 use crate::observed::{JobView, PodView, WorkloadView, content_hash};
 use crate::platform::release::Release;
@@ -205,7 +206,7 @@ impl Source {
                     }
                     Err(error) => {
                         self.metrics.watch_failed(&K::kind(&()));
-                        tracing::warn!(kind = %K::kind(&()), %error, "a watch broke; it is started again");
+                        tracing::warn!(kind = %K::kind(&()), %error, cause = innermost(&error), "a watch broke; it is started again");
                     }
                 }
             }
