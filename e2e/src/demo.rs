@@ -120,6 +120,12 @@ fn follow(platform: &Platform, done: impl Fn(&Value) -> bool) -> Result<Value> {
                 }
             }
         }
+        let over = is_current(seen) && condition(seen, "Stalled") == "True";
+        ensure!(
+            !over || done(seen),
+            "the release was not to stop: {}",
+            message(seen, "Stalled")
+        );
         Ok(done(seen))
     })
 }

@@ -73,8 +73,7 @@ pub(crate) fn ensure(cluster: &Cluster) -> Result<Images> {
     let images = Images::in_registry(&cluster.registry)?;
     postgres::ensure(cluster)?;
     // Each is pushed as soon as it is built: who works on the operator need not wait for the rest.
-    let [operator, current] = binaries::current()?;
-    let mut operator = rust("crm-operator", &images.operator, &operator);
+    let mut operator = rust("crm-operator", &images.operator, &binaries::operator()?);
     // For registries that speak https: an image from scratch has no CA certificates.
     operator.content.push(Content {
         from: CA_CERTIFICATES.into(),
@@ -82,7 +81,7 @@ pub(crate) fn ensure(cluster: &Cluster) -> Result<Images> {
         mode: "644",
     });
     operator.push(&cluster.registry)?;
-    rust("crm-service", &images.current, &current).push(&cluster.registry)?;
+    rust("crm-service", &images.current, &binaries::current()?).push(&cluster.registry)?;
     if Package::read("crm-service")?
         .features
         .contains(&"fault".to_owned())

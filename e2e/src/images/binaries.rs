@@ -7,16 +7,29 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{command, paths, progress};
 
-/// Builds `crm-operator` and `crm-service` of this checkout; returns where they are, in this order.
-pub fn current() -> Result<[PathBuf; 2]> {
+/// Builds `crm-operator` of this checkout.
+pub fn operator() -> Result<PathBuf> {
     add_target(&target())?;
-    progress::step("built crm-operator and crm-service", || {
-        cargo(paths::checkout(), &[], "cargo")
+    progress::step("built crm-operator", || {
+        cargo(
+            paths::checkout(),
+            &["--bin", "crm-operator"],
+            "cargo-operator",
+        )
     })?;
-    Ok([
-        keep("crm-operator", "crm-operator")?,
-        keep("crm-service", "crm-service")?,
-    ])
+    keep("crm-operator", "crm-operator")
+}
+
+/// Builds `crm-service` of this checkout.
+pub fn current() -> Result<PathBuf> {
+    progress::step("built crm-service", || {
+        cargo(
+            paths::checkout(),
+            &["--bin", "crm-service"],
+            "cargo-service",
+        )
+    })?;
+    keep("crm-service", "crm-service")
 }
 
 /// Builds `crm-service` of this checkout with the fault that the acceptance suite must find.
@@ -127,6 +140,8 @@ fn checked_out(commit: &str) -> Result<PathBuf> {
         command::within(60, "tar")
             .arg("-C")
             .arg(&folder)
+            // As new: by the commit's date cargo would take a build of an earlier pin, made since, for fresh.
+            .arg("--touch")
             .arg("-xf")
             .arg(&archive),
     )?;
