@@ -5,6 +5,7 @@
 //! twice: a request that failed is counted. The records stay, marked with the external source `load`.
 
 mod tally;
+mod target;
 mod worker;
 
 use std::process::ExitCode;
@@ -15,7 +16,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::tally::Tally;
-use self::worker::{Setting, Target, Worker};
+use self::target::{Setting, Target};
+use self::worker::{Pace, Worker};
 use crate::auth::mint::Mint;
 use crate::client::Client;
 use crate::service::Service;
@@ -55,10 +57,13 @@ async fn traffic(arguments: &Arguments) -> Result<bool, String> {
     let (stop, stopped) = watch::channel(false);
     let mut tasks = Vec::new();
     for (worker, delay) in workers.into_iter().zip(0_u32..) {
-        let (tally, stopped) = (tally.clone(), stopped.clone());
         // Spread over the period, so that the workers do not ask in step.
-        let first = pause * delay / count;
-        tasks.push(tokio::spawn(worker.run(first, pause, tally, stopped)));
+        let pace = Pace::new(
+            (pause * delay / count, pause),
+            tally.clone(),
+            stopped.clone(),
+        );
+        tasks.push(tokio::spawn(worker.run(pace)));
     }
     let reporter = tokio::spawn(report_each_second(tally.clone(), stopped));
     wait(arguments.seconds).await;

@@ -6,70 +6,15 @@ use std::time::{Duration, Instant};
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::tally::{Tally, Trouble};
+use super::target::{Setting, Target};
 use crate::auth::mint::Mint;
 use crate::client::{Answer, Call, Client, Error, told};
 use crate::service::Service;
 
 /// How long a token is used; it lives five minutes.
 const TOKEN_USE: Duration = Duration::from_secs(120);
-
-/// A service under load.
-#[derive(Clone)]
-pub struct Target {
-    /// The service.
-    pub service: Service,
-    /// Its address, without a final slash.
-    pub address: String,
-}
-
-/// What the records of a service need to exist.
-#[derive(Clone)]
-pub struct Setting {
-    pipeline: Value,
-}
-
-impl Setting {
-    /// Makes a pipeline for the opportunities of this run.
-    ///
-    /// # Errors
-    /// The service does not accept it.
-    pub async fn prepare(target: &Target, client: &Client, mint: &Mint) -> Result<Setting, String> {
-        if target.service != Service::Sales {
-            return Ok(Setting {
-                pipeline: Value::Null,
-            });
-        }
-        let stages = json!([
-            {"name": "Open", "kind": "open", "probability": 50}, {"name": "Won", "kind": "won"}, {"name": "Lost", "kind": "lost"},
-        ]);
-        let body = json!({"name": "Load", "external_source": "load", "external_id": Uuid::now_v7(), "stages": stages});
-        let call = Call {
-            method: Method::POST,
-            address: format!("{}/api/sales/v1/pipelines", target.address),
-            headers: vec![
-                (
-                    header::AUTHORIZATION,
-                    format!("Bearer {}", mint.token("load", &["manager"], None)),
-                ),
-                (header::CONTENT_TYPE, "application/json".to_owned()),
-            ],
-            body: body.to_string(),
-        };
-        let answer = client.send(call).await.map_err(|error| told(&error))?;
-        match answer.status {
-            StatusCode::CREATED => Ok(Setting {
-                pipeline: answer.json()["id"].clone(),
-            }),
-            status => Err(format!(
-                "a pipeline was answered with {status}: {}",
-                String::from_utf8_lossy(&answer.body)
-            )),
-        }
-    }
-}
 
 /// A user of one service.
 pub struct Worker {
@@ -85,11 +30,52 @@ pub struct Worker {
 /// A request that went wrong, after it was counted.
 struct Counted;
 
-/// The pace of a worker and where it counts.
-struct Pace {
+/// When a worker asks, where it counts, and when it ends.
+pub struct Pace {
     ticks: tokio::time::Interval,
     tally: Arc<Mutex<Tally>>,
     stopped: watch::Receiver<bool>,
+}
+
+impl Pace {
+    /// A request per `period`, the first after `first`.
+    pub fn new(
+        (first, period): (Duration, Duration),
+        tally: Arc<Mutex<Tally>>,
+        stopped: watch::Receiver<bool>,
+    ) -> Pace {
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + first, period);
+        // A slow answer must not be followed by a burst.
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        Pace {
+            ticks,
+            tally,
+            stopped,
+        }
+    }
+}
+
+/// A request, and the status and the fields that its answer must have.
+struct Step<'a> {
+    method: Method,
+    path: &'a str,
+    version: Option<i64>,
+    body: Option<&'a Value>,
+    status: StatusCode,
+    expected: &'a Value,
+}
+
+impl<'a> Step<'a> {
+    fn get(path: &'a str, expected: &'a Value) -> Step<'a> {
+        Step {
+            method: Method::GET,
+            path,
+            version: None,
+            body: None,
+            status: StatusCode::OK,
+            expected,
+        }
+    }
 }
 
 impl Worker {
@@ -111,22 +97,8 @@ impl Worker {
         }
     }
 
-    /// Works until stopped, a request per `period`, the first after `first`.
-    pub async fn run(
-        mut self,
-        first: Duration,
-        period: Duration,
-        tally: Arc<Mutex<Tally>>,
-        stopped: watch::Receiver<bool>,
-    ) {
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + first, period);
-        // A slow answer must not be followed by a burst.
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut pace = Pace {
-            ticks,
-            tally,
-            stopped,
-        };
+    /// Works until stopped.
+    pub async fn run(mut self, mut pace: Pace) {
         while !*pace.stopped.borrow() {
             self.number += 1;
             // A request that went wrong is counted already; the next round begins with a new record.
@@ -136,58 +108,37 @@ impl Worker {
 
     async fn round(&mut self, pace: &mut Pace) -> Result<(), Counted> {
         let collection = match self.target.service {
-            Service::Customer => "accounts",
-            Service::Sales => "opportunities",
+            Service::Customer => "/accounts",
+            Service::Sales => "/opportunities",
         };
         let mark = format!("{}-{}", self.name, self.number);
         let mut written = self.record(&mark);
-        let made = self
-            .request(
-                pace,
-                (Method::POST, format!("/{collection}"), None),
-                &written,
-                &[StatusCode::CREATED],
-                &written,
-            )
-            .await?;
-        let path = format!("/{collection}/{}", made["id"].as_str().unwrap_or_default());
-        self.request(
-            pace,
-            (Method::GET, path.clone(), None),
-            &Value::Null,
-            &[StatusCode::OK],
-            &made,
-        )
-        .await?;
-        let name = json!(format!("Changed {mark}"));
-        let change = json!({"name": name});
-        written["name"] = name;
-        let changed = self
-            .request(
-                pace,
-                (Method::PATCH, path.clone(), Some(1)),
-                &change,
-                &[StatusCode::OK],
-                &written,
-            )
-            .await?;
-        self.request(
-            pace,
-            (Method::GET, path, None),
-            &Value::Null,
-            &[StatusCode::OK],
-            &changed,
-        )
-        .await?;
-        let list = format!("/{collection}?external_source=load&external_id={mark}&limit=2");
-        self.request(
-            pace,
-            (Method::GET, list, None),
-            &Value::Null,
-            &[StatusCode::OK],
-            &json!({"items": [changed]}),
-        )
-        .await?;
+        let create = Step {
+            method: Method::POST,
+            path: collection,
+            version: None,
+            body: Some(&written),
+            status: StatusCode::CREATED,
+            expected: &written,
+        };
+        let made = self.request(pace, create).await?;
+        let path = format!("{collection}/{}", made["id"].as_str().unwrap_or_default());
+        self.request(pace, Step::get(&path, &made)).await?;
+
+        let change = json!({"name": format!("Changed {mark}")});
+        written["name"] = change["name"].clone();
+        let patch = Step {
+            method: Method::PATCH,
+            version: Some(1),
+            body: Some(&change),
+            ..Step::get(&path, &written)
+        };
+        let changed = self.request(pace, patch).await?;
+        self.request(pace, Step::get(&path, &changed)).await?;
+
+        let list = format!("{collection}?external_source=load&external_id={mark}&limit=2");
+        let page = json!({"items": [changed]});
+        self.request(pace, Step::get(&list, &page)).await?;
         Ok(())
     }
 
@@ -204,28 +155,21 @@ impl Worker {
         }
     }
 
-    /// One request at its time: sent once, counted once. The answer must have the status and every field of `expected`.
-    async fn request(
-        &mut self,
-        pace: &mut Pace,
-        (method, path, version): (Method, String, Option<i64>),
-        body: &Value,
-        statuses: &[StatusCode],
-        expected: &Value,
-    ) -> Result<Value, Counted> {
+    /// One request at its time: sent once, counted once.
+    async fn request(&mut self, pace: &mut Pace, step: Step<'_>) -> Result<Value, Counted> {
         pace.ticks.tick().await;
         if *pace.stopped.borrow() {
             return Err(Counted);
         }
-        let call = self.call(method.clone(), &path, version, body);
+        let call = self.call(&step);
         let started = Instant::now();
-        let outcome = judged(self.client.send(call).await, statuses, expected);
+        let outcome = judged(self.client.send(call).await, step.status, step.expected);
         let elapsed = started.elapsed();
         let (value, trouble) = match outcome {
             Ok(value) => (Ok(value), None),
             Err((trouble, text)) => (
                 Err(Counted),
-                Some((trouble, format!("{method} {path}: {text}"))),
+                Some((trouble, format!("{} {}: {text}", step.method, step.path))),
             ),
         };
         if let Ok(mut tally) = pace.tally.lock() {
@@ -234,27 +178,23 @@ impl Worker {
         value
     }
 
-    fn call(&mut self, method: Method, path: &str, version: Option<i64>, body: &Value) -> Call {
+    fn call(&mut self, step: &Step<'_>) -> Call {
         let mut headers = vec![(header::AUTHORIZATION, format!("Bearer {}", self.token()))];
-        if !body.is_null() {
+        if step.body.is_some() {
             headers.push((header::CONTENT_TYPE, "application/json".to_owned()));
         }
-        if let Some(version) = version {
-            headers.push((header::IF_MATCH, format!("\"{version}\"")));
-        }
-        let address = format!(
-            "{}/api/{}/v1{path}",
-            self.target.address, self.target.service
+        headers.extend(
+            step.version
+                .map(|version| (header::IF_MATCH, format!("\"{version}\""))),
         );
+        let Target { service, address } = &self.target;
+        let address = format!("{address}/api/{service}/v1{}", step.path);
+        let body = step.body.map(Value::to_string).unwrap_or_default();
         Call {
-            method,
+            method: step.method.clone(),
             address,
             headers,
-            body: if body.is_null() {
-                String::new()
-            } else {
-                body.to_string()
-            },
+            body,
         }
     }
 
@@ -272,7 +212,7 @@ impl Worker {
 
 fn judged(
     answer: Result<Answer, Error>,
-    statuses: &[StatusCode],
+    status: StatusCode,
     expected: &Value,
 ) -> Result<Value, (Trouble, String)> {
     let answer = answer.map_err(|error| {
@@ -294,7 +234,7 @@ fn judged(
         ));
     }
     let value = answer.json();
-    if !statuses.contains(&answer.status) {
+    if answer.status != status {
         return Err((Trouble::Wrong, format!("{}: {value}", answer.status)));
     }
     let differs = expected
@@ -326,7 +266,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_not_what_was_written_is_wrong() {
         let expected = json!({"name": "a"});
-        let ok = &[StatusCode::OK];
+        let ok = StatusCode::OK;
         assert!(
             judged(
                 answer(StatusCode::OK, &json!({"name": "a", "more": 1})),
