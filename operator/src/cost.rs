@@ -45,9 +45,9 @@ pub fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
 }
 
-/// A decimal string of at most six places, without trailing zeros.
+/// A decimal string of at most nine places, without trailing zeros.
 pub fn decimal(value: f64) -> String {
-    let text = format!("{value:.6}");
+    let text = format!("{value:.9}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text.is_empty() || text == "-0" {
         "0".to_owned()

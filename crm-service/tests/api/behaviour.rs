@@ -139,9 +139,7 @@ async fn deleting_keeps_real_rows_and_removing_synthetic_rows_leaves_real_ones()
         "another run's row stays"
     );
     platform
-        .execute(
-            "update customer.account set created_at = now() - interval '2 days'",
-        )
+        .execute("update customer.account set created_at = now() - interval '2 days'")
         .await;
     assert_eq!(
         as_run(

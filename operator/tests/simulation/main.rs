@@ -299,11 +299,10 @@ fn tells_whole_releases_as_stories() {
 }
 
 /// Stories that between them make every kind of write.
-const CRASHED: [&str; 4] = [
+const CRASHED: [&str; 3] = [
     "upgrades_with_a_migration",
     "stops_a_bad_image",
     "returns_when_verify_fails",
-    "follows_an_impatient_user",
 ];
 
 #[test]
@@ -355,7 +354,13 @@ fn comes_to_the_same_end_in_any_order() {
         let (expected, installed) = (expected.clone(), installed.clone());
         std::thread::spawn(move || {
             for seed in (0..SEEDS).filter(|seed| seed % 2 == half) {
-                let index = usize::try_from(seed / 2).unwrap() % STORIES.len();
+                let turn = usize::try_from(seed / 2).unwrap();
+                // The long stories come less often: one of them takes as long as five others.
+                let index = if turn % 20 == 0 {
+                    7 + turn / 20 % 3
+                } else {
+                    turn % 7
+                };
                 let story = STORIES[index];
                 let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
                 let start = if story.images.len() > 1 {

@@ -170,8 +170,7 @@ pub fn check(world: &World) {
         );
     }
     let running = world.jobs.values().filter(|job| {
-        label(&job.job.metadata, labels::TRACK) == labels::LIVE_MIGRATION
-            && job.moves < 2
+        label(&job.job.metadata, labels::TRACK) == labels::LIVE_MIGRATION && job.moves < 2
     });
     assert!(
         running.count() <= 1,
