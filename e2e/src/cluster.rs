@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::{command, kind, lock, node, paths, postgres, progress, tools};
+use crate::{command, kind, lock, logs, node, paths, postgres, progress, tools};
 
 /// Who made the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -206,28 +206,18 @@ pub fn status() -> Result<()> {
     let Some(cluster) = saved() else {
         bail!("there is no cluster: run `cargo e2e up`")
     };
-    println!(
-        "cluster     {:?}
-kubeconfig  {}
-registry    {}",
-        cluster.origin,
-        cluster.kubeconfig.display(),
-        cluster.registry
-    );
+    let mut lines = vec![
+        format!("cluster     {:?}", cluster.origin),
+        format!("kubeconfig  {}", cluster.kubeconfig.display()),
+        format!("registry    {}", cluster.registry),
+    ];
     if cluster.origin == Origin::Node {
-        node::status().iter().for_each(|line| println!("{line}"));
+        lines.extend(node::status());
     }
-    println!(
-        "{}",
-        command::output(cluster.kubectl(10).args([
-            "get",
-            "nodes,pods",
-            "--all-namespaces",
-            "-o",
-            "wide"
-        ]))?
-    );
-    Ok(())
+    let mut get = cluster.kubectl(10);
+    get.args(["get", "nodes,pods", "--all-namespaces", "-o", "wide"]);
+    logs::show(&format!("{}\n", lines.join("\n")))?;
+    logs::show(&command::output(&mut get)?)
 }
 
 /// `kubectl` with a kubeconfig, ended after `seconds`.

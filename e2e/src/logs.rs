@@ -1,6 +1,7 @@
 //! Prints the logs under `target/e2e/logs`. Reads only.
 
 use std::fs;
+use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result, bail};
 
@@ -13,16 +14,22 @@ use crate::paths;
 pub fn print(name: Option<&str>) -> Result<()> {
     let names = names();
     let Some(name) = name else {
-        println!("{}", names.join("\n"));
-        return Ok(());
+        return show(&format!("{}\n", names.join("\n")));
     };
     if !names.iter().any(|known| known == name) {
         bail!("there is no log {name:?}; there are: {}", names.join(", "));
     }
-    let mut file = fs::File::open(paths::log(name))
-        .with_context(|| format!("cannot read the log of {name}"))?;
-    std::io::copy(&mut file, &mut std::io::stdout())?;
-    Ok(())
+    let text =
+        fs::read(paths::log(name)).with_context(|| format!("cannot read the log of {name}"))?;
+    show(&String::from_utf8_lossy(&text))
+}
+
+/// Prints to standard output; a reader that has seen enough, such as `head`, is no error.
+pub(crate) fn show(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 fn names() -> Vec<String> {
