@@ -450,7 +450,7 @@ impl Load {
         let lines = text
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let summary = lines.filter(|line| line["p99Ms"].is_number()).last();
+        let summary = lines.filter(|line| line["p99Ms"].is_number()).next_back();
         let summary = summary.with_context(|| {
             format!(
                 "the load left no summary in {}:\n{}",
@@ -491,7 +491,8 @@ fn load_pod(platform: &Platform, pod: &str, image: &str, rate: u32) -> Value {
                 "env": [
                     { "name": "CRM_CUSTOMER_URL", "value": url("customer") },
                     { "name": "CRM_SALES_URL", "value": url("sales") },
-                    { "name": "CRM_SIGNING_KEY", "valueFrom": identity("signing-key.pem") }
+                    { "name": "CRM_SIGNING_KEY", "valueFrom": identity("signing-key.pem") },
+                    { "name": "CRM_JWKS", "valueFrom": identity("jwks.json") }
                 ],
                 "securityContext": { "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] } }
             }]

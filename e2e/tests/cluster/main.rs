@@ -1,5 +1,7 @@
 //! Behaviour on a real cluster, one file each. Every test has a namespace of its own; all share one operator, as tenants do.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 mod a_failed_then_passed_job_counts_as_passed_and_a_failed_job_never;
 mod a_newer_spec_cancels_tests_but_not_a_migration;
 mod deletes_cleanly_and_keeps_the_database;

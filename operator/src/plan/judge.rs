@@ -6,7 +6,6 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::api::conditions;
 use crate::api::status::{Report, Verdict};
 use crate::cost::seconds;
 use crate::observed::{ContainerState, JobEnd, JobView, PodView};
@@ -52,11 +51,12 @@ pub(super) enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Ending {
     pub verdict: Verdict,
-    pub reason: Option<&'static str>,
     pub message: Option<String>,
     pub report: Option<Report>,
     pub pending: Option<Vec<String>>,
     pub schema: Option<SchemaSummary>,
+    /// Level of the application that migrated.
+    pub app_level: Option<i64>,
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
 }
@@ -101,11 +101,11 @@ impl Ending {
     fn new(verdict: Verdict, message: String) -> Self {
         Self {
             verdict,
-            reason: None,
             message: Some(bounded(&message)),
             report: None,
             pending: None,
             schema: None,
+            app_level: None,
             started: None,
             finished: None,
         }
@@ -201,6 +201,7 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
     ending.finished = *finished;
     if let Some(summary) = summary {
         ending.pending = summary.pending;
+        ending.app_level = summary.app_level;
         ending.schema = summary.schema;
     }
     ending
@@ -273,20 +274,11 @@ fn migration(code: i32, summary: Option<&Summary>) -> Ending {
         0 => Ending::new(Verdict::Passed, words("done")),
         10 => Ending::new(Verdict::Passed, words("nothing to do")),
         20 => Ending::inconclusive(words("another migration holds the lock")),
-        30 => Ending {
-            reason: below_floor(summary),
-            ..Ending::new(Verdict::Failed, words("refused"))
-        },
+        30 => Ending::new(Verdict::Failed, words("refused")),
         50 => Ending::inconclusive(words("it failed and needs attention")),
         126 | 127 => Ending::inconclusive(words("it could not run")),
         _ => Ending::new(Verdict::Failed, words("failed and rolled back")),
     }
-}
-
-fn below_floor(summary: Option<&Summary>) -> Option<&'static str> {
-    let summary = summary?;
-    let (floor, level) = (summary.schema.as_ref()?.floor?, summary.app_level?);
-    (level < floor).then_some(conditions::BELOW_SCHEMA_FLOOR)
 }
 
 fn said(summary: Option<&Summary>, otherwise: String) -> String {

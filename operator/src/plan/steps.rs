@@ -215,6 +215,7 @@ fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
         .filter(|pod| pod.controller == uid)
         .map(|pod| prices.pod(pod, now))
         .sum();
+    let reason = below_floor(draft, work, &ending);
     let Some(open) = record::job(
         &mut draft.memory.releases,
         work.release,
@@ -228,7 +229,7 @@ fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
     open.finished_at = Some(Time(ending.finished.unwrap_or(now)));
     open.report = ending.report;
     open.message = ending.message;
-    open.reason = ending.reason.map(str::to_owned);
+    open.reason = reason.map(str::to_owned);
     open.pending = ending.pending;
     open.cost = Some(crate::cost::decimal(cost));
     let ended = open.clone();
@@ -244,6 +245,21 @@ fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
         return Progress::Waiting;
     }
     standing(work, &ended)
+}
+
+/// Whether a migration was refused because the live schema's floor, by the ledger, is above the application's level.
+fn below_floor(draft: &Draft<'_>, work: &Work<'_>, ending: &Ending) -> Option<&'static str> {
+    let level = ending
+        .app_level
+        .filter(|_| ending.verdict == Verdict::Failed)?;
+    let (_, service) = work.step.split_once("expand-")?;
+    let mut ledger = draft
+        .memory
+        .schema
+        .iter()
+        .filter(|record| record.service == service);
+    let floor = ledger.find_map(|record| record.floor)?;
+    (level < floor).then_some(conditions::BELOW_SCHEMA_FLOOR)
 }
 
 fn standing(work: &Work<'_>, ended: &JobRecord) -> Progress {

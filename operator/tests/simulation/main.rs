@@ -4,6 +4,8 @@
 //! most once and never stopped, contract never takes the ground from under a pod, nothing of one release is read for another. A failing seed or crash
 //! point is printed with the story so far and can be run again by its number.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 mod controllers;
 mod operator;
 mod world;
