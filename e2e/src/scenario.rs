@@ -447,10 +447,10 @@ impl Load {
             std::thread::sleep(Duration::from_millis(200));
         }
         let text = std::fs::read_to_string(&self.log)?;
-        let lines = text
+        let mut lines = text
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let summary = lines.filter(|line| line["p99Ms"].is_number()).next_back();
+        let summary = lines.rfind(|line| line["p99Ms"].is_number());
         let summary = summary.with_context(|| {
             format!(
                 "the load left no summary in {}:\n{}",
