@@ -127,7 +127,9 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
         _ if draft.superseded && stage == Stage::Migrate => {
             draft.conclude(Verdict::Superseded, draft::superseded())
         }
-        Progress::Passed if stage == Stage::Verify => draft.promote(),
+        // A release without a test for this phase has nothing that could fail.
+        Progress::Passed if stage >= Stage::Verify => draft.promote(Verdict::Passed),
+        Progress::Skipped if stage >= Stage::Verify => draft.promote(Verdict::Skipped),
         Progress::Passed => draft.enter_next(Verdict::Passed),
         Progress::Skipped => draft.enter_next(Verdict::Skipped),
         Progress::Failed(finding) | Progress::Inconclusive(finding) if stage >= Stage::Rollout => {

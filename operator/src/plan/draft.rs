@@ -236,12 +236,12 @@ impl<'a> Draft<'a> {
         self.moved = true;
     }
 
-    /// The candidate has passed verification: it is stable now.
-    pub fn promote(&mut self) {
+    /// Verification is over, passed or with nothing to run: the candidate is stable now.
+    pub fn promote(&mut self, verdict: Verdict) {
         let Some(candidate) = self.memory.candidate.take() else {
             return;
         };
-        self.close_stage(&candidate.release, Stage::Verify, Verdict::Passed, None);
+        self.close_stage(&candidate.release, Stage::Verify, verdict, None);
         if let Some(old) = self.memory.stable.take()
             && let Some(stage) =
                 record::stage(&mut self.memory.releases, &old.release, Stage::Optimise)

@@ -25,68 +25,87 @@ struct Story {
     impatience: Option<u32>,
     /// Image that must serve in the end.
     serves: Option<&'static str>,
+    /// Whether a test runs in Verify too.
+    verified: bool,
 }
 
-const STORIES: [Story; 10] = [
+const STORIES: [Story; 11] = [
     Story {
         name: "installs",
         images: &["v1"],
         impatience: None,
         serves: Some("v1"),
+        verified: true,
     },
     Story {
         name: "upgrades_with_a_migration",
         images: &["v1", "v2"],
         impatience: None,
         serves: Some("v2"),
+        verified: true,
     },
     Story {
         name: "stops_a_bad_image",
         images: &["v1", "bad"],
         impatience: None,
         serves: Some("v1"),
+        verified: true,
     },
     Story {
         name: "holds_when_unclear",
         images: &["v1", "unclear"],
         impatience: None,
         serves: Some("v1"),
+        verified: true,
     },
     Story {
         name: "returns_when_pods_do_not_start",
         images: &["v1", "crash"],
         impatience: None,
         serves: Some("v1"),
+        verified: true,
     },
     Story {
         name: "returns_when_verify_fails",
         images: &["v1", "unverified"],
         impatience: None,
         serves: Some("v1"),
+        verified: true,
     },
     Story {
         name: "stops_when_expand_fails",
         images: &["v1", "unmigrated"],
         impatience: None,
         serves: Some("v1"),
+        verified: true,
     },
     Story {
         name: "refuses_below_the_floor",
         images: &["v1", "v2", "v1b"],
         impatience: None,
         serves: Some("v2"),
+        verified: true,
     },
     Story {
         name: "follows_an_impatient_user",
         images: &["v1", "bad", "v2", "v1b", "v2"],
         impatience: Some(27),
         serves: None,
+        verified: true,
     },
     Story {
         name: "comes_back_to_a_release",
         images: &["v1", "v1b", "v1"],
         impatience: None,
         serves: Some("v1"),
+        verified: true,
+    },
+    Story {
+        name: "serves_without_a_test_for_verify",
+        images: &["v1", "v2"],
+        impatience: None,
+        serves: Some("v2"),
+        verified: false,
     },
 ];
 
@@ -119,7 +138,7 @@ impl Run {
     fn new(story: Story) -> Self {
         Self {
             story,
-            world: World::new(story.images[0]),
+            world: World::new(story.images[0], story.verified),
             writes: Writes::default(),
             next_image: 1,
             since_image: 0,
@@ -359,7 +378,7 @@ fn comes_to_the_same_end_in_any_order() {
                 let turn = usize::try_from(seed / 2).unwrap();
                 // The long stories come less often: one of them takes as long as five others.
                 let index = if turn % 20 == 0 {
-                    7 + turn / 20 % 3
+                    7 + turn / 20 % 4
                 } else {
                     turn % 7
                 };
