@@ -51,4 +51,10 @@ fn returns_to_stable_when_verify_fails() {
         "{}",
         traffic.summary
     );
+    assert!(
+        traffic.requests > 100,
+        "only {} requests: {}",
+        traffic.requests,
+        traffic.summary
+    );
 }

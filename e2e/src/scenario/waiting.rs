@@ -1,0 +1,111 @@
+//! Waits for a platform, and tells the whole story when it waited in vain. Every wait has a deadline.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use super::{CALL, Platform, SYSTEM, condition, reason};
+use crate::command;
+
+impl Platform {
+    /// Waits until `holds` is true of the platform and answers it.
+    ///
+    /// # Errors
+    /// After `seconds`, with the platform's conditions, its pods and the operator's last words. A call of kubectl that fails before is made again.
+    pub fn wait(&self, what: &str, seconds: u64, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.watch(what, seconds, |platform| Ok(holds(platform)))
+    }
+
+    /// As [`Platform::wait`], for a test that looks elsewhere too or tells what it sees.
+    ///
+    /// # Errors
+    /// After `seconds`, or when `holds` fails.
+    pub fn watch(
+        &self,
+        what: &str,
+        seconds: u64,
+        mut holds: impl FnMut(&Value) -> Result<bool>,
+    ) -> Result<Value> {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            // The API server may be busy for a moment; what it said last is told at the deadline.
+            let seen = self.get();
+            if let Ok(platform) = &seen
+                && holds(platform)?
+            {
+                return seen;
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "{}/{}: waited {seconds} s for: {what}\n{}",
+                    self.namespace,
+                    self.name,
+                    self.story(&seen?)
+                );
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// Waits until the release of the present spec serves.
+    ///
+    /// # Errors
+    /// After `seconds`.
+    pub fn wait_ready(&self, seconds: u64) -> Result<Value> {
+        self.wait("Ready for the present spec", seconds, |platform| {
+            platform["status"]["observedGeneration"] == platform["metadata"]["generation"]
+                && condition(platform, "Ready") == "True"
+        })
+    }
+
+    /// Waits until the operator gave the present spec up, and answers the reason.
+    ///
+    /// # Errors
+    /// After `seconds`.
+    pub fn wait_stalled(&self, seconds: u64) -> Result<(Value, String)> {
+        let platform = self.wait("Stalled for the present spec", seconds, |platform| {
+            platform["status"]["observedGeneration"] == platform["metadata"]["generation"]
+                && condition(platform, "Stalled") == "True"
+        })?;
+        let reason = reason(&platform, "Stalled");
+        Ok((platform, reason))
+    }
+
+    /// Everything a failed test should show.
+    fn story(&self, platform: &Value) -> String {
+        let status = &platform["status"];
+        let conditions: Vec<_> = status["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|c| {
+                format!(
+                    "  {} {} {}: {}",
+                    c["type"], c["status"], c["reason"], c["message"]
+                )
+            })
+            .collect();
+        let pods = self
+            .kubectl(&["get", "pods,jobs,deployments", "--output=wide"])
+            .unwrap_or_default();
+        let events = self
+            .kubectl(&["get", "events", "--sort-by=.lastTimestamp"])
+            .unwrap_or_default();
+        let words = command::output(self.cluster.kubectl(CALL).args([
+            "--namespace",
+            SYSTEM,
+            "logs",
+            "deployment/crm-operator",
+            "--tail=15",
+        ]))
+        .unwrap_or_default();
+        let rejected = &status["rejected"];
+        format!(
+            "stage {}\n{}\nrejected {rejected}\n{pods}\n{}\n{words}",
+            status["stage"],
+            conditions.join("\n"),
+            command::last_lines(&events, 15)
+        )
+    }
+}
