@@ -2,21 +2,31 @@
 //!
 //! Each worker writes a record, reads it back and compares by value, changes it, reads it back, finds it in a list, and
 //! begins anew. Half of the workers keep their connections, half open a new one for each request. Nothing is ever tried
-//! twice: a request that failed is counted. The records stay, marked with the external source `load`.
+//! twice: a request that failed is counted. Before that it makes contacts that it only reads back at the end: rows for a
+//! migration to move. The records stay, marked with the external source `load`.
 
+mod judge;
+mod kept;
+mod record;
 mod tally;
 mod target;
+mod user;
 mod worker;
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use self::tally::Tally;
-use self::target::{Setting, Target};
+use self::kept::Kept;
+use self::tally::{Tally, Trouble};
+use self::target::Target;
+use self::user::User;
 use self::worker::{Pace, Worker};
 use crate::auth::mint::Mint;
 use crate::client::Client;
@@ -50,45 +60,62 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
 }
 
 async fn traffic(arguments: &Arguments) -> Result<bool, String> {
-    let workers = workers().await?;
-    let count = u32::try_from(workers.len()).map_err(|_| "too many workers".to_owned())?;
-    let pause = Duration::from_secs(1) * count / arguments.rate;
     let tally = Arc::new(Mutex::new(Tally::default()));
+    let mut told = pin!(crate::telemetry::told_to_stop());
+    let (workers, kept) = tokio::select! {
+        prepared = prepare(&tally) => prepared?,
+        () = &mut told => return Err("stopped by a signal before the traffic began".to_owned()),
+    };
     let (stop, stopped) = watch::channel(false);
-    let mut tasks = Vec::new();
-    for (worker, delay) in workers.into_iter().zip(0_u32..) {
-        // Spread over the period, so that the workers do not ask in step.
-        let pace = Pace::new(
-            (pause * delay / count, pause),
-            tally.clone(),
-            stopped.clone(),
-        );
-        tasks.push(tokio::spawn(worker.run(pace)));
+    let reporter = tokio::spawn(report_each_second(tally.clone(), stopped.clone()));
+    let tasks = start(workers, arguments.rate, &stopped);
+    tokio::select! {
+        () = told => {}
+        () = over(arguments.seconds) => {}
     }
-    let reporter = tokio::spawn(report_each_second(tally.clone(), stopped));
-    wait(arguments.seconds).await;
-    // The receivers live in the tasks; when all have ended there is nobody left to tell.
+    // Only a load whose workers have all ended has no receiver left.
     let _ = stop.send(true);
-    for task in tasks {
-        task.await
-            .map_err(|error| format!("a worker ended: {error}"))?;
-    }
+    finish(tasks, kept, &tally).await;
     reporter.abort();
     let tally = tally.lock().map_err(|_| "the tally is lost".to_owned())?;
     println!("{}", tally.summary());
     Ok(tally.is_clean())
 }
 
-async fn wait(seconds: Option<u64>) {
-    let told = crate::telemetry::told_to_stop();
-    match seconds {
-        Some(seconds) => {
-            tokio::select! {
-                () = told => {}
-                () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
-            }
+fn start(workers: Vec<Worker>, rate: u32, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    let count = u32::try_from(workers.len()).expect("there are a few workers");
+    let pause = Duration::from_secs(1) * count / rate;
+    let numbered = workers.into_iter().zip(0_u32..);
+    // Spread over the period, so that the workers do not ask in step.
+    let paced = numbered.map(|(worker, number)| {
+        let pace = Pace::new((pause * number / count, pause), stopped.clone());
+        tokio::spawn(worker.run(pace))
+    });
+    paced.collect()
+}
+
+/// Waits for the workers, and reads back what was made at the beginning.
+async fn finish(tasks: Vec<JoinHandle<()>>, kept: Option<Kept>, tally: &Mutex<Tally>) {
+    let mut unfinished = Vec::new();
+    for task in tasks {
+        if let Err(error) = task.await {
+            unfinished.push(format!("a worker did not end by itself: {error}"));
         }
-        None => told.await,
+    }
+    if let Some(kept) = kept {
+        unfinished.extend(kept.read_back().await.err());
+    }
+    if let Ok(mut tally) = tally.lock() {
+        for text in unfinished {
+            tally.trouble(Trouble::Unfinished, &text);
+        }
+    }
+}
+
+async fn over(seconds: Option<u64>) {
+    match seconds {
+        Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -103,32 +130,56 @@ async fn report_each_second(tally: Arc<Mutex<Tally>>, stopped: watch::Receiver<b
     }
 }
 
-async fn workers() -> Result<Vec<Worker>, String> {
+/// The workers of all services, and the contacts that are there before they begin.
+async fn prepare(tally: &Arc<Mutex<Tally>>) -> Result<(Vec<Worker>, Option<Kept>), String> {
     let mint = Mint::from_environment().map_err(|error| error.to_string())?;
     let mark = Uuid::now_v7();
-    let mut workers = Vec::new();
+    let (mut workers, mut kept) = (Vec::new(), None);
     for service in Service::ALL {
         let Some(address) = address(service) else {
             continue;
         };
         let target = Target { service, address };
-        let setting = Setting::prepare(&target, &Client::new(true), &mint).await?;
+        let user = |client| User::new(target.clone(), client, mint.clone(), tally.clone());
+        let pipeline = match service {
+            Service::Sales => target::pipeline(&target, &Client::new(true), &mint).await?,
+            Service::Customer => Value::Null,
+        };
+        if service == Service::Customer {
+            kept = Some(Kept::make(user(Client::new(true)), &mark.to_string()).await?);
+        }
         for keep_alive in [true, false] {
             let client = Client::new(keep_alive);
             for _ in 0..WORKERS {
                 let name = format!("{mark}-{}", workers.len());
-                workers.push(Worker::new(
-                    target.clone(),
-                    setting.clone(),
-                    (client.clone(), mint.clone()),
-                    name,
-                ));
+                workers.push(Worker::new(user(client.clone()), pipeline.clone(), name));
             }
         }
     }
     if workers.is_empty() {
         Err("no target: set CRM_CUSTOMER_URL or CRM_SALES_URL".to_owned())
     } else {
-        Ok(workers)
+        Ok((workers, kept))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_panicked_spoils_the_run() {
+        let tally = Mutex::new(Tally::default());
+        tally.lock().unwrap().add(Duration::from_millis(1), None);
+        finish(vec![tokio::spawn(async {})], None, &tally).await;
+        assert!(tally.lock().unwrap().is_clean());
+        let panicked = tokio::spawn(async { panic!("as asked") });
+        finish(vec![panicked], None, &tally).await;
+        let summary = tally.lock().unwrap().summary();
+        assert_eq!(
+            (&summary["failed"], &summary["wrong"]),
+            (&1.into(), &0.into())
+        );
+        assert!(!tally.lock().unwrap().is_clean());
     }
 }

@@ -21,6 +21,8 @@ pub enum Trouble {
     ServerError,
     /// An answer that is not what was written, or not what was asked for.
     Wrong,
+    /// The load itself did not do all its work, so its silence proves nothing.
+    Unfinished,
 }
 
 impl Trouble {
@@ -31,6 +33,7 @@ impl Trouble {
             Trouble::TimedOut => "timedOut",
             Trouble::ServerError => "serverError",
             Trouble::Wrong => "wrong",
+            Trouble::Unfinished => "unfinished",
         }
     }
 }
@@ -64,9 +67,13 @@ impl Tally {
     pub fn add(&mut self, elapsed: Duration, trouble: Option<(Trouble, String)>) {
         self.all
             .push(u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX));
-        let Some((trouble, text)) = trouble else {
-            return;
-        };
+        if let Some((trouble, text)) = trouble {
+            self.trouble(trouble, &text);
+        }
+    }
+
+    /// Counts a trouble that is not that of a request.
+    pub fn trouble(&mut self, trouble: Trouble, text: &str) {
         *self.troubles.entry(trouble).or_default() += 1;
         if self.first_failures.len() < FIRST_FAILURES {
             let at = self.started.elapsed().as_secs_f64();

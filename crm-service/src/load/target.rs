@@ -1,4 +1,4 @@
-//! What the load runs against: a service's address, and what its records need before they can be made.
+//! What the load runs against: a service's address, and the pipeline that opportunities need.
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -17,49 +17,31 @@ pub struct Target {
     pub address: String,
 }
 
-/// What the records of a service need to exist.
-#[derive(Clone)]
-pub struct Setting {
-    /// Id of the pipeline for opportunities; null for other services.
-    pub pipeline: Value,
-}
-
-impl Setting {
-    /// Makes a pipeline for the opportunities of this run.
-    ///
-    /// # Errors
-    /// The service does not accept it.
-    pub async fn prepare(target: &Target, client: &Client, mint: &Mint) -> Result<Setting, String> {
-        if target.service != Service::Sales {
-            return Ok(Setting {
-                pipeline: Value::Null,
-            });
-        }
-        let stages = json!([
-            {"name": "Open", "kind": "open", "probability": 50}, {"name": "Won", "kind": "won"}, {"name": "Lost", "kind": "lost"},
-        ]);
-        let body = json!({"name": "Load", "external_source": "load", "external_id": Uuid::now_v7(), "stages": stages});
-        let call = Call {
-            method: Method::POST,
-            address: format!("{}/api/sales/v1/pipelines", target.address),
-            headers: vec![
-                (
-                    header::AUTHORIZATION,
-                    format!("Bearer {}", mint.token("load", &["manager"], None)),
-                ),
-                (header::CONTENT_TYPE, "application/json".to_owned()),
-            ],
-            body: body.to_string(),
-        };
-        let answer = client.send(call).await.map_err(|error| told(&error))?;
-        match answer.status {
-            StatusCode::CREATED => Ok(Setting {
-                pipeline: answer.json()["id"].clone(),
-            }),
-            status => Err(format!(
-                "a pipeline was answered with {status}: {}",
-                String::from_utf8_lossy(&answer.body)
-            )),
-        }
+/// Makes a pipeline for the opportunities of this run; its id.
+///
+/// # Errors
+/// The sales service does not accept it.
+pub async fn pipeline(target: &Target, client: &Client, mint: &Mint) -> Result<Value, String> {
+    let stages = json!([
+        {"name": "Open", "kind": "open", "probability": 50}, {"name": "Won", "kind": "won"}, {"name": "Lost", "kind": "lost"},
+    ]);
+    let body = json!({"name": "Load", "external_source": "load", "external_id": Uuid::now_v7(), "stages": stages});
+    let token = mint.token("load", &["manager"], None);
+    let call = Call {
+        method: Method::POST,
+        address: format!("{}/api/sales/v1/pipelines", target.address),
+        headers: vec![
+            (header::AUTHORIZATION, format!("Bearer {token}")),
+            (header::CONTENT_TYPE, "application/json".to_owned()),
+        ],
+        body: body.to_string(),
+    };
+    let answer = client.send(call).await.map_err(|error| told(&error))?;
+    match answer.status {
+        StatusCode::CREATED => Ok(answer.json()["id"].clone()),
+        status => Err(format!(
+            "a pipeline to begin with was answered with {status}: {}",
+            String::from_utf8_lossy(&answer.body)
+        )),
     }
 }

@@ -134,6 +134,17 @@ impl Platform {
             .unwrap()
     }
 
+    /// Waits until a count is reached.
+    pub async fn wait(&self, sql: &str, least: i64) {
+        for _ in 0..600 {
+            if self.count(sql).await >= least {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{sql} did not reach {least} within 30 s");
+    }
+
     pub fn url(&self) -> String {
         let mut url = env::var("DATABASE_URL").unwrap();
         let query = url
