@@ -9,6 +9,7 @@ pub mod health;
 pub mod metrics;
 pub mod observe;
 pub mod problem;
+mod remainder;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,8 @@
-//! Around every request: its id, its log span, its counters, the wording of its failure, and the hint to reconnect
-//! while the process is leaving.
+//! Around every request: its id, its log span, its counters, the wording of its failure, the rest of its body, and the
+//! hint to reconnect while the process is leaving.
 
 use std::time::Instant;
 
-use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
@@ -13,12 +12,10 @@ use uuid::Uuid;
 
 use super::Shared;
 use super::problem::Problem;
+use super::remainder::Remainder;
 
 /// Header of the request's id, taken over from the caller when it is short and plain.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// A body up to this size has arrived together with its head; of a larger one the rest may still be on its way.
-const SMALL_BODY: u64 = 4096;
 
 /// The outermost layer.
 pub async fn observe(State(shared): State<Shared>, request: Request, next: Next) -> Response {
@@ -32,23 +29,23 @@ pub async fn observe(State(shared): State<Shared>, request: Request, next: Next)
     // The address as the caller wrote it never becomes a label: it has no bound.
     let route = path.unwrap_or_else(|| "unknown".to_owned());
     let span = tracing::info_span!("request", request_id = %id, %method, %route);
-    let large = request
-        .body()
-        .size_hint()
-        .upper()
-        .is_none_or(|size| size > SMALL_BODY);
+    let (request, remainder) = Remainder::of(request);
     let mut response = next.run(request).instrument(span.clone()).await;
     let failed = response.status().is_client_error() || response.status().is_server_error();
     if failed {
         response = worded(response, &id);
     }
+    let read = match remainder {
+        Some(remainder) => remainder.discard().await,
+        None => true,
+    };
     let headers = response.headers_mut();
     headers.insert(
         REQUEST_ID,
         HeaderValue::from_str(&id).expect("a request id is plain ASCII"),
     );
-    // A refused body may not have been read to its end; then the connection cannot carry another request.
-    if shared.health.is_draining() || failed && large {
+    // Behind a body that was not read to its end the connection cannot carry another request.
+    if shared.health.is_draining() || !read {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let (status, elapsed) = (response.status(), started.elapsed());

@@ -1,7 +1,7 @@
 //! The five verbs over HTTP: `GET` and `POST` on the collection, `GET`, `PATCH` and `DELETE` on a record.
 
 use axum::Router;
-use axum::body::{Bytes, HttpBody as _};
+use axum::body::Bytes;
 use axum::extract::{
     FromRequest as _, FromRequestParts, Path, Query, Request as HttpRequest, State,
 };
@@ -218,7 +218,9 @@ pub async fn read_body(
             detail,
         ));
     }
-    if request.body().size_hint().lower() > crate::http::BODY_LIMIT {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > crate::http::BODY_LIMIT) {
         return Err(Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE));
     }
     let bytes = Bytes::from_request(request, &())
