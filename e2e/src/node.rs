@@ -20,6 +20,7 @@ use rustix::process::geteuid;
 
 use crate::{packages, paths, progress, tools};
 
+pub use cgroups::container_processes;
 pub use facts::REGISTRY;
 pub use teardown::down;
 

@@ -5,7 +5,9 @@
 
 mod conditions;
 mod install;
+mod kill;
 mod load;
+mod session;
 mod waiting;
 
 use anyhow::{Context, Result};
@@ -15,7 +17,9 @@ use crate::{Cluster, command, paths};
 
 pub use conditions::{condition, message, reason};
 pub use install::install_operator;
+pub use kill::{kill_operator, operator_pod};
 pub use load::{Load, Traffic};
+pub use session::Session;
 
 /// Namespace of the operator.
 pub const SYSTEM: &str = "crm-system";

@@ -32,8 +32,19 @@ pub fn make() -> Result<()> {
 
 /// The pids of all processes in the node's cgroup: those of its pods.
 pub fn processes() -> Vec<i32> {
+    in_groups(&groups())
+}
+
+/// The pids of a container's processes; the kubelet names its group by the container's id.
+pub fn container_processes(id: &str) -> Vec<i32> {
+    let mut groups = groups();
+    groups.retain(|group| group.file_name().is_some_and(|name| name == id));
+    in_groups(&groups)
+}
+
+fn in_groups(groups: &[PathBuf]) -> Vec<i32> {
     let mut pids = Vec::new();
-    for group in groups() {
+    for group in groups {
         let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
         pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
     }
