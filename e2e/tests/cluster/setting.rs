@@ -1,5 +1,7 @@
 //! What every cluster test starts from: the cluster of this run, the operator installed, and a namespace that goes away when the test has passed.
 
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
 use e2e::scenario::{self, Platform};
 use e2e::{Cluster, Images};
 use serde_json::Value;
@@ -9,16 +11,40 @@ pub const INSTALL: u64 = 420;
 /// Seconds within which a second release must be decided.
 pub const RELEASE: u64 = 420;
 
+/// All tests share one operator; who kills it must be alone.
+static OPERATOR: RwLock<()> = RwLock::new(());
+
+#[expect(dead_code, reason = "held, not read")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
 /// Cluster, images and one platform of a test.
 pub struct Setting {
     pub cluster: Cluster,
     pub images: Images,
     pub platform: Platform,
+    _turn: Turn,
 }
 
 impl Setting {
-    /// A fresh namespace on the cluster of this run.
+    /// A fresh namespace on the cluster of this run, beside other tests.
     pub fn new(namespace: &str) -> Self {
+        // A killer that failed leaves the lock poisoned, and an operator that the kubelet starts again.
+        let turn = OPERATOR.read().unwrap_or_else(|poison| poison.into_inner());
+        Self::with(namespace, Turn::Shared(turn))
+    }
+
+    /// As [`Setting::new`], but no other test runs meanwhile.
+    pub fn alone(namespace: &str) -> Self {
+        let turn = OPERATOR
+            .write()
+            .unwrap_or_else(|poison| poison.into_inner());
+        Self::with(namespace, Turn::Alone(turn))
+    }
+
+    fn with(namespace: &str, turn: Turn) -> Self {
         let cluster = Cluster::from_environment().unwrap();
         let images = Images::in_registry(&cluster.registry).unwrap();
         scenario::install_operator(&cluster, &images).unwrap();
@@ -29,6 +55,7 @@ impl Setting {
             cluster,
             images,
             platform,
+            _turn: turn,
         }
     }
 
