@@ -184,8 +184,7 @@ async fn work(
     report: &mut Report,
 ) -> Result<(), Error> {
     let mut session = Session::open(settings, set.service).await?;
-    let known = known(&mut session, set, (phase, settings)).await?;
-    report.start(Some(&known));
+    let known = known(&mut session, set, (phase, settings), report).await?;
     ledger::check(set, &known)?;
     let result = match phase {
         Phase::Expand => expand::run(&mut session, (set, &known), settings, report).await,
@@ -207,16 +206,21 @@ async fn known(
     session: &mut Session,
     set: &Set,
     (phase, settings): (Phase, &Settings),
+    report: &mut Report,
 ) -> Result<Known, Error> {
     if phase == Phase::Expand {
         // An older build adds nothing of its own, not even to the runner's tables.
         if let Some(known) = ledger::read(session).await? {
+            report.start(Some(&known));
             ledger::check(set, &known)?;
         }
         bootstrap::ensure(session, settings).await?;
     }
     match ledger::read(session).await? {
-        Some(known) => Ok(known),
+        Some(known) => {
+            report.start(Some(&known));
+            Ok(known)
+        }
         None => Err(Error::Refused(Refusal::Earlier {
             file: format!("schema {}", set.service),
             phase: Phase::Expand.name(),

@@ -199,12 +199,13 @@ impl Error {
             Error::Locked { .. } => Outcome::Locked,
             Error::Refused(_) => Outcome::Refused,
             Error::Dirty { .. } => Outcome::Attention,
-            Error::Database { .. }
-            | Error::Busy { .. }
-            | Error::Deadline { .. }
-            | Error::LockLost
-            | Error::Interrupted
-            | Error::Unproven { .. } => Outcome::Failed,
+            Error::Database { source, .. } if is_trouble_of_the_database(source) => {
+                Outcome::Inconclusive
+            }
+            Error::Busy { .. } | Error::Deadline { .. } | Error::LockLost | Error::Interrupted => {
+                Outcome::Inconclusive
+            }
+            Error::Database { .. } | Error::Unproven { .. } => Outcome::Failed,
         }
     }
 
@@ -219,10 +220,31 @@ impl Error {
 
     /// Whether trying the same transaction again may help: a lock was not to be had, or two waited for each other.
     pub fn contended(&self) -> bool {
-        let code = self.code();
-        let locked = matches!(code.as_deref(), Some("55P03" | "40P01" | "40001"));
+        let locked = self.code().is_some_and(|code| is_contention(&code));
         locked || matches!(self, Error::Busy { .. })
     }
+}
+
+/// Whether the database could not do its work, whatever was asked of it: no word about the files of a release.
+fn is_trouble_of_the_database(error: &sqlx::Error) -> bool {
+    let Some(told) = error.as_database_error() else {
+        use sqlx::Error as E;
+        return matches!(
+            error,
+            E::Io(_) | E::Tls(_) | E::Protocol(_) | E::Configuration(_) | E::WorkerCrashed
+        );
+    };
+    let code = told.code().unwrap_or_default();
+    // No connection, no admission, no such database, no resources, stopped by an administrator, trouble of its system.
+    let class = code.get(..2).unwrap_or_default();
+    matches!(class, "08" | "28" | "3D" | "53" | "58")
+        || code.starts_with("57P")
+        || is_contention(&code)
+}
+
+/// A lock was not to be had, or two transactions waited for each other.
+fn is_contention(code: &str) -> bool {
+    matches!(code, "55P03" | "40P01" | "40001")
 }
 
 /// Adds what was attempted to an error of the database.

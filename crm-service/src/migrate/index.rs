@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::error::{Error, doing};
 use super::ledger;
+use super::report::Outcome;
 use super::retry::Tries;
 use super::session::Session;
 use super::set::File;
@@ -148,6 +149,8 @@ async fn clean_up(
     };
     match cleaned.await {
         Ok(()) => error,
+        // The intent is still there, and with it the next run puts it right.
+        Err(second) if second.outcome() == Outcome::Inconclusive => error,
         Err(second) => Error::Dirty {
             file: file.label(),
             problem: format!("{error}; and then {second}: remove what it left, then run again"),

@@ -25,9 +25,12 @@ pub enum Outcome {
     Nothing,
     /// Another runner holds the lock.
     Locked,
+    /// The run could not find out whether the files are good: the database was away, or the run was ended. What was not
+    /// committed is rolled back, and running again is safe.
+    Inconclusive,
     /// Policy forbids it; nothing was executed.
     Refused,
-    /// It failed; what was not committed is rolled back, and running again is safe.
+    /// A statement of the files failed; what was not committed is rolled back, and running again is safe.
     Failed,
     /// It failed, and a person has to look.
     Attention,
@@ -39,7 +42,7 @@ impl Outcome {
         match self {
             Outcome::Done => 0,
             Outcome::Nothing => 10,
-            Outcome::Locked => 20,
+            Outcome::Locked | Outcome::Inconclusive => 20,
             Outcome::Refused => 30,
             Outcome::Failed => 40,
             Outcome::Attention => 50,

@@ -1,6 +1,6 @@
 //! What people and the operator read: plan, status, exit codes and the termination message of the real program.
 
-use std::process::{Command, Output};
+use std::process::Command;
 
 use crm_service::migrate::phase::Phase;
 use crm_service::migrate::report::Outcome;
@@ -85,9 +85,10 @@ async fn a_status_shows_levels_ledger_and_backfills() {
     scratch.drop().await;
 }
 
-fn program(scratch: &Scratch, phase: &str, termination_log: &std::path::Path) -> Output {
+fn program(scratch: &Scratch, phase: &str, termination_log: &std::path::Path) -> Command {
     let options = &scratch.options;
-    Command::new(env!("CARGO_BIN_EXE_crm-service"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crm-service"));
+    command
         .args([
             "migrate",
             "--service",
@@ -101,9 +102,8 @@ fn program(scratch: &Scratch, phase: &str, termination_log: &std::path::Path) ->
         .env("PGDATABASE", &scratch.name)
         .env("CRM_PHASE", phase)
         .env("CRM_RELEASE", "rabcdefghij")
-        .env("CRM_TERMINATION_LOG", termination_log)
-        .output()
-        .unwrap()
+        .env("CRM_TERMINATION_LOG", termination_log);
+    command
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn the_program_speaks_in_exit_codes_and_termination_messages() {
     let directory = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let log = directory.join(format!("{}.json", scratch.name));
     let run = |phase: &str| {
-        let output = program(&scratch, phase, &log);
+        let output = program(&scratch, phase, &log).output().unwrap();
         let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
         let left: Value = serde_json::from_slice(&std::fs::read(&log).unwrap()).unwrap();
         (output.status.code().unwrap(), printed, left)
@@ -140,9 +140,66 @@ async fn the_program_speaks_in_exit_codes_and_termination_messages() {
         left["message"].as_str().unwrap().contains("floor 99"),
         "{left}"
     );
+    assert_eq!(
+        left["schema"],
+        json!({"from": 2, "to": 2, "floor": 99}),
+        "a refusal tells the levels too"
+    );
     scratch.execute("alter table customer.schema_compat rename to gone; drop table customer.schema_migration; create view customer.schema_migration as select 1 as one").await;
     let (code, _, left) = run("expand");
     assert_eq!((code, &left["outcome"]), (40, &json!("failed")));
+    std::fs::remove_file(log).unwrap();
+    scratch.drop().await;
+}
+
+/// None of these says a word about the release, so none may end it.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn trouble_that_is_not_of_the_files_is_inconclusive() {
+    let scratch = Scratch::new().await;
+    let directory = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let log = directory.join(format!("{}.json", scratch.name));
+    for (variable, value) in [
+        ("PGPORT", "1"),
+        ("PGDATABASE", "no_such_database"),
+        ("PGUSER", "no_such_user"),
+    ] {
+        let mut command = program(&scratch, "expand", &log);
+        let output = command.env(variable, value).output().unwrap();
+        let left: Value = serde_json::from_slice(&std::fs::read(&log).unwrap()).unwrap();
+        assert_eq!(
+            (output.status.code(), &left["outcome"]),
+            (Some(20), &json!("inconclusive")),
+            "{variable}: {left}"
+        );
+    }
+    // The program waits for a table, and is told to end.
+    assert!(
+        program(&scratch, "expand", &log)
+            .status()
+            .unwrap()
+            .success()
+    );
+    scratch
+        .execute("delete from customer.schema_migration where number = 2; begin; lock table customer.contact; drop view customer.contact_emails; drop table customer.contact_email; drop function customer.contact_email_from_contact() cascade; drop function customer.contact_from_contact_email() cascade; commit")
+        .await;
+    let mut holder = scratch.connect().await;
+    crate::scratch::execute(
+        &mut holder,
+        "begin; lock table customer.contact in row exclusive mode",
+    )
+    .await;
+    let mut child = program(&scratch, "expand", &log)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let waits = "select exists (select from pg_locks where not granted and relation = 'customer.contact'::regclass)";
+    crate::scratch::until(&scratch, waits).await;
+    let told = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(told.unwrap().success());
+    let code = child.wait().unwrap().code();
+    let left: Value = serde_json::from_slice(&std::fs::read(&log).unwrap()).unwrap();
+    assert_eq!((code, &left["outcome"]), (Some(20), &json!("inconclusive")));
     std::fs::remove_file(log).unwrap();
     scratch.drop().await;
 }
