@@ -44,13 +44,20 @@ alter default privileges in schema {schema} grant select, insert, update, delete
 alter default privileges in schema {schema} grant usage, select on sequences to {app};
 ";
 
-/// Business tables on which the app role lacks a right, because they are older than its name.
+/// Business tables, views and sequences on which the app role lacks a right, because they are older than its name; each
+/// with the rights that default rights would have given.
 const UNGRANTED: &str = "
-select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where n.nspname = '{schema}' and c.relkind in ('r', 'p')
-  and c.relname not in ('schema_migration', 'schema_compat', 'backfill', 'instance')
-  and not (has_table_privilege($1, c.oid, 'select') and has_table_privilege($1, c.oid, 'insert')
-    and has_table_privilege($1, c.oid, 'update') and has_table_privilege($1, c.oid, 'delete'))";
+select rights.wanted, rights.object
+from (select c.oid, c.relkind,
+    case when c.relkind = 'S' then 'usage, select' else 'select, insert, update, delete' end as wanted,
+    case when c.relkind = 'S' then 'sequence ' else 'table ' end || c.oid::regclass::text as object
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = '{schema}' and c.relkind in ('r', 'p', 'v', 'S')
+    and c.relname not in ('schema_migration', 'schema_compat', 'backfill', 'instance')) as rights
+where case when rights.relkind = 'S'
+  then not (has_sequence_privilege($1, rights.oid, 'usage') and has_sequence_privilege($1, rights.oid, 'select'))
+  else not (has_table_privilege($1, rights.oid, 'select') and has_table_privilege($1, rights.oid, 'insert')
+    and has_table_privilege($1, rights.oid, 'update') and has_table_privilege($1, rights.oid, 'delete')) end";
 
 /// Makes what is missing, in one transaction.
 ///
@@ -105,13 +112,13 @@ async fn grant(session: &mut Session, role: &str) -> Result<(), Error> {
         let statement = statement.replace("{app}", &app);
         session.run(&statement).await.map_err(failed())?;
     }
-    let ungranted: Vec<String> = sqlx::query_scalar(session.sql(UNGRANTED))
+    let ungranted: Vec<(String, String)> = sqlx::query_as(session.sql(UNGRANTED))
         .bind(role)
         .fetch_all(&mut session.connection)
         .await
         .map_err(failed())?;
-    for table in ungranted {
-        let sql = format!("grant select, insert, update, delete on {table} to {app}");
+    for (rights, object) in ungranted {
+        let sql = format!("grant {rights} on {object} to {app}");
         session.run(&sql).await.map_err(failed())?;
     }
     Ok(())

@@ -3,6 +3,10 @@
 use crm_service::migrate::perform;
 use crm_service::migrate::phase::Phase;
 use crm_service::migrate::report::Outcome;
+use crm_service::migrate::set::Set;
+use crm_service::migrate::settings::Settings;
+use crm_service::schema;
+use crm_service::service::Service;
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use crate::scratch::Scratch;
@@ -88,6 +92,56 @@ async fn the_owner_owns_and_the_app_role_only_works_with_rows() {
     scratch.drop().await;
     let mut admin = crate::scratch::server().connect().await.unwrap();
     crate::scratch::execute(&mut admin, &format!("drop role {app}, {migrator}, {owner}")).await;
+}
+
+/// Of this build's own files, which bring a view: the app role is named from the beginning, or only later.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn an_app_role_that_is_named_later_gets_views_and_sequences_too() {
+    let set = Set::embedded(&schema::of(Service::Customer)).unwrap();
+    for later in [false, true] {
+        let scratch = Scratch::new().await;
+        let app = format!("{}_app", scratch.name);
+        scratch
+            .execute(&format!("create role {app} login password 'secret'"))
+            .await;
+        let mut settings = scratch.settings();
+        settings.app_role = (!later).then(|| app.clone());
+        let report = perform(&set, &settings, Phase::Expand).await;
+        assert_eq!(report.outcome, Outcome::Done, "{}", report.message);
+        scratch.execute("create sequence customer.counter").await;
+        settings.app_role = Some(app.clone());
+        let report = perform(&set, &settings, Phase::Expand).await;
+        assert_eq!(report.outcome, Outcome::Nothing, "{}", report.message);
+        for allowed in [
+            "select email from customer.contact_emails",
+            "insert into customer.contact_email (contact_id, email) select id, 'a@example.org' from customer.contact",
+            "select nextval('customer.counter')",
+        ] {
+            assert_eq!(
+                as_role(&scratch, &app, allowed).await,
+                None,
+                "{allowed}, later: {later}"
+            );
+        }
+        let settings = Settings {
+            rehearsal: true,
+            ..settings
+        };
+        for phase in [Phase::Backfill, Phase::Contract] {
+            let report = perform(&set, &settings, phase).await;
+            assert_eq!(report.outcome, Outcome::Done, "{}", report.message);
+        }
+        let read = "select email from customer.contact_emails";
+        assert_eq!(
+            as_role(&scratch, &app, read).await,
+            None,
+            "after the contract"
+        );
+        scratch.drop().await;
+        let mut admin = crate::scratch::server().connect().await.unwrap();
+        crate::scratch::execute(&mut admin, &format!("drop role {app}")).await;
+    }
 }
 
 #[tokio::test]
