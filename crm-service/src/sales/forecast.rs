@@ -169,14 +169,11 @@ impl From<Row> for ForecastItem {
 }
 
 fn parse(parameters: &[(String, String)], today: NaiveDate) -> Result<Parameters, Problem> {
-    let from = today.with_day(1).unwrap_or(today);
-    let to = from
-        .checked_add_months(Months::new(12))
-        .unwrap_or(NaiveDate::MAX);
+    let mut to = None;
     let mut asked = Parameters {
         period: "month",
-        from,
-        to,
+        from: today.with_day(1).unwrap_or(today),
+        to: NaiveDate::MAX,
         pipeline: None,
         owner: None,
     };
@@ -194,7 +191,7 @@ fn parse(parameters: &[(String, String)], today: NaiveDate) -> Result<Parameters
                 .map_err(|_| "must be a day such as 2026-01-31"),
             "to" => text
                 .parse()
-                .map(|day| asked.to = day)
+                .map(|day| to = Some(day))
                 .map_err(|_| "must be a day such as 2026-01-31"),
             "pipeline_id" => text
                 .parse()
@@ -210,6 +207,8 @@ fn parse(parameters: &[(String, String)], today: NaiveDate) -> Result<Parameters
             errors.push(FieldError::new(name, "invalid", message));
         }
     }
+    let a_year_later = asked.from.checked_add_months(Months::new(12));
+    asked.to = to.or(a_year_later).unwrap_or(NaiveDate::MAX);
     let days = (asked.to - asked.from).num_days();
     if errors.is_empty() && !(1..=MAXIMUM_DAYS).contains(&days) {
         errors.push(FieldError::new(
@@ -260,6 +259,19 @@ mod tests {
             (asked.from.to_string(), asked.to.to_string()),
             ("2026-02-01".into(), "2027-02-01".into())
         );
+    }
+
+    #[test]
+    fn without_an_end_it_is_a_year_from_its_beginning() {
+        for (from, to) in [("2020-03-15", "2021-03-15"), ("2031-07-01", "2032-07-01")] {
+            let asked = ask(&[("from", from)]).unwrap();
+            assert_eq!(
+                (asked.from.to_string(), asked.to.to_string()),
+                (from.into(), to.into())
+            );
+        }
+        let asked = ask(&[("to", "2026-03-01"), ("from", "2026-01-01")]).unwrap();
+        assert_eq!(asked.to.to_string(), "2026-03-01");
     }
 
     #[test]
