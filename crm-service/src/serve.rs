@@ -18,6 +18,7 @@ use crate::database::Database;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::http::{Context, Shared, router};
+use crate::serve::heartbeat::Heart;
 use crate::service::Service;
 
 /// How long requests in flight may take once the process no longer accepts any.
@@ -180,16 +181,18 @@ impl Application {
                 let _ = closed.await;
             });
         let server = tokio::spawn(server.into_future());
-        let checked = start::check(&context);
+        let mut heart = Heart::new(&context);
         tokio::pin!(stop);
-        let stopped_early = tokio::select! {
-            () = &mut stop => true,
-            outcome = checked => {
-                outcome.map_err(Error::Start)?;
-                false
-            }
+        let checked = tokio::select! {
+            () = &mut stop => None,
+            outcome = start::check(&context, &mut heart) => Some(outcome),
         };
-        let pulse = heartbeat::start(&context);
+        let stopped_early = checked.is_none();
+        if let Some(Err(error)) = checked {
+            heart.leave().await;
+            return Err(Error::Start(error));
+        }
+        let pulse = heart.keep_beating();
         if !stopped_early {
             stop.await;
         }
@@ -201,7 +204,7 @@ impl Application {
         tokio::time::sleep(drain_delay).await;
         drop(close);
         let finished = tokio::time::timeout(FINISH_TIMEOUT, server).await;
-        pulse.stop(&context).await;
+        pulse.stop().await;
         context.database.pool().close().await;
         match finished {
             Ok(Ok(outcome)) => outcome.map_err(Error::Server),

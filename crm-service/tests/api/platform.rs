@@ -207,7 +207,8 @@ impl Platform {
 }
 
 impl Running {
-    async fn ready(self) -> Running {
+    /// The same once it is ready; it gets five seconds.
+    pub async fn ready(self) -> Running {
         for _ in 0..200 {
             if self.ask("/readyz").await.status == StatusCode::OK {
                 return self;

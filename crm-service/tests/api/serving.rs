@@ -107,10 +107,7 @@ async fn when_no_connection_is_free_callers_are_told_to_come_back() {
     let platform = Platform::migrated().await;
     let mut settings = platform.settings(Service::Customer);
     settings.pool_size = 1;
-    let running = platform.start(settings).await;
-    while running.ask("/readyz").await.status != StatusCode::OK {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let running = platform.start(settings).await.ready().await;
     let account = running.account("Busy").await;
     let path = format!("/accounts/{}", account["id"].as_str().unwrap());
     let mut other = platform.connect().await;
@@ -142,16 +139,49 @@ async fn when_no_connection_is_free_callers_are_told_to_come_back() {
     platform.drop().await;
 }
 
+/// A process that is busy is not dead: a contract must not take its tables away.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn it_says_that_it_lives_also_when_requests_take_every_connection() {
+    let platform = Platform::migrated().await;
+    let mut settings = platform.settings(Service::Customer);
+    settings.pool_size = 1;
+    let running = platform.start(settings).await.ready().await;
+    let mut other = platform.connect().await;
+    other
+        .execute("begin; lock table customer.account in access exclusive mode")
+        .await
+        .unwrap();
+    let busy = async {
+        loop {
+            let all = (0..8).map(|_| running.api(Method::GET, "/accounts", None, &Value::Null));
+            futures::future::join_all(all).await;
+        }
+    };
+    let watched = async {
+        for _ in 0..14 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let alive =
+                "select count(*) from customer.instance where seen_at > now() - interval '7 s'";
+            assert_eq!(platform.count(alive).await, 1, "it looks dead");
+        }
+    };
+    tokio::select! {
+        () = busy => {}
+        () = watched => {}
+    }
+    other.execute("commit").await.unwrap();
+    running.stop().await;
+    platform.drop().await;
+}
+
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn a_leaving_process_serves_on_asks_to_reconnect_and_finishes_what_it_has() {
     let platform = Platform::migrated().await;
     let mut settings = platform.settings(Service::Customer);
     settings.drain_delay = Duration::from_millis(800);
-    let mut running = platform.start(settings).await;
-    while running.ask("/readyz").await.status != StatusCode::OK {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let mut running = platform.start(settings).await.ready().await;
     let account = running.account("Leaving").await;
     let path = format!("/accounts/{}", account["id"].as_str().unwrap());
     assert_eq!(

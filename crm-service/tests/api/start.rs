@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use crm_service::schema;
 use crm_service::serve::Error;
 use crm_service::service::Service;
+use sqlx::Executor as _;
 
 use crate::platform::{Platform, Running};
 
@@ -64,6 +65,8 @@ async fn it_refuses_a_database_whose_floor_is_above_it() {
     let (code, text) = refusal(platform.start(platform.settings(Service::Sales)).await).await;
     assert_eq!(code, 3);
     assert!(text.contains("floor 99"), "{text}");
+    let rows = platform.count("select count(*) from sales.instance").await;
+    assert_eq!(rows, 0, "it said that it lives, and takes that back");
     platform.drop().await;
 }
 
@@ -126,5 +129,49 @@ async fn it_waits_for_a_database_that_is_not_there_yet() {
     );
     running.tell_to_stop();
     running.end().await.unwrap();
+    platform.drop().await;
+}
+
+/// A migration that raises the floor holds beats back and looks for pods below it: a pod that read the old floor before
+/// it said that it lives would be missed.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn it_says_that_it_lives_before_it_reads_the_floor() {
+    let platform = Platform::migrated().await;
+    let mut other = platform.connect().await;
+    other
+        .execute("begin; lock table sales.schema_compat in access exclusive mode")
+        .await
+        .unwrap();
+    let running = platform.start(platform.settings(Service::Sales)).await;
+    platform
+        .wait("select count(*) from sales.instance", 1)
+        .await;
+    other
+        .execute("update sales.schema_compat set min_app_level = 99; commit")
+        .await
+        .unwrap();
+    let (code, text) = refusal(running).await;
+    assert_eq!(code, 3);
+    assert!(text.contains("floor 99"), "{text}");
+    platform.drop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run cargo e2e test"]
+async fn it_waits_for_a_table_that_somebody_holds() {
+    let platform = Platform::migrated().await;
+    let mut other = platform.connect().await;
+    other
+        .execute("begin; lock table customer.contact in access exclusive mode")
+        .await
+        .unwrap();
+    let running = platform.start(platform.settings(Service::Customer)).await;
+    // Longer than the service waits for a lock.
+    tokio::time::sleep(std::time::Duration::from_millis(3000)).await;
+    assert_eq!(running.ask("/livez").await.status, StatusCode::OK);
+    other.execute("commit").await.unwrap();
+    let running = running.ready().await;
+    running.stop().await;
     platform.drop().await;
 }
