@@ -6,11 +6,13 @@ use futures::future::BoxFuture;
 use super::session::Session;
 
 /// Why a case did not pass.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The service answered, and wrongly.
+    #[error("{0}")]
     Failed(String),
     /// There was no answer.
+    #[error("{0}")]
     Unreachable(String),
 }
 

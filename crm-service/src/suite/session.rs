@@ -12,6 +12,17 @@ use crate::auth::mint::Mint;
 use crate::client::{Answer, Call, Client, told};
 use crate::service::Service;
 
+/// As whom a session talks.
+#[derive(Clone)]
+enum Caller {
+    /// With a token of this role, made for each request: a run may take longer than a token lives.
+    Role(&'static str, Option<Uuid>),
+    /// With this very token.
+    Token(String),
+    /// Without a token.
+    Nobody,
+}
+
 /// A way to talk to a service as somebody.
 #[derive(Clone)]
 pub struct Session {
@@ -21,7 +32,7 @@ pub struct Session {
     pub mint: Mint,
     root: String,
     client: Client,
-    token: Option<String>,
+    caller: Caller,
     /// All runs that rows were made under, for the clean-up.
     runs: Arc<Mutex<Vec<Uuid>>>,
 }
@@ -30,15 +41,14 @@ impl Session {
     /// A session of role `test`.
     pub fn new(service: Service, root: String, client: Client, mint: Mint, run: Uuid) -> Session {
         let runs = Arc::new(Mutex::new(vec![run]));
-        let session = Session {
+        Session {
             service,
             mint,
             root,
             client,
-            token: None,
+            caller: Caller::Role("test", Some(run)),
             runs,
-        };
-        session.in_run(run)
+        }
     }
 
     /// The same in a run of its own, so that lists and sums show the rows of one case only.
@@ -52,20 +62,32 @@ impl Session {
     }
 
     fn in_run(&self, run: Uuid) -> Session {
-        self.with_token(Some(self.mint.token("test-suite", &["test"], Some(run))))
+        self.by(Caller::Role("test", Some(run)))
     }
 
     /// The same with another token, or none.
     pub fn with_token(&self, token: Option<String>) -> Session {
+        self.by(token.map_or(Caller::Nobody, Caller::Token))
+    }
+
+    /// The same with a role instead of `test`.
+    pub fn with_role(&self, role: &'static str) -> Session {
+        self.by(Caller::Role(role, None))
+    }
+
+    fn by(&self, caller: Caller) -> Session {
         Session {
-            token,
+            caller,
             ..self.clone()
         }
     }
 
-    /// The same with a role instead of `test`.
-    pub fn with_role(&self, role: &str) -> Session {
-        self.with_token(Some(self.mint.token("test-suite", &[role], None)))
+    fn token(&self) -> Option<String> {
+        match &self.caller {
+            Caller::Role(role, run) => Some(self.mint.token("test-suite", &[role], *run)),
+            Caller::Token(token) => Some(token.clone()),
+            Caller::Nobody => None,
+        }
     }
 
     /// Waits until somebody answers.
@@ -178,20 +200,41 @@ impl Session {
             .json())
     }
 
-    /// Removes the rows of all runs.
+    /// Removes the rows of all runs; goes through all of them, and tells then which it could not.
     pub async fn remove_rows(&self) -> Outcome {
         let runs = self
             .runs
             .lock()
             .expect("nothing panics while it holds the lock")
             .clone();
-        for run in runs {
-            let answer = self
-                .in_run(run)
-                .call(Method::DELETE, "/synthetic-rows", &[], "")
-                .await?;
-            answer.expect(StatusCode::NO_CONTENT)?;
+        let mut failures = Vec::new();
+        for run in &runs {
+            if let Err(failure) = self.remove_rows_of(*run).await {
+                failures.push((run, failure));
+            }
         }
+        let text: Vec<_> = failures
+            .iter()
+            .map(|(run, failure)| format!("run {run}: {failure}"))
+            .collect();
+        let text = format!(
+            "rows of {} of {} runs are left: {}",
+            text.len(),
+            runs.len(),
+            text.join("; ")
+        );
+        match failures.pop() {
+            None => Ok(()),
+            // Whether somebody is there still decides between a failure and an error.
+            Some((_, Failure::Unreachable(_))) => Err(Failure::Unreachable(text)),
+            Some((_, Failure::Failed(_))) => Err(Failure::Failed(text)),
+        }
+    }
+
+    async fn remove_rows_of(&self, run: Uuid) -> Outcome {
+        let session = self.in_run(run);
+        let answer = session.call(Method::DELETE, "/synthetic-rows", &[], "");
+        answer.await?.expect(StatusCode::NO_CONTENT)?;
         Ok(())
     }
 
@@ -202,7 +245,7 @@ impl Session {
         mut headers: Vec<(header::HeaderName, String)>,
         body: String,
     ) -> Outcome<Answer> {
-        if let Some(token) = &self.token {
+        if let Some(token) = self.token() {
             headers.push((header::AUTHORIZATION, format!("Bearer {token}")));
         }
         let answer = self
@@ -306,3 +349,6 @@ pub async fn opportunity(session: &Session, pipeline: &Value) -> Outcome<Value> 
     let body = json!({"name": "Deal", "pipeline_id": pipeline["id"], "amount": "1000.00", "currency": "EUR", "expected_close_date": "2027-03-15"});
     session.create("opportunities", &body).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,6 +74,12 @@ async fn seeding_twice_gives_the_same_rows_and_the_service_reads_them_all() {
     platform.drop().await;
 }
 
+/// A run that began some seconds ago.
+fn run_begun(seconds: u64) -> Uuid {
+    let millis = (crm_service::auth::mint::seconds() - seconds) * 1000;
+    uuid::Builder::from_unix_timestamp_millis(millis, &[7; 10]).into_uuid()
+}
+
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run cargo e2e test"]
 async fn deleting_keeps_real_rows_and_removing_synthetic_rows_leaves_real_ones() {
@@ -90,7 +96,7 @@ async fn deleting_keeps_real_rows_and_removing_synthetic_rows_leaves_real_ones()
     );
     running.account("Also real").await;
 
-    let (old, new) = (Uuid::now_v7(), Uuid::now_v7());
+    let (old, new) = (run_begun(23 * 3600), Uuid::now_v7());
     let as_run = |run, method, path: &'static str, body: Value| {
         let token = running.mint.token("t", &["test"], Some(run));
         let running = &running;
@@ -138,8 +144,15 @@ async fn deleting_keeps_real_rows_and_removing_synthetic_rows_leaves_real_ones()
         1,
         "another run's row stays"
     );
+    // A dead run whose last row is young: it goes as a whole, also its account that a contact belongs to.
+    let dead = run_begun(25 * 3600);
     platform
-        .execute("update customer.account set created_at = now() - interval '2 days'")
+        .execute(&format!(
+            "update customer.account set created_at = now() - interval '2 days';
+             update customer.account set run_id = '{dead}' where synthetic;
+             insert into customer.contact (id, created_by, updated_by, owner_id, last_name, account_id, run_id)
+               select gen_random_uuid(), 't', 't', 't', 'Young', id, run_id from customer.account where synthetic"
+        ))
         .await;
     assert_eq!(
         as_run(
@@ -151,13 +164,10 @@ async fn deleting_keeps_real_rows_and_removing_synthetic_rows_leaves_real_ones()
         .await,
         StatusCode::NO_CONTENT
     );
-    assert_eq!(
-        platform
-            .count("select count(*) from customer.account where synthetic")
-            .await,
-        0,
-        "a dead run's row goes"
-    );
+    for table in ["account", "contact"] {
+        let left = format!("select count(*) from customer.{table} where synthetic");
+        assert_eq!(platform.count(&left).await, 0, "a dead run's row goes");
+    }
     assert_eq!(
         platform
             .count("select count(*) from customer.account")
