@@ -1,16 +1,37 @@
 //! Runs programs to their end, each with a deadline. On failure the error carries the command and the end of its output.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+/// Where an administrator's programs are; the PATH of others often lacks them.
+const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// Where programs are looked for: PATH, then the system's folders.
+///
+/// # Panics
+/// Never: what is split from PATH can be joined again.
+pub fn search_path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = SYSTEM_FOLDERS.iter().map(PathBuf::from);
+    std::env::join_paths(std::env::split_paths(&path).chain(system))
+        .expect("what is split from PATH can be joined again")
+}
+
+/// `program` without a deadline, found in [`search_path`], which it passes on.
+pub fn program(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("PATH", search_path());
+    command
+}
+
 /// `program` under a deadline in seconds: it is terminated then, and killed 10 seconds later.
 pub fn within(seconds: u32, program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new("timeout");
+    let mut command = self::program("timeout");
     command
         .arg("--foreground")
         .arg("--kill-after=10")
@@ -134,6 +155,15 @@ mod tests {
         let started = std::time::Instant::now();
         assert!(output(within(1, "sleep").arg("30")).is_err());
         assert!(started.elapsed().as_secs() < 10);
+    }
+
+    #[test]
+    fn every_program_finds_those_of_the_system() {
+        let path = output(within(5, "sh").args(["-c", "echo \"$PATH\""])).unwrap();
+        assert!(
+            path.trim().ends_with(":/usr/local/sbin:/usr/sbin:/sbin"),
+            "{path}"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -46,7 +46,7 @@ impl Background {
             .append(true)
             .open(&log)
             .with_context(|| format!("cannot write {}", log.display()))?;
-        let child = Command::new("setsid")
+        let child = command::program("setsid")
             .args(program)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
@@ -129,16 +129,53 @@ pub fn signal(pid: i32, signal: Signal) {
     }
 }
 
+/// Ends a child that was not waited for yet, and all that it has started, and what these have.
+pub fn end_with_descendants(child: &mut Child) {
+    for pid in descendants(child.id()) {
+        signal(pid, Signal::KILL);
+    }
+    child.kill().ok();
+    child.wait().ok();
+}
+
+fn descendants(pid: u32) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let parents: Vec<(i32, i32)> = pids
+        .filter_map(|pid| Some((pid, stat(pid)?.get(1)?.parse().ok()?)))
+        .collect();
+    let mut found: Vec<i32> = i32::try_from(pid).into_iter().collect();
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(pid, _)| pid),
+        );
+        next += 1;
+    }
+    found.split_off(1)
+}
+
 /// When the process started, in clock ticks since boot; nothing for a zombie or an unknown pid.
 fn start_time(pid: i32) -> Option<String> {
+    let fields = stat(pid)?;
+    (fields.first()? != "Z").then(|| fields.get(19).cloned())?
+}
+
+/// What the kernel tells of a process, from its state on.
+fn stat(pid: i32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold anything; the fields behind it are fixed.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    (fields.first() != Some(&"Z")).then(|| fields.get(19).map(|&ticks| ticks.to_owned()))?
+    let fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some(fields.map(str::to_owned).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+
     use super::*;
 
     #[test]
@@ -150,6 +187,25 @@ mod tests {
         assert_eq!(ours.pid(), None);
         signal(pid, Signal::KILL);
         fs::remove_file(ours.pid_file()).unwrap();
+    }
+
+    #[test]
+    fn ending_a_child_ends_what_it_has_started() {
+        let script = "sleep 30 & echo $!; wait";
+        let mut child = command::program("sh")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let grandchild = line.trim().parse().unwrap();
+        assert!(start_time(grandchild).is_some());
+        end_with_descendants(&mut child);
+        let gone = || start_time(grandchild).is_none();
+        assert!(wait_until(Duration::from_secs(5), gone, || true));
     }
 
     #[test]

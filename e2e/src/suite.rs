@@ -1,16 +1,26 @@
-//! Runs the workspace's tests with everything they need: a cluster, the images, a database, and the programs on PATH.
+//! Runs the workspace's tests with everything they need: a cluster, the images, a database, and the programs on PATH. A run that ran no test is an error.
 
-use std::process::{Command, ExitCode};
+use std::io::{BufRead, BufReader};
+use std::process::{ChildStdout, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::postgres::Server;
-use crate::{Cluster, images, lock, paths, progress};
+use crate::process::{end_with_descendants, wait_until};
+use crate::{Cluster, command, images, lock, paths, progress};
 
-/// Runs all tests whose name contains `filter`; the exit code is cargo's.
+/// For one run of cargo, compilation included.
+const LIMIT: Duration = Duration::from_secs(3600);
+/// With the whole workspace, so that the dependencies are those of the other tests.
+const FAULT: [&str; 4] = ["--features", "crm-service/fault", "--test", "api"];
+
+/// Runs all tests whose name contains `filter`; without one also the test of the service's cargo feature `fault`, which is a build of its own.
 ///
 /// # Errors
-/// When the cluster, an image or the database cannot be made; then no test has run.
+/// When the cluster, an image or the database cannot be made, then no test has run; when no test has `filter` in its name; when the tests take too long.
 pub fn run(filter: &[String]) -> Result<ExitCode> {
     let (cluster, server) = {
         let _lock = lock::take()?;
@@ -18,26 +28,118 @@ pub fn run(filter: &[String]) -> Result<ExitCode> {
         images::ensure(&cluster)?;
         (cluster, Server::start()?)
     };
-    progress::note("running cargo test --workspace --include-ignored");
-    let mut cargo = Command::new("cargo");
-    cargo
-        .current_dir(paths::checkout())
-        .args([
-            "test",
-            "--workspace",
-            "--no-fail-fast",
-            "--",
-            "--include-ignored",
-        ])
-        .args(filter)
-        .envs(cluster.environment()?)
-        .env("DATABASE_URL", &server.url);
-    let status = cargo.status().context("cannot start cargo")?;
-    progress::note(if status.success() {
+    let all = Run::of(&cluster, &server, &[], filter)?;
+    let mut success = all.success;
+    // A filter that fits no other test may be the name of this one.
+    if filter.is_empty() || (success && all.tests == 0) {
+        let name = ["faulty".to_owned()];
+        let filter = if filter.is_empty() { &name } else { filter };
+        let fault = Run::of(&cluster, &server, &FAULT, filter)?;
+        ensure!(
+            !fault.success || fault.tests > 0,
+            "no test has {} in its name: nothing has run",
+            filter.join(" ")
+        );
+        success &= fault.success;
+    }
+    progress::note(if success {
         "all tests passed"
     } else {
         "tests FAILED"
     });
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(ExitCode::from(code.unwrap_or(1)))
+    Ok(if success {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What a run of cargo came to.
+struct Run {
+    success: bool,
+    tests: u64,
+}
+
+impl Run {
+    fn of(cluster: &Cluster, server: &Server, options: &[&str], filter: &[String]) -> Result<Self> {
+        let mut cargo = command::program("cargo");
+        cargo
+            .current_dir(paths::checkout())
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .args(options)
+            .args(["--", "--include-ignored"])
+            .args(filter)
+            .envs(cluster.environment()?)
+            .env("DATABASE_URL", &server.url);
+        let what = format!("cargo test --workspace {}", options.join(" "));
+        progress::note(&format!("running {what}"));
+        progress::step(what.trim_end(), || Self::watched(&mut cargo))
+    }
+
+    /// Passes on what cargo prints, and counts the tests.
+    fn watched(cargo: &mut Command) -> Result<Self> {
+        let mut child = cargo
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start cargo")?;
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let tests = Arc::new(AtomicU64::new(0));
+        let counter = tests.clone();
+        let reader = std::thread::spawn(move || pass_on(stdout, &counter));
+        let mut status = None;
+        let ended = || {
+            status = child.try_wait().ok().flatten();
+            status.is_some()
+        };
+        if !wait_until(LIMIT, ended, || true) {
+            end_with_descendants(&mut child);
+            bail!(
+                "the tests did not end within {} minutes and were killed: look which one was last",
+                LIMIT.as_secs() / 60
+            );
+        }
+        // Not longer: a program that a test left behind would hold the output open.
+        wait_until(Duration::from_secs(5), || reader.is_finished(), || true);
+        Ok(Self {
+            success: status.is_some_and(|status| status.success()),
+            tests: tests.load(Ordering::Relaxed),
+        })
+    }
+}
+
+fn pass_on(output: ChildStdout, tests: &AtomicU64) {
+    let lines = BufReader::new(output).split(b'\n').map_while(Result::ok);
+    for line in lines {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        println!("{line}");
+        tests.fetch_add(tests_of(&line), Ordering::Relaxed);
+    }
+}
+
+/// How many tests a line such as `test result: ok. 3 passed; 1 failed; ...` tells of.
+fn tests_of(line: &str) -> u64 {
+    let Some(result) = line.strip_prefix("test result: ") else {
+        return 0;
+    };
+    let counted = result.split(['.', ';']).filter_map(|part| {
+        let (count, what) = part.trim().split_once(' ')?;
+        matches!(what, "passed" | "failed").then(|| count.parse::<u64>().ok())?
+    });
+    counted.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passed_and_failed_tests_are_counted_and_filtered_ones_are_not() {
+        let line = "test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 9 filtered out; finished in 0.36s";
+        assert_eq!(tests_of(line), 4);
+        assert_eq!(
+            tests_of("test result: ok. 0 passed; 0 failed; 9 ignored"),
+            0
+        );
+        assert_eq!(tests_of("test tests::one ... ok"), 0);
+    }
 }
