@@ -73,7 +73,11 @@ fn build(set: Set, log: &std::path::Path) -> Result<()> {
     let mut go = command::within(5400, "go");
     go.current_dir(paths::checkout().join("e2e/tools"))
         .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "-mod=readonly")
+        // Writable, so that the folder can be removed as any other.
+        .env("GOFLAGS", "-mod=readonly -modcacherw")
+        .env("GOPATH", paths::state("go"))
+        .env("GOMODCACHE", paths::state("go/pkg/mod"))
+        .env("GOCACHE", paths::state("go/build"))
         .args(["build", "-trimpath", "-buildvcs=false", "-ldflags"])
         .arg(linker_flags())
         // The trailing slash makes Go put each program into this folder.
