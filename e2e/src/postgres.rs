@@ -1,9 +1,9 @@
-//! A PostgreSQL server of our own on loopback for the tests of the services: empty at every start, thrown away afterwards. A server given by `DATABASE_URL` is used instead.
+//! A PostgreSQL server of our own on loopback for the tests of the services: empty at every start, thrown away afterwards.
+//! A server given by `E2E_DATABASE_URL` is used instead. The usual `DATABASE_URL` is not read: it may name a database that somebody needs.
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,6 +12,7 @@ use crate::process::Background;
 use crate::{command, packages, paths, progress};
 
 const NAME: &str = "postgres";
+const GIVEN: &str = "E2E_DATABASE_URL";
 
 /// A running server; dropping it stops it.
 pub struct Server {
@@ -21,9 +22,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts an empty server, or takes the one that `DATABASE_URL` names.
+    /// Starts an empty server, or takes the one that `E2E_DATABASE_URL` names.
     pub fn start() -> Result<Self> {
-        if let Ok(url) = std::env::var("DATABASE_URL") {
+        if let Ok(url) = std::env::var(GIVEN) {
+            progress::note(&format!(
+                "the tests of the services use the server of {GIVEN}"
+            ));
             return Ok(Self { url, ours: false });
         }
         packages::ensure(packages::POSTGRES)?;
@@ -81,7 +85,7 @@ fn start() -> Result<Server> {
     let server = Background::named(NAME);
     server.start(&words)?;
     let ready = || {
-        let ask = &mut Command::new(programs.join("pg_isready"));
+        let ask = &mut command::within(5, programs.join("pg_isready"));
         command::output(ask.args(["-h", "127.0.0.1", "-p", &port.to_string()])).is_ok()
     };
     server.wait_until(Duration::from_secs(30), ready)?;
@@ -117,7 +121,7 @@ fn words_to_leave_root() -> Vec<String> {
 
 /// The folder of the newest server that is installed.
 fn programs() -> Result<PathBuf> {
-    let entries = fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not where Debian's packages put it; set DATABASE_URL to a server of your own")?;
+    let entries = fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not where Debian's packages put it; set E2E_DATABASE_URL to a server of your own")?;
     let folders = entries.flatten().map(|entry| entry.path().join("bin"));
     let newest = folders
         .filter(|folder| folder.join("initdb").exists())
