@@ -67,7 +67,7 @@ impl Cluster {
     /// # Errors
     /// When PATH cannot be extended.
     pub fn environment(&self) -> Result<Vec<(&'static str, OsString)>> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = command::search_path();
         let path = std::env::join_paths(
             [paths::bin()]
                 .into_iter()

@@ -1,4 +1,7 @@
 //! Programs that the system provides: installs the missing ones with apt on Debian as root, and otherwise says exactly what to install.
+//! It must not start or enable a service, nor make a database.
+
+mod quiet;
 
 use std::path::Path;
 
@@ -60,6 +63,7 @@ pub fn ensure(programs: &[Program]) -> Result<()> {
     progress::step(&format!("installed {list}"), || {
         let log = paths::log("apt");
         command::logged(command::within(300, "apt-get").args(["update", "-q"]), &log)?;
+        let _quiet = quiet::Quiet::begin()?;
         command::logged(
             command::within(900, "apt-get")
                 .args(["install", "-y", "-q", "--no-install-recommends"])
@@ -94,8 +98,5 @@ pub fn on_path(name: &str) -> bool {
     if name.starts_with('/') {
         return Path::new(name).exists();
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|folder| folder.join(name).is_file())
+    std::env::split_paths(&command::search_path()).any(|folder| folder.join(name).is_file())
 }

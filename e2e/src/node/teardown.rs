@@ -10,10 +10,16 @@ use super::{cgroups, components, namespaces};
 use crate::process::{signal, wait_until};
 use crate::{paths, progress};
 
-/// Ends all processes of the node and removes its cgroup, its cable, its state and its volumes. Nothing to do is fine.
+/// Ends all processes of the node and removes its cgroup, its cable, its state and its volumes. Nothing to do is fine,
+/// but who is not root cannot tell: then a node that left its state is an error.
 pub fn down() -> Result<()> {
-    if !super::possible() || (processes().is_empty() && !paths::state("node").exists()) {
+    if !paths::state("node").exists() && (!super::possible() || processes().is_empty()) {
         return Ok(());
+    }
+    if !super::possible() {
+        bail!(
+            "the node of this checkout belongs to root: run as root (sudo -E env PATH=$PATH cargo e2e down)"
+        );
     }
     progress::step("removed the old node", || {
         let all_ended = || {
