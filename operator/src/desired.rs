@@ -65,7 +65,8 @@ pub fn content_hash(value: &impl Serialize) -> String {
         .collect()
 }
 
-/// What a Job runs: a hash over name, image, command, arguments and environment of each of its containers. Two Jobs of one fingerprint do the same.
+/// What a Job runs: a hash over name, image, command, arguments and environment of each of its containers. Two Jobs of one fingerprint do the same. An
+/// empty list counts as a missing one: the API server stores no empty lists.
 pub fn fingerprint(job: &Job) -> String {
     let containers: Vec<_> = job
         .spec
@@ -92,8 +93,8 @@ pub fn fingerprint(job: &Job) -> String {
             json!([
                 container.name,
                 container.image,
-                container.command,
-                container.args,
+                container.command.as_deref().unwrap_or_default(),
+                container.args.as_deref().unwrap_or_default(),
                 env
             ])
         })

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 
 use crate::api::status::Memory;
 use crate::desired::labels;
@@ -67,6 +69,10 @@ pub struct WorkloadView {
     pub message: Option<String>,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// Image of its first container.
+    pub image: String,
 }
 
 /// The value of a label, or an empty string.
@@ -117,6 +123,7 @@ impl From<&Deployment> for WorkloadView {
             message: condition("ReplicaFailure")
                 .or(progressing)
                 .and_then(|c| c.message.clone()),
+            image: image(&deployment.spec.template),
             ..Self::identity(&deployment.metadata)
         }
     }
@@ -132,9 +139,21 @@ impl From<&StatefulSet> for WorkloadView {
             complete: seen && ready == replicas && status.updated_replicas.unwrap_or(0) == replicas,
             available: ready,
             replicas,
+            image: image(&set.spec.template),
             ..Self::identity(&set.metadata)
         }
     }
+}
+
+fn image(template: &PodTemplateSpec) -> String {
+    let container = template
+        .spec
+        .iter()
+        .flat_map(|spec| &spec.containers)
+        .next();
+    container
+        .and_then(|container| container.image.clone())
+        .unwrap_or_default()
 }
 
 impl WorkloadView {
@@ -147,6 +166,7 @@ impl WorkloadView {
             service: label(metadata, labels::SERVICE),
             track: label(metadata, labels::TRACK),
             deleting: metadata.deletion_timestamp.is_some(),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             ..Self::default()
         }
     }

@@ -102,6 +102,13 @@ fn advance(draft: &mut Draft<'_>) {
     if candidate.returning.is_some() {
         return rollout::return_to_stable(draft);
     }
+    if draft.superseded && draft.release(&candidate.release).is_none() {
+        // Its inputs are lost and nobody asks for it any more.
+        return match candidate.stage {
+            stage if stage < Stage::Rollout => transition(draft, stage, Progress::Stopped),
+            _ => draft.start_return(draft::superseded()),
+        };
+    }
     if candidate.stage < Stage::Rollout {
         rollout::settle(draft);
     }
@@ -144,10 +151,7 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
 impl Progress {
     /// A failure with the reason of the stage it happened in.
     fn failed(reason: &str, message: String) -> Self {
-        Self::Failed(Finding {
-            reason: reason.to_owned(),
-            message,
-        })
+        Self::Failed(Finding::new(reason, message))
     }
 
     /// The first of several standings that is not good; waiting counts only when none is bad.
@@ -169,13 +173,14 @@ impl Progress {
 }
 
 /// What a person should do about a release that failed or is held; ends every such message.
-fn remedy(reason: &str) -> &'static str {
+fn remedy(reason: &str, memory: &Memory) -> &'static str {
     match reason {
         conditions::JOB_NOT_OURS => "delete that Job, then change the spec",
         conditions::BELOW_SCHEMA_FLOOR => {
             "choose an image of at least that level, or restore a backup"
         }
-        _ => "stable serves on; mend the cause and change the spec",
+        _ if memory.stable.is_some() => "stable serves on; mend the cause and change the spec",
+        _ => "nothing serves yet; mend the cause and change the spec",
     }
 }
 

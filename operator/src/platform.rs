@@ -195,9 +195,9 @@ impl Platform {
         self.wanted.with_images(digest)
     }
 
-    /// Pods wanted of a service.
-    pub fn replicas(&self, service: &str) -> i32 {
-        self.replicas.get(service).copied().unwrap_or(1)
+    /// Pods wanted of a service; nothing for one that is not in the spec any more.
+    pub fn replicas(&self, service: &str) -> Option<i32> {
+        self.replicas.get(service).copied()
     }
 }
 

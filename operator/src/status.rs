@@ -3,7 +3,6 @@
 //! kstatus reads it: `Reconciling` and `Stalled` are there only while true, `Ready` is a summary and never True for a spec that was not looked at.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::CrmPlatform;
@@ -15,10 +14,12 @@ use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::platform::Invalid;
 
+mod condition_list;
 mod delivery;
+mod summary;
 
-/// Longest message of a condition.
-const MESSAGE_LIMIT: usize = 1000;
+use condition_list::Conditions;
+use summary::Summary;
 
 /// The status to write. `apply_error` is what the first failed write said; the memory of a plan counts only when all its writes were made.
 pub fn next(
@@ -33,12 +34,16 @@ pub fn next(
         Ok(plan) if apply_error.is_none() => plan.memory.clone(),
         _ => observed.memory.clone(),
     };
-    let summary = summary(object, &memory, plan, apply_error);
-    let mut next = Conditions {
-        all: previous.conditions.clone(),
-        generation: object.metadata.generation,
-        now,
+    let short = short(observed, &memory);
+    let summary = match (plan, apply_error) {
+        (Err(invalid), _) => Summary::stalled(words::INVALID_SPEC, &invalid.to_string()),
+        (Ok(_), Some(problem)) => Summary::working(
+            words::APPLY_FAILED,
+            &format!("{problem}; it is tried again"),
+        ),
+        (Ok(plan), None) => Summary::of(object, &memory, plan, &short),
     };
+    let mut next = Conditions::after(&previous.conditions, object.metadata.generation, now);
     next.set(
         words::READY,
         if summary.ready { "True" } else { "False" },
@@ -48,145 +53,13 @@ pub fn next(
     next.only_while(words::STALLED, summary.stalled, &summary.finding);
     tests_passed(&mut next, object, &memory, plan);
     migrated(&mut next, &memory);
-    available(&mut next, observed, &memory);
+    available(&mut next, &memory, &short);
     CrmPlatformStatus {
         observed_generation: object.metadata.generation,
         stage: Some(stage(&memory, &summary)),
-        conditions: next.all,
+        conditions: next.all(),
         delivery: delivery::of(&memory).or(previous.delivery),
         memory,
-    }
-}
-
-struct Summary {
-    ready: bool,
-    reconciling: bool,
-    stalled: bool,
-    finding: Finding,
-}
-
-impl Summary {
-    fn new(ready: bool, reconciling: bool, stalled: bool, reason: &str, message: String) -> Self {
-        Self {
-            ready,
-            reconciling,
-            stalled,
-            finding: Finding {
-                reason: reason.to_owned(),
-                message,
-            },
-        }
-    }
-}
-
-fn summary(
-    object: &CrmPlatform,
-    memory: &Memory,
-    plan: &Result<Plan, Invalid>,
-    apply_error: Option<&str>,
-) -> Summary {
-    let plan = match plan {
-        Err(invalid) => {
-            return Summary::new(false, false, true, words::INVALID_SPEC, invalid.to_string());
-        }
-        Ok(plan) => plan,
-    };
-    let waiting = plan
-        .waiting
-        .as_deref()
-        .map(|what| format!("; waiting for {what}"))
-        .unwrap_or_default();
-    if let Some(problem) = apply_error {
-        return Summary::new(
-            false,
-            true,
-            false,
-            words::APPLY_FAILED,
-            format!("{problem}; it is tried again"),
-        );
-    }
-    if let Some(problem) = &plan.problem {
-        return Summary::new(false, false, true, &problem.reason, problem.message.clone());
-    }
-    if let Some(candidate) = &memory.candidate {
-        if let Some(held) = &candidate.held {
-            let message = format!(
-                "release {} is held in {}: {}; {}",
-                candidate.release,
-                candidate.stage.name(),
-                held.message,
-                stable_words(memory)
-            );
-            return Summary::new(false, false, true, &held.reason, message);
-        }
-        if let Some(returning) = &candidate.returning {
-            let message = format!(
-                "all services return to stable, because release {}: {}{waiting}",
-                candidate.release, returning.message
-            );
-            return Summary::new(false, true, false, words::RETURNING_TO_STABLE, message);
-        }
-        return Summary::new(
-            false,
-            true,
-            false,
-            words::PROGRESSING,
-            format!(
-                "release {} is in {}{waiting}",
-                candidate.release,
-                candidate.stage.name()
-            ),
-        );
-    }
-    let rejected = plan.wanted.as_ref().and_then(|id| {
-        memory
-            .rejected
-            .iter()
-            .find(|rejected| rejected.release == *id)
-    });
-    if let Some(rejected) = rejected {
-        let message = format!(
-            "release {} was rejected: {}; {}; change the spec to try another",
-            rejected.release,
-            rejected.message,
-            stable_words(memory)
-        );
-        return Summary::new(false, false, true, &rejected.reason, message);
-    }
-    match &memory.stable {
-        Some(stable) if plan.wanted.as_ref() == Some(&stable.release) => {
-            let untested = if object.spec.gate == GatePolicy::None {
-                " (untested: spec.gate is None)"
-            } else {
-                ""
-            };
-            let reason = if stable.optimised {
-                words::SERVING
-            } else {
-                words::OPTIMISING
-            };
-            Summary::new(
-                true,
-                false,
-                false,
-                reason,
-                format!("release {} serves{untested}{waiting}", stable.release),
-            )
-        }
-        _ => Summary::new(
-            false,
-            true,
-            false,
-            words::PROGRESSING,
-            format!("the release of this spec has not begun{waiting}"),
-        ),
-    }
-}
-
-fn stable_words(memory: &Memory) -> String {
-    match &memory.stable {
-        Some(stable) => format!("release {} serves on", stable.release),
-        None => "nothing serves yet".to_owned(),
     }
 }
 
@@ -266,14 +139,7 @@ fn tests_passed(
             "the tests of this release have not ended".to_owned(),
         ),
     };
-    next.set(
-        words::TESTS_PASSED,
-        status,
-        &Finding {
-            reason: reason.to_owned(),
-            message,
-        },
-    );
+    next.set(words::TESTS_PASSED, status, &finding(reason, message));
 }
 
 fn migrated(next: &mut Conditions, memory: &Memory) {
@@ -324,96 +190,44 @@ fn migrated(next: &mut Conditions, memory: &Memory) {
     }
 }
 
-fn available(next: &mut Conditions, observed: &Observed, memory: &Memory) {
-    let live: Vec<_> = observed
-        .deployments
-        .values()
-        .filter(|seen| seen.track == labels::STABLE)
-        .collect();
-    let short: Vec<_> = live
-        .iter()
-        .filter(|seen| seen.available < seen.replicas)
-        .map(|seen| {
-            format!(
+fn available(next: &mut Conditions, memory: &Memory, short: &[String]) {
+    let (status, reason, message) = match &memory.stable {
+        None => (
+            "False",
+            words::PODS_MISSING,
+            "no release serves yet".to_owned(),
+        ),
+        Some(_) if short.is_empty() => (
+            "True",
+            words::PODS_AVAILABLE,
+            "all pods of all services are available".to_owned(),
+        ),
+        Some(_) => ("False", words::PODS_MISSING, short.join(", ")),
+    };
+    next.set(words::AVAILABLE, status, &finding(reason, message));
+}
+
+/// Services of stable that have fewer pods than they should.
+fn short(observed: &Observed, memory: &Memory) -> Vec<String> {
+    let services = memory.stable.iter().flat_map(|stable| &stable.images);
+    let live = |service: &str| {
+        let mut all = observed.deployments.values();
+        all.find(|seen| seen.track == labels::STABLE && seen.service == service)
+    };
+    services
+        .filter_map(|image| match live(&image.service) {
+            None => Some(format!("service {} has no Deployment", image.service)),
+            Some(seen) if seen.available == 0 || seen.available < seen.replicas => Some(format!(
                 "{} has {} of {} pods",
                 seen.name, seen.available, seen.replicas
-            )
+            )),
+            Some(_) => None,
         })
-        .collect();
-    if memory.stable.is_none() && live.is_empty() {
-        next.set(
-            words::AVAILABLE,
-            "False",
-            &finding(words::PODS_MISSING, "no release serves yet".to_owned()),
-        );
-    } else if short.is_empty() {
-        next.set(
-            words::AVAILABLE,
-            "True",
-            &finding(
-                words::PODS_AVAILABLE,
-                "all pods of all services are available".to_owned(),
-            ),
-        );
-    } else {
-        next.set(
-            words::AVAILABLE,
-            "False",
-            &finding(words::PODS_MISSING, short.join(", ")),
-        );
-    }
+        .collect()
 }
 
 fn finding(reason: &str, message: String) -> Finding {
-    Finding {
-        reason: reason.to_owned(),
-        message,
-    }
-}
-
-struct Conditions {
-    all: Vec<Condition>,
-    generation: Option<i64>,
-    now: Timestamp,
-}
-
-impl Conditions {
-    /// Sets a condition; its transition time moves only when its status does.
-    fn set(&mut self, kind: &str, status: &str, finding: &Finding) {
-        let before = self
-            .all
-            .iter()
-            .find(|condition| condition.type_ == kind)
-            .cloned();
-        let since = before
-            .filter(|before| before.status == status)
-            .map_or(Time(self.now), |before| before.last_transition_time);
-        let message: String = finding.message.chars().take(MESSAGE_LIMIT).collect();
-        let condition = Condition {
-            type_: kind.to_owned(),
-            status: status.to_owned(),
-            reason: finding.reason.clone(),
-            message,
-            last_transition_time: since,
-            observed_generation: self.generation,
-        };
-        match self
-            .all
-            .iter_mut()
-            .find(|condition| condition.type_ == kind)
-        {
-            Some(place) => *place = condition,
-            None => self.all.push(condition),
-        }
-    }
-
-    fn only_while(&mut self, kind: &str, holds: bool, finding: &Finding) {
-        if holds {
-            self.set(kind, "True", finding);
-        } else {
-            self.all.retain(|condition| condition.type_ != kind);
-        }
-    }
+    Finding::new(reason, message)
 }
 
 #[cfg(test)]

@@ -61,6 +61,12 @@ pub const JOB_NOT_OURS: &str = "JobNotOurs";
 pub const CONTRACT_REFUSED: &str = "ContractRefused";
 /// Backfill or contract failed; the release stays.
 pub const OPTIMISE_FAILED: &str = "OptimiseFailed";
+/// The recorded inputs of a release are gone or cannot be read.
+pub const RECORD_MISSING: &str = "RecordMissing";
+/// The status is gone, and it cannot be told which release is stable.
+pub const STATUS_LOST: &str = "StatusLost";
+/// Event: the status was gone; the release that is live counts as stable.
+pub const ADOPTED: &str = "Adopted";
 /// Pods are missing.
 pub const PODS_MISSING: &str = "PodsMissing";
 /// All pods are available.

@@ -36,6 +36,8 @@ use super::status::CrmPlatformStatus;
     validation = Rule::new("size(self.tests) > 0 || self.gate == 'None'").message("spec.tests is empty: add a test with when: [Gate], or set spec.gate to None to roll out untested images"),
     validation = Rule::new("self.gate == 'None' || self.tests.exists(t, 'Gate' in t.when)").message("no entry of spec.tests has when: [Gate]: add one, or set spec.gate to None to roll out untested images"),
     validation = Rule::new("has(self.image) || self.services.all(s, has(s.image))").message("spec.image is not set and a service has no image of its own: set spec.image, or services[].image for every service"),
+    validation = Rule::new("has(self.image) || self.tests.all(t, has(t.image))").message("spec.image is not set and a test has no image of its own: set spec.image, or tests[].image for every test"),
+    validation = Rule::new("self.deletionPolicy == oldSelf.deletionPolicy || self.deletionPolicy == 'Delete'").message("spec.deletionPolicy cannot go from Delete to Retain: the passwords of the embedded database would still be deleted; make a new platform and restore a backup into it"),
     validation = Rule::new("self.services.all(s, !has(s.dependsOn) || s.dependsOn.all(d, d != s.name && self.services.exists(o, o.name == d)))").message("spec.services[].dependsOn must name other services of this platform")
 )]
 pub struct CrmPlatformSpec {
@@ -81,6 +83,7 @@ pub struct ServiceSpec {
         length(min = 1, max = 20),
         regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
     )]
+    #[x_kube(validation = Rule::new("self != 'postgres' && !self.endsWith('-postgres')").message("a service cannot be called postgres or end in -postgres: its address would be that of an embedded database"))]
     pub name: String,
 
     /// Image of this service, if not `spec.image`.
@@ -115,7 +118,13 @@ pub struct ServiceSpec {
 
     /// Secrets of this namespace whose keys become environment variables.
     #[serde(default)]
-    #[schemars(length(max = 8), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(max = 8),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+        )
+    )]
     pub secrets: Vec<String>,
 
     /// Services that must be rolled out before this one.

@@ -8,6 +8,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Longest message of a finding, in characters.
+const MESSAGE_LIMIT: usize = 1024;
+
 /// State of a `CrmPlatform`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -158,6 +161,16 @@ pub enum Verdict {
     Aborted,
 }
 
+impl Finding {
+    /// A finding whose message the API server accepts, however much the cluster had to say.
+    pub fn new(reason: &str, message: impl AsRef<str>) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            message: message.as_ref().chars().take(MESSAGE_LIMIT).collect(),
+        }
+    }
+}
+
 impl Verdict {
     /// The name users see.
     pub fn name(self) -> &'static str {
@@ -178,7 +191,7 @@ pub struct Finding {
     /// One CamelCase word.
     pub reason: String,
     /// What happened, to which object, what to do.
-    #[schemars(length(max = 1024))]
+    #[schemars(length(max = MESSAGE_LIMIT))]
     pub message: String,
 }
 
@@ -294,6 +307,9 @@ pub struct JobRecord {
     /// Price of its pods, decimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,
+    /// Since when it has been seen without a pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub podless_since: Option<Time>,
 }
 
 /// Counts of a test run, from its termination message.

@@ -58,7 +58,9 @@ impl Writer<'_> {
 
     async fn apply_one<K: Child>(&self, kind: Kind, object: &K) -> Result<(), Error> {
         let name = object.name_any();
-        let params = PatchParams::apply(FIELD_MANAGER).force();
+        // A manager per platform: two platforms whose names make one object are told apart by the API server, which refuses a second controlling owner.
+        let manager = format!("{FIELD_MANAGER}/{}", self.key.name);
+        let params = PatchParams::apply(&manager).force();
         match self
             .call(self.api::<K>().patch(&name, &params, &Patch::Apply(object)))
             .await
@@ -84,7 +86,16 @@ impl Writer<'_> {
                 }
             }
             Created::Revision(revision) => {
-                self.create_one(Kind::Revision, &**revision).await?;
+                // One that is ours and readable would have been seen.
+                if !self.create_one(Kind::Revision, &**revision).await? {
+                    let name = revision.name_any();
+                    return Err(self.error(
+                        "create",
+                        "ControllerRevision",
+                        &name,
+                        Refusal::AlreadyExists,
+                    ));
+                }
             }
         }
         Ok(())
@@ -217,7 +228,7 @@ impl Writer<'_> {
         let reason = match refusal {
             Refusal::NotFound => "it is not there (its namespace may be gone)".to_owned(),
             Refusal::Conflict => "somebody else changed it at the same time".to_owned(),
-            Refusal::AlreadyExists => "there is one of that name already".to_owned(),
+            Refusal::AlreadyExists => "there is one of that name already, which is not this platform's or says something else: delete it".to_owned(),
             Refusal::Other(reason) => reason,
         };
         Error::Request {

@@ -90,8 +90,9 @@ pub fn service(platform: &Platform) -> Service {
     })))
 }
 
-/// The database server.
-pub fn stateful_set(platform: &Platform) -> StatefulSet {
+/// The database server. `image` is that of the server which is there already: another one may not read its volume, and a new default of the operator must
+/// not restart every database.
+pub fn stateful_set(platform: &Platform, image: Option<&str>) -> StatefulSet {
     let storage = platform.embedded_storage.clone().unwrap_or_default();
     let when_deleted = if platform.deletion == DeletionPolicy::Delete {
         "Delete"
@@ -116,7 +117,7 @@ pub fn stateful_set(platform: &Platform) -> StatefulSet {
                     "enableServiceLinks": false,
                     "terminationGracePeriodSeconds": 60,
                     "securityContext": pod_security(POSTGRES_USER),
-                    "containers": [container(platform)],
+                    "containers": [container(platform, image.unwrap_or(&platform.settings.postgres_image))],
                     "volumes": [
                         { "name": "run", "emptyDir": {} },
                         { "name": "tmp", "emptyDir": {} },
@@ -132,7 +133,7 @@ pub fn stateful_set(platform: &Platform) -> StatefulSet {
     })))
 }
 
-fn container(platform: &Platform) -> Value {
+fn container(platform: &Platform, image: &str) -> Value {
     let password = |name: &str, secret: String, key: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } });
     // Over TCP: while the image initialises the volume it listens on the socket only, and must not look ready.
     let ready = json!({ "exec": { "command": ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"] }, "periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 3 });
@@ -144,7 +145,7 @@ fn container(platform: &Platform) -> Value {
     started["failureThreshold"] = json!(300);
     json!({
         "name": "postgres",
-        "image": platform.settings.postgres_image,
+        "image": image,
         "args": ["postgres", "-c", "max_connections=200"],
         "ports": [{ "name": "postgres", "containerPort": PORT, "protocol": "TCP" }],
         "env": [

@@ -12,27 +12,30 @@ use crate::platform::release::ReleaseService;
 /// Seconds a pod gets to drain: the service's own delay (8 s), requests in flight (20 s) and room.
 const GRACE_SECONDS: i64 = 45;
 
-/// Deployment of a live service.
-pub fn live(scope: Scope<'_>, service: &ReleaseService) -> Deployment {
-    deployment(scope, service, Track::Live)
+/// Deployment of a live service with so many pods.
+pub fn live(scope: Scope<'_>, service: &ReleaseService, replicas: i32) -> Deployment {
+    deployment(scope, service, Track::Live, replicas)
 }
 
 /// Deployment of a candidate: one pod, on the scratch database, which no live Service selects.
 pub fn candidate(scope: Scope<'_>, service: &ReleaseService) -> Deployment {
-    deployment(scope, service, Track::Scratch)
+    deployment(scope, service, Track::Scratch, 1)
 }
 
-fn deployment(scope: Scope<'_>, service: &ReleaseService, track: Track) -> Deployment {
-    let (name, word, replicas) = match track {
+fn deployment(
+    scope: Scope<'_>,
+    service: &ReleaseService,
+    track: Track,
+    replicas: i32,
+) -> Deployment {
+    let (name, word) = match track {
         Track::Live => (
             names::live(&scope.platform.name, &service.name),
             labels::STABLE,
-            scope.platform.replicas(&service.name),
         ),
         Track::Scratch => (
             names::candidate(&scope.platform.name, &service.name, scope.id),
             labels::CANDIDATE,
-            1,
         ),
     };
     let all = labels::with_release(labels::service(scope, &service.name, word), scope.id);

@@ -185,11 +185,12 @@ fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
     if !shape.service.is_empty() {
         all.insert(labels::SERVICE.to_owned(), json!(shape.service));
     }
+    // The first rule that fits counts: a pod that was evicted may end with any code.
     let mut rules = vec![
         json!({ "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] }),
     ];
     if !shape.final_codes.is_empty() {
-        rules.insert(0, json!({ "action": "FailJob", "onExitCodes": { "containerName": "main", "operator": "In", "values": shape.final_codes } }));
+        rules.push(json!({ "action": "FailJob", "onExitCodes": { "containerName": "main", "operator": "In", "values": shape.final_codes } }));
     }
     let mut container = shape.container;
     container["name"] = json!("main");

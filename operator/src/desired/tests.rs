@@ -1,1 +1,363 @@
-//! Snapshots of every object that is built.
+//! Every object of a small platform: the whole as a snapshot, and the promises that must hold of each.
+
+use serde_json::{Value, json};
+
+use super::job::{Migration, Step};
+use super::*;
+use crate::api::status::{ResolvedImage, Stage};
+use crate::api::{CrmPlatform, CrmPlatformSpec};
+use crate::cost::Prices;
+use crate::platform::Settings;
+
+const SPEC: &str = "
+image: registry.example/crm:1
+services:
+- name: customer
+  args: [serve]
+  env: [{name: CRM_LOG, value: info}]
+  secrets: [mail]
+  migrate: {args: [migrate]}
+  seed: {args: [seed]}
+  resources: {requests: {cpu: 50m, memory: 32Mi}, limits: {memory: 64Mi}}
+- {name: sales, dependsOn: [customer], replicas: 3}
+database: {embedded: {storage: 1Gi}}
+tests: [{name: smoke, when: [Gate, Verify], args: [test]}]
+";
+const ID: &str = "r0123456789";
+
+fn platform(spec: &str) -> (Platform, Release) {
+    let spec: CrmPlatformSpec = serde_saphyr::from_str(spec).unwrap();
+    let mut object = CrmPlatform::new("acme", spec);
+    object.metadata.namespace = Some("crm".into());
+    object.metadata.uid = Some("0a1b2c3d-0000".into());
+    object.metadata.labels =
+        Some([("argocd.argoproj.io/instance".to_owned(), "crm".to_owned())].into());
+    let settings = Settings {
+        postgres_image: "registry.example/postgres:15".into(),
+        prices: Prices {
+            cpu_hour: 1.0,
+            memory_gib_hour: 1.0,
+        },
+    };
+    let platform = Platform::parse(&object, &settings).unwrap();
+    let images = platform
+        .references()
+        .into_iter()
+        .map(|reference| ResolvedImage {
+            image: format!("{}@sha256:aa", reference.rsplit_once(':').unwrap().0),
+            reference,
+        });
+    let release = platform.wanted(&images.collect::<Vec<_>>()).unwrap();
+    (platform, release)
+}
+
+fn step(stage: Stage, name: &str) -> Step {
+    Step {
+        stage,
+        name: name.into(),
+        attempt: 1,
+    }
+}
+
+fn migration(scope: Scope<'_>, track: Track) -> Job {
+    let service = &scope.release.services[0];
+    let work = Migration {
+        service,
+        migration: service.migrate.as_ref().unwrap(),
+        phase: "expand",
+        track,
+        soaked_seconds: 60,
+    };
+    let stage = match track {
+        Track::Live => Stage::Migrate,
+        Track::Scratch => Stage::Rehearse,
+    };
+    job::migration(scope, &step(stage, "expand-customer"), &work)
+}
+
+/// Every object that has pods, and the addresses.
+fn all(scope: Scope<'_>) -> Vec<Value> {
+    let customer = &scope.release.services[0];
+    let test = &scope.release.tests[0];
+    vec![
+        json!(database::stateful_set(scope.platform, None)),
+        json!(database::config_map(scope.platform)),
+        json!(database::service(scope.platform)),
+        json!(deployment::live(scope, customer, 2)),
+        json!(service::live(scope, customer)),
+        json!(deployment::candidate(scope, customer)),
+        json!(service::candidate(scope, customer)),
+        json!(job::scratch(scope, &step(Stage::Rehearse, "scratch"), true)),
+        json!(job::seed(
+            scope,
+            &step(Stage::Rehearse, "seed-customer"),
+            customer,
+            &["seed".into()]
+        )),
+        json!(migration(scope, Track::Scratch)),
+        json!(migration(scope, Track::Live)),
+        json!(job::test(
+            scope,
+            &step(Stage::Gate, "smoke"),
+            test,
+            Track::Scratch
+        )),
+        json!(job::test(
+            scope,
+            &step(Stage::Verify, "smoke"),
+            test,
+            Track::Live
+        )),
+        json!(revision::revision(scope)),
+    ]
+}
+
+fn with_scope(check: impl FnOnce(Scope<'_>)) {
+    let (platform, release) = platform(SPEC);
+    check(Scope {
+        platform: &platform,
+        id: ID,
+        release: &release,
+    });
+}
+
+fn pod(object: &Value) -> Option<&Value> {
+    object.pointer("/spec/template/spec")
+}
+
+fn containers(object: &Value) -> Vec<Value> {
+    let pod = pod(object).unwrap();
+    ["containers", "initContainers"]
+        .iter()
+        .flat_map(|kind| pod[*kind].as_array().cloned().unwrap_or_default())
+        .collect()
+}
+
+/// Names of the Secrets that the containers of an object read.
+fn secrets(object: &Value) -> Vec<String> {
+    let mut names: Vec<_> = containers(object)
+        .iter()
+        .flat_map(|container| container["env"].as_array().cloned().unwrap_or_default())
+        .filter_map(|variable| variable.pointer("/valueFrom/secretKeyRef/name").cloned())
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn database_name(object: &Value) -> Value {
+    let env = containers(object)[0]["env"].as_array().unwrap().clone();
+    let found = env.iter().find(|variable| variable["name"] == "PGDATABASE");
+    found.cloned().unwrap_or_default()
+}
+
+#[test]
+fn all_objects_of_a_small_platform() {
+    with_scope(|scope| {
+        let text: Vec<_> = all(scope)
+            .iter()
+            .map(|object| serde_saphyr::to_string(object).unwrap())
+            .collect();
+        insta::assert_snapshot!(text.join("---\n"));
+    });
+}
+
+#[test]
+fn every_pod_is_admitted_at_the_restricted_level() {
+    with_scope(|scope| {
+        let objects = all(scope);
+        let with_pods: Vec<_> = objects
+            .iter()
+            .filter(|object| pod(object).is_some())
+            .collect();
+        assert_eq!(with_pods.len(), 9);
+        for object in with_pods {
+            let (name, pod) = (&object["metadata"]["name"], pod(object).unwrap());
+            assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
+            assert_eq!(
+                pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault",
+                "{name}"
+            );
+            assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
+            for container in containers(object) {
+                let security = &container["securityContext"];
+                assert_eq!(security["allowPrivilegeEscalation"], false, "{name}");
+                assert_eq!(security["readOnlyRootFilesystem"], true, "{name}");
+                assert_eq!(
+                    security["capabilities"],
+                    json!({ "drop": ["ALL"] }),
+                    "{name}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn everything_belongs_to_its_platform_and_carries_no_label_of_a_gitops_tool() {
+    with_scope(|scope| {
+        for object in all(scope) {
+            let metadata = &object["metadata"];
+            assert_eq!(
+                metadata["labels"][labels::MANAGED_BY],
+                labels::MANAGER,
+                "{metadata}"
+            );
+            assert_eq!(metadata["labels"][labels::PLATFORM], "acme", "{metadata}");
+            assert_eq!(
+                metadata["labels"]["argocd.argoproj.io/instance"],
+                Value::Null
+            );
+            assert_eq!(
+                metadata["ownerReferences"][0]["uid"], "0a1b2c3d-0000",
+                "{metadata}"
+            );
+            assert_eq!(
+                metadata["ownerReferences"][0]["controller"], true,
+                "{metadata}"
+            );
+        }
+    });
+}
+
+#[test]
+fn only_migrations_get_the_role_that_changes_the_schema() {
+    with_scope(|scope| {
+        let customer = &scope.release.services[0];
+        assert_eq!(secrets(&json!(migration(scope, Track::Live))), ["acme-db"]);
+        for pods in [
+            deployment::live(scope, customer, 2),
+            deployment::candidate(scope, customer),
+        ] {
+            assert_eq!(secrets(&json!(pods)), ["acme-db-app", "acme-identity"]);
+        }
+        let test = &scope.release.tests[0];
+        for track in [Track::Live, Track::Scratch] {
+            let job = json!(job::test(scope, &step(Stage::Gate, "smoke"), test, track));
+            assert_eq!(
+                secrets(&job),
+                ["acme-identity"],
+                "a test never meets the database"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_belongs_to_a_candidate_knows_its_scratch_database_only() {
+    with_scope(|scope| {
+        let customer = &scope.release.services[0];
+        let scratch = json!({ "name": "PGDATABASE", "value": "scratch_0a1b2c3d_r0123456789" });
+        let candidates = [
+            json!(deployment::candidate(scope, customer)),
+            json!(job::seed(
+                scope,
+                &step(Stage::Rehearse, "seed"),
+                customer,
+                &[]
+            )),
+            json!(migration(scope, Track::Scratch)),
+        ];
+        for object in candidates {
+            assert_eq!(
+                database_name(&object),
+                scratch,
+                "{}",
+                object["metadata"]["name"]
+            );
+        }
+        let live = database_name(&json!(migration(scope, Track::Live)));
+        assert_eq!(live["valueFrom"]["secretKeyRef"]["key"], "dbname");
+    });
+}
+
+#[test]
+fn no_live_address_leads_to_a_candidate() {
+    with_scope(|scope| {
+        let customer = &scope.release.services[0];
+        let selects = |service: &Value, pods: &Value| {
+            let labels = &pods["spec"]["template"]["metadata"]["labels"];
+            let selector = service["spec"]["selector"].as_object().unwrap();
+            selector.iter().all(|(key, value)| labels[key] == *value)
+        };
+        let (live, candidate) = (
+            json!(deployment::live(scope, customer, 2)),
+            json!(deployment::candidate(scope, customer)),
+        );
+        let address = json!(service::live(scope, customer));
+        assert!(selects(&address, &live) && !selects(&address, &candidate));
+        let address = json!(service::candidate(scope, customer));
+        assert!(!selects(&address, &live) && selects(&address, &candidate));
+        let selector = &live["spec"]["selector"]["matchLabels"];
+        assert_eq!(
+            selector[labels::RELEASE],
+            Value::Null,
+            "a selector cannot change with the release"
+        );
+    });
+}
+
+#[test]
+fn a_fingerprint_stands_for_what_a_job_runs() {
+    let (platform, release) = platform(SPEC);
+    let of = |id: &str, release: &Release| {
+        let scope = Scope {
+            platform: &platform,
+            id,
+            release,
+        };
+        fingerprint(&job::test(
+            scope,
+            &step(Stage::Gate, "smoke"),
+            &release.tests[0],
+            Track::Scratch,
+        ))
+    };
+    let before = of(ID, &release);
+    assert_eq!(before, of(ID, &release.clone()));
+    assert_ne!(
+        before,
+        of("r9876543210", &release),
+        "the release is part of the environment"
+    );
+    let mut changed = release.clone();
+    changed.tests[0].image = "registry.example/crm@sha256:bb".into();
+    assert_ne!(before, of(ID, &changed));
+    changed = release.clone();
+    changed.tests[0].args = vec!["true".into()];
+    assert_ne!(before, of(ID, &changed));
+    changed = release;
+    changed.tests[0].deadline_seconds += 1;
+    assert_eq!(
+        before,
+        of(ID, &changed),
+        "a deadline changes nothing that runs"
+    );
+}
+
+#[test]
+fn a_database_of_the_user_is_reached_by_the_users_secrets() {
+    let spec = SPEC.replace(
+        "embedded: {storage: 1Gi}",
+        "secret: crm-migrator, appSecret: crm-app",
+    );
+    let (platform, release) = platform(&spec);
+    let scope = Scope {
+        platform: &platform,
+        id: ID,
+        release: &release,
+    };
+    assert_eq!(
+        secrets(&json!(migration(scope, Track::Live))),
+        ["crm-app", "crm-migrator"],
+        "of the role that serves a migration knows the name"
+    );
+    let pods = json!(deployment::live(scope, &release.services[0], 2));
+    assert_eq!(secrets(&pods), ["acme-identity", "crm-app"]);
+    let names: Vec<_> = database::secrets(&platform)
+        .into_iter()
+        .map(|recipe| recipe.name)
+        .collect();
+    assert_eq!(names, ["acme-identity"], "no password is made for it");
+}

@@ -222,7 +222,11 @@ fn revision(object: &ControllerRevision) -> Option<RevisionView> {
         .owner_references()
         .iter()
         .find(|owner| owner.controller == Some(true))?;
-    match serde_json::from_value(object.data.0.clone()) {
+    match serde_json::from_value::<Release>(object.data.0.clone()) {
+        Ok(release) if release.id() != id => {
+            tracing::warn!(revision = %object.name_any(), namespace = object.namespace(), "a recorded release is not the one its label names, and is not believed");
+            None
+        }
         Ok(release) => Some(RevisionView {
             owner: owner.uid.clone(),
             id,

@@ -9,6 +9,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::label;
 use crate::desired::labels;
 
+/// Names of the containers that the operator makes: of Jobs and of services.
+const OUR_CONTAINERS: [&str; 2] = ["main", "service"];
+
 /// A pod as seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodView {
@@ -32,7 +35,7 @@ pub struct PodView {
     pub unschedulable: Option<String>,
     /// Whether it was lost to an eviction, a preemption or a drain.
     pub disrupted: bool,
-    /// State of its one container.
+    /// State of its main container.
     pub state: ContainerState,
     /// How often its container was restarted.
     pub restarts: i32,
@@ -74,6 +77,13 @@ pub enum ContainerState {
     },
 }
 
+impl PodView {
+    /// Whether its containers will never run again.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase.as_str(), "Succeeded" | "Failed")
+    }
+}
+
 impl From<&Pod> for PodView {
     fn from(pod: &Pod) -> Self {
         let metadata = &pod.metadata;
@@ -86,7 +96,10 @@ impl From<&Pod> for PodView {
                 .find(|c| c.type_ == kind && c.status == value)
                 .cloned()
         };
-        let container = status.container_statuses.iter().flatten().next();
+        // Others may have been injected beside it.
+        let ours = |container: &&ContainerStatus| OUR_CONTAINERS.contains(&container.name.as_str());
+        let all = || status.container_statuses.iter().flatten();
+        let container = all().find(ours).or_else(|| all().next());
         let (cpu, memory) = requests(pod);
         Self {
             name: metadata.name.clone().unwrap_or_default(),

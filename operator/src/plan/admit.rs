@@ -1,8 +1,12 @@
 //! Which release the spec asks for, and what that means for the one at work.
 
+use std::collections::BTreeSet;
+
 use super::draft::{Draft, superseded};
+use super::foundation;
 use crate::api::conditions;
 use crate::api::status::{Finding, ResolvedImage, Stage, Verdict};
+use crate::desired::labels;
 
 /// Seconds after which an image that could not be resolved is tried again.
 const RESOLVE_AGAIN: f64 = 10.0;
@@ -15,11 +19,7 @@ pub(super) fn admit(draft: &mut Draft<'_>) {
     };
     let id = release.id();
     draft.wanted = Some((id.clone(), release.clone()));
-    let stable = draft
-        .memory
-        .stable
-        .as_ref()
-        .is_some_and(|stable| stable.release == id);
+    let stable = draft.wants_stable();
     match draft.memory.candidate.clone() {
         Some(candidate) if candidate.release == id => {}
         Some(candidate) => {
@@ -37,9 +37,15 @@ pub(super) fn admit(draft: &mut Draft<'_>) {
                 .rejected
                 .iter()
                 .any(|rejected| rejected.release == id) => {}
+        None if memory_is_lost(draft) => adopt(draft),
         None => {
             draft.superseded = draft.memory.stable.is_some();
-            if draft.memory.scratch.contains(&id) {
+            if leftovers(draft, &id) {
+                draft.wait(
+                    format!("Jobs of a forgotten try of release {id} to be removed"),
+                    5.0,
+                );
+            } else if draft.memory.scratch.contains(&id) {
                 draft.wait(
                     format!("the scratch database of an earlier try of release {id} to be dropped"),
                     5.0,
@@ -62,6 +68,47 @@ fn replace(draft: &mut Draft<'_>, stage: Stage, returning: bool, held: bool) {
         Stage::Migrate => {}
         Stage::Rollout | Stage::Verify | Stage::Optimise => draft.start_return(superseded()),
     }
+}
+
+/// Whether live Deployments stand there although nothing is remembered: somebody removed the status.
+fn memory_is_lost(draft: &Draft<'_>) -> bool {
+    let memory = &draft.memory;
+    memory.stable.is_none() && memory.releases.is_empty() && live(draft).next().is_some()
+}
+
+fn live<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d String> {
+    let all = draft.observed.deployments.values();
+    all.filter(|seen| seen.track == labels::STABLE && !seen.deleting)
+        .map(|seen| &seen.release)
+}
+
+/// Takes what is live for stable. Only a release that has passed its gate ever gets there.
+fn adopt(draft: &mut Draft<'_>) {
+    let live: BTreeSet<String> = live(draft).cloned().collect();
+    let mut all = live.into_iter();
+    let (first, second) = (all.next().unwrap_or_default(), all.next());
+    match (draft.release(&first), second) {
+        (Some(release), None) => draft.adopt(&first, &release),
+        (None, _) => foundation::record_is_missing(draft, &first),
+        (_, Some(second)) => {
+            let message = format!(
+                "the status is lost, and live Deployments are of releases {first} and {second}: restore the status, or delete the Deployments of the one that shall not serve (label {})",
+                labels::RELEASE
+            );
+            draft.problem = Some(Finding::new(conditions::STATUS_LOST, message));
+        }
+    }
+}
+
+/// Whether Jobs of a release stand there that is not remembered: their names would be taken for those of the new try.
+fn leftovers(draft: &Draft<'_>, id: &str) -> bool {
+    let known = draft
+        .memory
+        .releases
+        .iter()
+        .any(|record| record.release == id);
+    let mut jobs = draft.observed.jobs.values();
+    !known && jobs.any(|job| job.owner == draft.platform.uid && job.release == id)
 }
 
 /// Keeps what the registry said about references of the spec, and forgets references that are gone.
@@ -87,10 +134,7 @@ fn resolve(draft: &mut Draft<'_>) {
                 image: image.clone(),
             }),
             Some(Err(problem)) => {
-                draft.problem = Some(Finding {
-                    reason: conditions::IMAGE_NOT_RESOLVED.to_owned(),
-                    message: problem.clone(),
-                });
+                draft.problem = Some(Finding::new(conditions::IMAGE_NOT_RESOLVED, problem));
                 draft.wait(format!("the registry to know {reference}"), RESOLVE_AGAIN);
             }
             None => draft.wait(format!("the registry to know {reference}"), RESOLVE_AGAIN),

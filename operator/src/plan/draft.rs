@@ -8,8 +8,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::action::{Action, Created, Note, Object, SecretRecipe, Target, Write};
 use super::{Plan, record, remedy};
 use crate::api::conditions;
+use crate::api::spec::GatePolicy;
 use crate::api::status::{Candidate, Finding, Memory, Rejected, Stable, Stage, Verdict};
-use crate::desired::Scope;
+use crate::desired::{Scope, labels};
 use crate::observed::Observed;
 use crate::platform::Platform;
 use crate::platform::release::Release;
@@ -43,10 +44,7 @@ pub(super) struct Draft<'a> {
 
 /// The finding of a release whose place was taken.
 pub(super) fn superseded() -> Finding {
-    Finding {
-        reason: conditions::SUPERSEDED.to_owned(),
-        message: "a newer spec took its place".to_owned(),
-    }
+    Finding::new(conditions::SUPERSEDED, "a newer spec took its place")
 }
 
 impl<'a> Draft<'a> {
@@ -101,12 +99,31 @@ impl<'a> Draft<'a> {
 
     /// The recorded inputs of a release; of the wanted one also before they are recorded.
     pub fn release(&self, id: &str) -> Option<Release> {
-        let wanted = self
-            .wanted
-            .as_ref()
-            .filter(|(wanted, _)| wanted == id)
-            .map(|(_, release)| release.clone());
-        wanted.or_else(|| self.observed.releases.get(id).cloned())
+        let recorded = self.observed.releases.get(id).cloned();
+        recorded.or_else(|| {
+            let wanted = self.wanted.as_ref().filter(|(wanted, _)| wanted == id);
+            wanted.map(|(_, release)| release.clone())
+        })
+    }
+
+    /// Whether the spec asks for the release that serves.
+    pub fn wants_stable(&self) -> bool {
+        let wanted = self.wanted.as_ref().map(|(id, _)| id);
+        wanted.is_some() && wanted == self.memory.stable.as_ref().map(|stable| &stable.release)
+    }
+
+    /// A migration of the live database that has not ended, other than the Job `except`: never may two of them run, nor a release begin beside one.
+    pub fn live_migration(&self, except: &str) -> Option<String> {
+        let jobs = self.observed.jobs.values();
+        let mut jobs = jobs.filter(|job| job.owner == self.platform.uid && job.live_migration);
+        let job = jobs.find(|job| job.end.is_none() && job.name != except);
+        let own = self.observed.jobs.get(except).map(|job| &job.uid);
+        let pods = self.observed.pods.iter();
+        let mut pods =
+            pods.filter(|pod| pod.track == labels::LIVE_MIGRATION && Some(&pod.controller) != own);
+        let pod = pods.find(|pod| !pod.has_ended());
+        job.map(|job| format!("Job {}", job.name))
+            .or_else(|| pod.map(|pod| format!("pod {}", pod.name)))
     }
 
     /// A scope of this draft's platform.
@@ -198,6 +215,28 @@ impl<'a> Draft<'a> {
         self.enter_next(Verdict::Passed);
     }
 
+    /// Makes a release stable that is live although nothing is remembered of it. Its last stage is done again, which does no harm.
+    pub fn adopt(&mut self, id: &str, release: &Release) {
+        let now = Time(self.now);
+        record::open(
+            &mut self.memory.releases,
+            id,
+            self.platform.generation,
+            now.clone(),
+        );
+        self.close_stage(id, Stage::Resolve, Verdict::Passed, None);
+        record::enter(&mut self.memory.releases, id, Stage::Optimise, now.clone());
+        let message = format!("the status was lost: release {id}, which is live, counts as stable");
+        self.note(true, conditions::ADOPTED, message);
+        self.memory.stable = Some(Stable {
+            release: id.to_owned(),
+            since: now,
+            images: release.service_images(),
+            optimised: false,
+        });
+        self.moved = true;
+    }
+
     /// Closes the candidate's stage and enters the next one.
     pub fn enter_next(&mut self, verdict: Verdict) {
         let Some(candidate) = self.memory.candidate.clone() else {
@@ -225,7 +264,10 @@ impl<'a> Draft<'a> {
                 next.name()
             ),
         );
-        if next == Stage::Rehearse && !self.memory.scratch.contains(&candidate.release) {
+        let gated = self
+            .release(&candidate.release)
+            .is_none_or(|release| release.gate != GatePolicy::None);
+        if gated && next == Stage::Rehearse && !self.memory.scratch.contains(&candidate.release) {
             self.memory.scratch.push(candidate.release.clone());
         }
         self.memory.candidate = Some(Candidate {
@@ -303,7 +345,7 @@ impl<'a> Draft<'a> {
                 "release {} was rejected: {}; {}",
                 candidate.release,
                 finding.message,
-                remedy(&finding.reason)
+                remedy(&finding.reason, &self.memory)
             );
             self.note(true, conditions::REJECTED, message);
             self.memory
@@ -339,7 +381,7 @@ impl<'a> Draft<'a> {
                 "release {} is held: {}; {}",
                 candidate.release,
                 finding.message,
-                remedy(&finding.reason)
+                remedy(&finding.reason, &self.memory)
             ),
         );
         self.memory.candidate = Some(Candidate {
@@ -360,6 +402,7 @@ impl<'a> Draft<'a> {
         );
         self.note(true, conditions::RETURNING_TO_STABLE, message);
         self.memory.candidate = Some(Candidate {
+            since: Time(self.now),
             returning: Some(finding),
             ..candidate
         });
@@ -392,8 +435,8 @@ impl<'a> Draft<'a> {
     /// Price of the pods, other than those of Jobs, that a stage needs: the candidate's in the gate, the new live ones in the roll-out.
     fn price_of_pods(&self, id: &str, stage: Stage) -> f64 {
         let track = match stage {
-            Stage::Gate => crate::desired::labels::CANDIDATE,
-            Stage::Rollout => crate::desired::labels::STABLE,
+            Stage::Gate => labels::CANDIDATE,
+            Stage::Rollout => labels::STABLE,
             _ => return 0.0,
         };
         let pods = self

@@ -2,7 +2,9 @@
 
 use super::action::{Created, Object};
 use super::draft::Draft;
-use crate::desired::{database as objects, revision};
+use crate::api::conditions;
+use crate::api::status::Finding;
+use crate::desired::{database as objects, names, revision};
 use crate::observed::content_hash;
 
 /// Makes the embedded database; true once it answers. Its secrets are made before the first release is recorded.
@@ -11,7 +13,12 @@ pub(super) fn database(draft: &mut Draft<'_>) -> bool {
     if platform.embedded_storage.is_none() {
         return true;
     }
-    let set = objects::stateful_set(platform);
+    let seen = draft.observed.database.clone();
+    let image = seen
+        .as_ref()
+        .map(|seen| seen.image.as_str())
+        .filter(|image| !image.is_empty());
+    let set = objects::stateful_set(platform, image);
     let config = objects::config_map(platform);
     let service = objects::service(platform);
     let name = set.metadata.name.clone().unwrap_or_default();
@@ -27,7 +34,7 @@ pub(super) fn database(draft: &mut Draft<'_>) -> bool {
         draft.apply(Object::Service(Box::new(service)), because);
     }
     let hash = content_hash(&set.metadata);
-    match &draft.observed.database {
+    match &seen {
         Some(seen) if seen.hash == hash => seen.complete,
         _ => {
             draft.apply(Object::StatefulSet(Box::new(set)), because);
@@ -43,21 +50,31 @@ fn secrets(draft: &mut Draft<'_>) {
     }
 }
 
-/// Records the candidate's inputs; true once they are recorded.
-pub(super) fn recorded(draft: &mut Draft<'_>) -> bool {
-    let id = draft.candidate_id();
-    if draft.observed.releases.contains_key(&id) {
+/// Records the inputs of a release; true once they are recorded.
+pub(super) fn recorded(draft: &mut Draft<'_>, id: &str) -> bool {
+    if draft.observed.releases.contains_key(id) {
         return true;
     }
-    let Some(release) = draft.release(&id) else {
+    let Some(release) = draft.release(id) else {
         return false;
     };
     secrets(draft);
-    let revision = revision::revision(draft.scope(&id, &release));
+    let revision = revision::revision(draft.scope(id, &release));
     draft.create(
         Created::Revision(Box::new(revision)),
         format!("release {id} is recorded"),
     );
     draft.wait(format!("the record of release {id}"), 2.0);
     false
+}
+
+/// Says that nothing can be done for a release whose inputs are lost: a guess would roll out what nobody asked for.
+pub(super) fn record_is_missing(draft: &mut Draft<'_>, id: &str) {
+    let name = names::revision(&draft.platform.name, id);
+    let message = format!(
+        "ControllerRevision {name}, the recorded inputs of release {id}, is missing or cannot be read: nothing live is changed; restore it from a backup, or set the spec back to what that release was"
+    );
+    draft
+        .problem
+        .get_or_insert(Finding::new(conditions::RECORD_MISSING, message));
 }

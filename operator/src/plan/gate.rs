@@ -8,8 +8,9 @@ use super::{Progress, record};
 use crate::api::conditions::{CANDIDATE_NOT_READY, GATE_INCONCLUSIVE, TESTS_FAILED};
 use crate::api::spec::{GatePolicy, TestPhase};
 use crate::api::status::{Finding, Stage};
+use crate::cost::seconds;
 use crate::desired::{Track, deployment, job, labels, service};
-use crate::observed::content_hash;
+use crate::observed::{PodView, WorkloadView, content_hash};
 use crate::platform::release::Release;
 
 /// Brings up the candidate and runs its tests.
@@ -29,7 +30,16 @@ pub(super) fn gate(draft: &mut Draft<'_>) -> Progress {
             return ready;
         }
     }
-    tests(draft, (&id, &release), (TestPhase::Gate, Track::Scratch))
+    match tests(draft, (&id, &release), (TestPhase::Gate, Track::Scratch)) {
+        Progress::Failed(finding) if was_disturbed(draft, &id) => {
+            let message = format!(
+                "a pod of the candidate was replaced while it was tested; {}",
+                finding.message
+            );
+            Progress::Inconclusive(Finding::new(GATE_INCONCLUSIVE, message))
+        }
+        ended => ended,
+    }
 }
 
 /// Runs all tests of a phase side by side.
@@ -70,6 +80,7 @@ pub(super) fn tests(
 fn candidate_pods(draft: &mut Draft<'_>, id: &str, release: &Release) -> Progress {
     let because = format!("release {id} is tried on its scratch database");
     let mut missing = Vec::new();
+    let mut overdue = Vec::new();
     for wanted in &release.services {
         let address = service::candidate(draft.scope(id, release), wanted);
         let name = address.metadata.name.clone().unwrap_or_default();
@@ -81,7 +92,9 @@ fn candidate_pods(draft: &mut Draft<'_>, id: &str, release: &Release) -> Progres
         let pods = deployment::candidate(draft.scope(id, release), wanted);
         match draft.observed.deployments.get(&name) {
             Some(seen) if seen.hash == content_hash(&pods.metadata) => {
-                if !seen.complete {
+                if is_overdue(draft, seen) {
+                    overdue.push(seen.clone());
+                } else if !seen.complete {
                     missing.push(name);
                 }
             }
@@ -91,44 +104,66 @@ fn candidate_pods(draft: &mut Draft<'_>, id: &str, release: &Release) -> Progres
             }
         }
     }
+    if let Some(seen) = overdue.first() {
+        return not_ready(draft, id, seen);
+    }
     if missing.is_empty() {
-        Progress::Passed
+        return Progress::Passed;
+    }
+    draft.wait(format!("candidate pods of {}", missing.join(", ")), 10.0);
+    Progress::Waiting
+}
+
+/// Counted by the Deployment's own controller, so that time in which the operator was away counts for nothing. It stops counting at the first success;
+/// from then on the age of the Deployment counts.
+fn is_overdue(draft: &Draft<'_>, seen: &WorkloadView) -> bool {
+    let deadline = 2.0 * f64::from(draft.platform.progress_deadline_seconds);
+    let age = seen
+        .created
+        .map_or(0.0, |created| seconds(created, draft.now));
+    !seen.complete && (seen.deadline_exceeded || age > deadline)
+}
+
+fn not_ready(draft: &Draft<'_>, id: &str, seen: &WorkloadView) -> Progress {
+    let what = format!("candidate pods of {} were not ready in time", seen.name);
+    let pods: Vec<_> = candidates(draft, id)
+        .filter(|pod| pod.service == seen.service)
+        .collect();
+    let why = if pods.is_empty() {
+        let words = seen
+            .message
+            .as_deref()
+            .unwrap_or("look at the events of its ReplicaSet");
+        Some(format!("no pod could be made: {words}"))
     } else {
-        overdue(draft, id, &missing)
+        judge::unstartable(&pods)
+    };
+    match why {
+        Some(why) => {
+            Progress::Inconclusive(Finding::new(GATE_INCONCLUSIVE, format!("{what}: {why}")))
+        }
+        None => Progress::failed(CANDIDATE_NOT_READY, format!("{what}: look at their logs")),
     }
 }
 
-fn overdue(draft: &mut Draft<'_>, id: &str, missing: &[String]) -> Progress {
-    let deadline = f64::from(draft.platform.progress_deadline_seconds);
-    let since = draft
-        .memory
-        .candidate
-        .as_ref()
-        .map_or(0.0, |candidate| draft.seconds_since(&candidate.since));
-    if since < deadline {
-        draft.wait(
-            format!("candidate pods of {}", missing.join(", ")),
-            (deadline - since).min(10.0),
-        );
-        return Progress::Waiting;
-    }
-    let pods: Vec<_> = draft
-        .observed
-        .pods
+/// Whether a pod of the candidate was replaced while it was tested: a test that met a pod on its way out says nothing about the image.
+fn was_disturbed(draft: &mut Draft<'_>, id: &str) -> bool {
+    let stage = record::stage(&mut draft.memory.releases, id, Stage::Gate);
+    let jobs = stage.map(|stage| stage.jobs.clone()).unwrap_or_default();
+    let began = jobs
         .iter()
-        .filter(|pod| {
-            pod.release == id && pod.track == labels::CANDIDATE && !pod.service.is_empty()
-        })
-        .collect();
-    let what = format!(
-        "candidate pods of {} were not ready within {deadline} s",
-        missing.join(", ")
-    );
-    match judge::unstartable(&pods) {
-        Some(why) => Progress::Inconclusive(Finding {
-            reason: GATE_INCONCLUSIVE.to_owned(),
-            message: format!("{what}: {why}"),
-        }),
-        None => Progress::failed(CANDIDATE_NOT_READY, format!("{what}: look at their logs")),
-    }
+        .filter_map(|job| job.started_at.as_ref())
+        .map(|time| time.0)
+        .min();
+    let newest = candidates(draft, id).filter_map(|pod| pod.created).max();
+    began
+        .zip(newest)
+        .is_some_and(|(began, newest)| newest > began)
+}
+
+fn candidates<'d>(draft: &'d Draft<'_>, id: &str) -> impl Iterator<Item = &'d PodView> {
+    let pods = draft.observed.pods.iter();
+    pods.filter(move |pod| {
+        pod.release == id && pod.track == labels::CANDIDATE && !pod.service.is_empty()
+    })
 }

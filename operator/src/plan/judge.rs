@@ -14,7 +14,7 @@ use crate::observed::{ContainerState, JobEnd, JobView, PodView};
 const WORDS_WITHIN: f64 = 10.0;
 /// Seconds an image may fail to be pulled, or a container to be made.
 const STUCK_AFTER: f64 = 20.0;
-/// Seconds a pod may find no node, and a Job no pod.
+/// Seconds a pod may find no node.
 const UNPLACED_AFTER: f64 = 45.0;
 /// Waiting reasons that do not mend themselves.
 const STUCK: [&str; 7] = [
@@ -132,11 +132,14 @@ pub(super) fn judge(
             Ending::inconclusive(format!("it did not end before its deadline ({message})")),
         ),
         Some(JobEnd::Failed { reason, message }) => match last_words(pods) {
+            Some((_, 0)) => Some(Ending::inconclusive(format!(
+                "its container ended with exit code 0, but the Job failed: {reason}: {message}"
+            ))),
             Some((pod, code)) => Some(spoken(pod, code, kind)),
             None if recently => None,
             None => Some(Ending::inconclusive(format!("{reason}: {message}"))),
         },
-        None => stuck(job, pods, now).map(Ending::inconclusive),
+        None => None,
     }
 }
 
@@ -217,19 +220,24 @@ fn test(code: i32, summary: Option<&Summary>, declared: bool, min_tests: i32) ->
             Verdict::Failed,
             "exit code 0, but no report in its termination message".to_owned(),
         ),
-        (0, Some(report)) if report.failed + report.errored > 0 => Ending::new(
+        (0, Some(report)) if !report.adds_up() => Ending::new(
+            Verdict::Failed,
+            format!("exit code 0, but its report does not add up: {report:?}"),
+        ),
+        (0, Some(report)) if report.failed > 0 || report.errored > 0 => Ending::new(
             Verdict::Failed,
             format!(
                 "exit code 0, but {} of {} tests did not pass: {}",
-                report.failed + report.errored,
+                report.failed.saturating_add(report.errored),
                 report.tests,
                 report.first_failures.join("; ")
             ),
         ),
-        (0, Some(report)) if declared && report.tests < min_tests.max(1) => Ending::new(
+        (0, Some(report)) if report.passed < min_tests.max(1) => Ending::new(
             Verdict::Failed,
             format!(
-                "only {} tests ran, at least {} are asked for",
+                "exit code 0, but only {} of {} tests passed, at least {} are asked for",
+                report.passed,
                 report.tests,
                 min_tests.max(1)
             ),
@@ -243,7 +251,7 @@ fn test(code: i32, summary: Option<&Summary>, declared: bool, min_tests: i32) ->
             Verdict::Failed,
             format!(
                 "{} of {} tests did not pass: {}",
-                report.failed + report.errored,
+                report.failed.saturating_add(report.errored),
                 report.tests,
                 report.first_failures.join("; ")
             ),
@@ -252,6 +260,15 @@ fn test(code: i32, summary: Option<&Summary>, declared: bool, min_tests: i32) ->
     };
     ending.report = report;
     ending
+}
+
+impl Report {
+    /// Whether its counts can be those of a run.
+    fn adds_up(&self) -> bool {
+        let parts = [self.passed, self.failed, self.skipped, self.errored];
+        let sum: i64 = parts.iter().map(|part| i64::from(*part)).sum();
+        parts.iter().all(|part| *part >= 0) && sum <= i64::from(self.tests)
+    }
 }
 
 fn report(summary: &Summary) -> Option<Report> {
@@ -287,12 +304,9 @@ fn said(summary: Option<&Summary>, otherwise: String) -> String {
         .unwrap_or(otherwise)
 }
 
-/// Why a Job that has not ended will not end by itself.
-fn stuck(job: &JobView, pods: &[&PodView], now: Timestamp) -> Option<String> {
+/// Why a Job that has not ended will not end by itself, as far as its pods tell.
+pub(super) fn stuck(pods: &[&PodView], now: Timestamp) -> Option<String> {
     let age = |since: Option<Timestamp>| since.map_or(0.0, |since| seconds(since, now));
-    if pods.is_empty() {
-        return (age(job.created) > UNPLACED_AFTER).then(|| "no pod could be made for it: look at its events for a quota or a missing service account".to_owned());
-    }
     pods.iter().find_map(|pod| match &pod.state {
         _ if pod.unschedulable.is_some() && age(pod.created) > UNPLACED_AFTER => Some(format!(
             "its pod {} finds no node: {}",

@@ -50,22 +50,13 @@ pub(super) fn optimise(draft: &mut Draft<'_>) {
     }
 }
 
-/// Whether no migration of the live database is at work for stable, so that another release may begin.
+/// Whether no migration of the live database is at work, so that a release may begin.
 pub(super) fn is_at_rest(draft: &mut Draft<'_>) -> bool {
-    let Some(stable) = draft.memory.stable.clone() else {
-        return true;
-    };
     optimise(draft);
-    let jobs = record::stage(&mut draft.memory.releases, &stable.release, Stage::Optimise)
-        .map(|stage| stage.jobs.clone())
-        .unwrap_or_default();
-    let at_work = jobs.iter().find(|job| job.verdict.is_none());
-    if let Some(job) = at_work {
+    let at_work = draft.live_migration("");
+    if let Some(what) = &at_work {
         draft.wait(
-            format!(
-                "the migration {} of the live database, which is never stopped",
-                job.job
-            ),
+            format!("{what}, a migration of the live database, which is never stopped"),
             5.0,
         );
     }
@@ -126,10 +117,12 @@ fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Pr
         );
         return Progress::Waiting;
     }
-    let older =
-        draft.observed.pods.iter().find(|pod| {
-            pod.track == labels::STABLE && pod.release != id && !pod.service.is_empty()
-        });
+    let older = draft.observed.pods.iter().find(|pod| {
+        pod.track == labels::STABLE
+            && pod.release != id
+            && !pod.service.is_empty()
+            && !pod.has_ended()
+    });
     if let Some(pod) = older {
         draft.wait(format!("pod {} of an older release to end", pod.name), 5.0);
         return Progress::Waiting;

@@ -24,7 +24,7 @@ pub(super) const LATER_PHASES: [(&str, &[&str]); 3] = [
 /// One group after the other; the Jobs of a group run side by side.
 pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
     let id = draft.candidate_id();
-    if !foundation::recorded(draft) {
+    if !foundation::recorded(draft, &id) {
         return Progress::Waiting;
     }
     let Some(release) = draft.release(&id) else {
@@ -41,11 +41,14 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
     if !created.is_good() {
         return created;
     }
-    let stable = draft
-        .memory
-        .stable
-        .clone()
-        .and_then(|stable| Some((draft.release(&stable.release)?, stable.optimised)));
+    let stable = match draft.memory.stable.clone() {
+        None => None,
+        Some(stable) => match draft.release(&stable.release) {
+            Some(release) => Some((release, stable.optimised)),
+            // `settle` has told it. Without stable the rehearsal would prove another migration than the live one.
+            None => return Progress::Waiting,
+        },
+    };
     let mut seeds = &release;
     if let Some((stable, optimised)) = &stable {
         seeds = stable;

@@ -9,12 +9,15 @@ use super::judge::{self, Ending, Kind};
 use super::{Progress, record};
 use crate::api::conditions;
 use crate::api::status::{Finding, JobRecord, Stage, Verdict};
-use crate::desired::fingerprint;
+use crate::cost::seconds;
 use crate::desired::job::Step;
-use crate::observed::JobView;
+use crate::desired::{fingerprint, labels};
+use crate::observed::{JobView, PodView, label};
 
 /// Looks at running Jobs at least this often, in seconds: an unpullable image shows as no event of the Job.
 const LOOK_AGAIN: f64 = 5.0;
+/// Seconds for which a Job may have no pod.
+const PODLESS_FOR: f64 = 40.0;
 /// Seconds between two tries of a step, times the number of tries so far.
 const RETRY_DELAY: f64 = 10.0;
 /// Numbers of Jobs that one round of a release may use.
@@ -104,6 +107,14 @@ fn follow(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Pro
             let ending = Ending::inconclusive(format!("Job {name} was deleted before it ended"));
             return close(draft, work, ending);
         }
+        let live = label(&job.metadata, labels::TRACK) == labels::LIVE_MIGRATION;
+        if let Some(other) = draft.live_migration(&name).filter(|_| live) {
+            draft.wait(
+                format!("{other}, another migration of the live database"),
+                LOOK_AGAIN,
+            );
+            return Progress::Waiting;
+        }
         if open.is_none() {
             push(draft, work, &name, attempt);
         }
@@ -121,10 +132,10 @@ fn follow(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Pro
     };
     if let Some(why) = foreign(draft, view, &job, work.release, uid.as_deref()) {
         let message = format!("Job {name} stands in the way: {why}");
-        return Progress::Inconclusive(Finding {
-            reason: conditions::JOB_NOT_OURS.to_owned(),
-            message,
-        });
+        if open.is_some() {
+            enter(draft, work, Ending::inconclusive(message.clone()));
+        }
+        return Progress::Inconclusive(Finding::new(conditions::JOB_NOT_OURS, message));
     }
     if open.is_none() {
         push(draft, work, &name, attempt);
@@ -143,13 +154,49 @@ fn follow(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Pro
         .iter()
         .filter(|pod| pod.controller == view.uid)
         .collect();
-    match judge::judge(view, &pods, &work.kind, draft.now) {
+    let mut ending = judge::judge(view, &pods, &work.kind, draft.now);
+    let mut what = format!("Job {name}");
+    if ending.is_none()
+        && let Some(why) = hindered(draft, work, (view, &pods))
+    {
+        // What may still write to the live database is never given up: its Job has a deadline of its own.
+        if view.live_migration {
+            what = format!("{what}: {why}");
+        } else {
+            ending = Some(Ending::inconclusive(why));
+        }
+    }
+    match ending {
         Some(ending) => close(draft, work, ending),
         None => {
-            draft.wait(format!("Job {name}"), LOOK_AGAIN);
+            draft.wait(what, LOOK_AGAIN);
             Progress::Waiting
         }
     }
+}
+
+/// Why a Job will not get on by itself. That it has no pod counts from when that was first seen: a pod that was evicted is replaced.
+fn hindered(
+    draft: &mut Draft<'_>,
+    work: &Work<'_>,
+    (view, pods): (&JobView, &[&PodView]),
+) -> Option<String> {
+    let now = draft.now;
+    let fresh = view
+        .created
+        .is_none_or(|created| seconds(created, now) < LOOK_AGAIN);
+    let open = record::job(
+        &mut draft.memory.releases,
+        work.release,
+        work.stage,
+        &work.step,
+    )?;
+    if !pods.is_empty() || fresh {
+        open.podless_since = None;
+        return judge::stuck(pods, now);
+    }
+    let since = open.podless_since.get_or_insert(Time(now));
+    (seconds(since.0, now) > PODLESS_FOR).then(|| "no pod could be made for it: look at its events for a quota or a missing service account".to_owned())
 }
 
 /// Why a Job of our name is not the one we would have made.
@@ -191,6 +238,7 @@ fn push(draft: &mut Draft<'_>, work: &Work<'_>, name: &str, attempt: i32) {
         reason: None,
         pending: None,
         cost: None,
+        podless_since: None,
     };
     if let Some(stage) = record::stage(&mut draft.memory.releases, work.release, work.stage) {
         stage.jobs.push(open);
@@ -198,6 +246,22 @@ fn push(draft: &mut Draft<'_>, work: &Work<'_>, name: &str, attempt: i32) {
 }
 
 fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
+    let Some(ended) = enter(draft, work, ending) else {
+        return Progress::Waiting;
+    };
+    let tries = ended.attempt % NUMBERS_PER_ROUND;
+    if ended.verdict == Some(Verdict::Inconclusive) && tries < work.tries && !draft.superseded {
+        draft.wait(
+            format!("the next try of {}", work.step),
+            RETRY_DELAY * f64::from(tries),
+        );
+        return Progress::Waiting;
+    }
+    standing(work, &ended)
+}
+
+/// Enters an ending into the record, and a migration of the live database into the ledger.
+fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRecord> {
     let now = draft.now;
     let uid = record::job(
         &mut draft.memory.releases,
@@ -216,14 +280,13 @@ fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
         .map(|pod| prices.pod(pod, now))
         .sum();
     let reason = below_floor(draft, work, &ending);
-    let Some(open) = record::job(
+    let open = record::job(
         &mut draft.memory.releases,
         work.release,
         work.stage,
         &work.step,
-    ) else {
-        return Progress::Waiting;
-    };
+    )?;
+    open.podless_since = None;
     open.verdict = Some(ending.verdict);
     open.started_at = ending.started.map(Time);
     open.finished_at = Some(Time(ending.finished.unwrap_or(now)));
@@ -236,15 +299,7 @@ fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
     if let Some(schema) = ending.schema {
         super::migrate::enter_ledger(draft, work, &ended, schema);
     }
-    let tries = ended.attempt % NUMBERS_PER_ROUND;
-    if ended.verdict == Some(Verdict::Inconclusive) && tries < work.tries && !draft.superseded {
-        draft.wait(
-            format!("the next try of {}", work.step),
-            RETRY_DELAY * f64::from(tries),
-        );
-        return Progress::Waiting;
-    }
-    standing(work, &ended)
+    Some(ended)
 }
 
 /// Whether a migration was refused because the live schema's floor, by the ledger, is above the application's level.
@@ -275,9 +330,6 @@ fn standing(work: &Work<'_>, ended: &JobRecord) -> Progress {
         Some(Verdict::Failed) => {
             Progress::failed(ended.reason.as_deref().unwrap_or(failed), message)
         }
-        _ => Progress::Inconclusive(Finding {
-            reason: inconclusive.to_owned(),
-            message,
-        }),
+        _ => Progress::Inconclusive(Finding::new(inconclusive, message)),
     }
 }

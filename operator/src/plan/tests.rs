@@ -1,1 +1,167 @@
-//! Whole plans.
+//! What must hold of a plan whatever the memory says: also of a memory that an older operator, a person or a defect has left behind.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use proptest::prelude::*;
+
+use super::*;
+use crate::api::status::{Candidate, ResolvedImage, Stable};
+use crate::api::{CrmPlatform, CrmPlatformSpec};
+use crate::cost::Prices;
+use crate::platform::Settings;
+
+/// Plans after which a memory must have stopped changing while the cluster does not.
+const REST_WITHIN: usize = 20;
+
+fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().unwrap()
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    tests: &'static str,
+    gate: &'static str,
+    database: &'static str,
+    stage: Option<Stage>,
+    held: bool,
+    returning: bool,
+    /// Whether the candidate is what the spec asks for.
+    wanted: bool,
+    stable: bool,
+    recorded: bool,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let tests = prop::sample::select(vec!["[Gate]", "[Verify]", "[Gate, Verify]"]);
+    let gate = prop::sample::select(vec!["Required", "None"]);
+    let database = prop::sample::select(vec!["{embedded: {}}", "{secret: db}"]);
+    let stage = prop::option::of(prop::sample::select(Stage::ALL.to_vec()));
+    (tests, gate, database, stage, any::<[bool; 5]>()).prop_map(
+        |(tests, gate, database, stage, [held, returning, wanted, stable, recorded])| Case {
+            tests,
+            gate,
+            database,
+            stage,
+            held,
+            returning: returning && !held,
+            wanted,
+            stable,
+            recorded,
+        },
+    )
+}
+
+/// The platform of a case, and what is seen of it.
+fn look(case: &Case) -> Option<(Platform, Observed)> {
+    let spec = format!(
+        "{{image: registry.example/crm:1, services: [{{name: customer}}, {{name: sales, migrate: {{args: [migrate]}}}}],
+          database: {}, tests: [{{name: smoke, when: {}}}], gate: {}}}",
+        case.database, case.tests, case.gate
+    );
+    let spec: CrmPlatformSpec = serde_saphyr::from_str(&spec).unwrap();
+    let mut object = CrmPlatform::new("acme", spec);
+    object.metadata.namespace = Some("crm".into());
+    object.metadata.uid = Some("0a1b2c3d-0000".into());
+    let settings = Settings {
+        postgres_image: "postgres:15".into(),
+        prices: Prices {
+            cpu_hour: 1.0,
+            memory_gib_hour: 1.0,
+        },
+    };
+    let platform = Platform::parse(&object, &settings).ok()?;
+    let image = |digest: &str| ResolvedImage {
+        reference: "registry.example/crm:1".into(),
+        image: format!("registry.example/crm@sha256:{digest}"),
+    };
+    let (spec, other) = (
+        platform.wanted(&[image("aa")])?,
+        platform.wanted(&[image("bb")])?,
+    );
+    let (candidate, stable) = if case.wanted {
+        (&spec, &other)
+    } else {
+        (&other, &spec)
+    };
+    let finding = || Finding {
+        reason: conditions::TESTS_FAILED.into(),
+        message: "a test failed".into(),
+    };
+    let memory = Memory {
+        images: vec![image("aa")],
+        stable: case.stable.then(|| Stable {
+            release: stable.id(),
+            since: Time(now()),
+            images: stable.service_images(),
+            optimised: false,
+        }),
+        candidate: case.stage.map(|stage| Candidate {
+            release: candidate.id(),
+            stage,
+            since: Time(now()),
+            generation: 1,
+            images: candidate.service_images(),
+            held: case.held.then(finding),
+            returning: case.returning.then(finding),
+        }),
+        ..Memory::default()
+    };
+    let recorded = [spec.clone(), other.clone()].map(|release| (release.id(), release));
+    let observed = Observed {
+        memory,
+        releases: case
+            .recorded
+            .then_some(recorded)
+            .into_iter()
+            .flatten()
+            .collect(),
+        ..Observed::default()
+    };
+    Some((platform, observed))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// A stage that is entered again and again would write the status for ever.
+    #[test]
+    fn a_plan_comes_to_rest_when_nothing_happens(case in case()) {
+        let Some((platform, mut observed)) = look(&case) else { return Ok(()) };
+        let mut changes = 0;
+        loop {
+            let after = plan(&platform, &observed, now()).memory;
+            if after == observed.memory {
+                break;
+            }
+            changes += 1;
+            prop_assert!(changes < REST_WITHIN, "it goes on for ever: {:?}", after.candidate);
+            observed.memory = after;
+        }
+    }
+
+    /// What a write rests on is saved before the write is made.
+    #[test]
+    fn a_change_of_stage_and_a_write_are_never_in_one_plan(case in case()) {
+        let Some((platform, observed)) = look(&case) else { return Ok(()) };
+        let standing = |memory: &Memory| memory.candidate.as_ref().map(|candidate| (candidate.release.clone(), candidate.stage));
+        let planned = plan(&platform, &observed, now());
+        let moved = standing(&planned.memory) != standing(&observed.memory);
+        prop_assert!(!moved || planned.actions.is_empty(), "{:?}", planned.actions);
+    }
+
+    /// A live Deployment is written only for stable, or for a candidate that got as far as Rollout.
+    #[test]
+    fn no_live_deployment_is_written_for_a_candidate_before_its_roll_out(case in case()) {
+        let Some((platform, observed)) = look(&case) else { return Ok(()) };
+        let mut allowed: Vec<_> = observed.memory.stable.iter().map(|stable| stable.release.clone()).collect();
+        let candidate = observed.memory.candidate.iter();
+        allowed.extend(candidate.filter(|candidate| candidate.stage >= Stage::Rollout && candidate.held.is_none()).map(|candidate| candidate.release.clone()));
+        for action in plan(&platform, &observed, now()).actions {
+            if let action::Write::Apply(action::Object::Deployment(written)) = &action.write {
+                let label = |key| crate::observed::label(&written.metadata, key);
+                if label(crate::desired::labels::TRACK) == crate::desired::labels::STABLE {
+                    prop_assert!(allowed.contains(&label(crate::desired::labels::RELEASE)), "{case:?}");
+                }
+            }
+        }
+    }
+}

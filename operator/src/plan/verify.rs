@@ -10,7 +10,7 @@ use crate::desired::Track;
 /// Reason of a failure, and of an end that says nothing: both return to stable, for live traffic is at stake.
 pub(super) const REASONS: (&str, &str) = (VERIFY_FAILED, VERIFY_FAILED);
 
-/// Runs the tests of the phase; services that the release no longer has go away meanwhile.
+/// Runs the tests of the phase while the roll-out is kept as it is: it is over only with all pods ready.
 pub(super) fn verify(draft: &mut Draft<'_>) -> Progress {
     let id = draft.candidate_id();
     let Some(release) = draft.release(&id) else {
@@ -20,5 +20,9 @@ pub(super) fn verify(draft: &mut Draft<'_>) -> Progress {
     if matches!(rolled_out, Progress::Failed(_)) {
         return rolled_out;
     }
-    gate::tests(draft, (&id, &release), (TestPhase::Verify, Track::Live))
+    let tested = gate::tests(draft, (&id, &release), (TestPhase::Verify, Track::Live));
+    if tested.is_good() && !rolled_out.is_good() {
+        return rolled_out;
+    }
+    tested
 }

@@ -79,8 +79,9 @@ fn test(rehearse: Option<&StageRecord>, gate: Option<&StageRecord>) -> TestDeliv
         .sum();
     let execute = (between(first, last), spent);
     let record = (between(last, ended), 0.0);
+    // Without a test all the time of the gate went into its pods.
     let case = (
-        rehearsal.0 + between(began, first),
+        rehearsal.0 + between(began, first.or(ended)),
         rehearsal.1 + (whole_gate.1 - spent).max(0.0),
     );
     let total = add(add(case, execute), record);

@@ -1,1 +1,297 @@
-//! Conditions.
+//! The status as people and kstatus read it, from memory and plan.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::*;
+use crate::api::status::{Candidate, Rejected, ReleaseRecord, Stable, StageRecord};
+
+const ID: &str = "r0123456789";
+
+fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().unwrap()
+}
+
+fn object() -> CrmPlatform {
+    let spec = "{image: x, services: [{name: customer}], database: {embedded: {}}, tests: [{name: smoke, when: [Gate]}]}";
+    let mut object = CrmPlatform::new("acme", serde_saphyr::from_str(spec).unwrap());
+    object.metadata.generation = Some(3);
+    object
+}
+
+fn plan(memory: Memory) -> Result<Plan, Invalid> {
+    Ok(Plan {
+        actions: Vec::new(),
+        memory,
+        notes: Vec::new(),
+        requeue: Duration::from_secs(600),
+        waiting: None,
+        wanted: Some(ID.to_owned()),
+        problem: None,
+    })
+}
+
+fn stable(release: &str) -> Option<Stable> {
+    Some(Stable {
+        release: release.to_owned(),
+        since: Time(now()),
+        images: Vec::new(),
+        optimised: true,
+    })
+}
+
+fn candidate() -> Candidate {
+    Candidate {
+        release: ID.to_owned(),
+        stage: Stage::Gate,
+        since: Time(now()),
+        generation: 3,
+        images: Vec::new(),
+        held: None,
+        returning: None,
+    }
+}
+
+fn rejected() -> Rejected {
+    Rejected {
+        release: ID.to_owned(),
+        images: Vec::new(),
+        reason: words::TESTS_FAILED.to_owned(),
+        message: "2 of 20 tests did not pass".to_owned(),
+        at: Time(now()),
+    }
+}
+
+fn status(memory: Memory) -> CrmPlatformStatus {
+    next(&object(), &Observed::default(), &plan(memory), None, now())
+}
+
+/// `Type=Status/Reason` of a condition, or an empty string.
+fn word(status: &CrmPlatformStatus, kind: &str) -> String {
+    let found = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind);
+    found.map_or_else(String::new, |found| {
+        format!("{}/{}", found.status, found.reason)
+    })
+}
+
+fn message(status: &CrmPlatformStatus, kind: &str) -> String {
+    let found = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind);
+    found.map_or_else(String::new, |found| found.message.clone())
+}
+
+/// What kstatus computes of a custom resource.
+fn kstatus(status: &CrmPlatformStatus) -> &'static str {
+    if status.observed_generation != Some(3) {
+        return "InProgress";
+    }
+    if word(status, words::STALLED).starts_with("True") {
+        return "Failed";
+    }
+    if word(status, words::RECONCILING).starts_with("True")
+        || word(status, words::READY).starts_with("False")
+    {
+        return "InProgress";
+    }
+    "Current"
+}
+
+#[test]
+fn a_release_that_serves_is_current() {
+    let status = status(Memory {
+        stable: stable(ID),
+        ..Memory::default()
+    });
+    assert_eq!(kstatus(&status), "Current");
+    assert_eq!(word(&status, words::READY), "True/Serving");
+    assert_eq!(status.stage.as_deref(), Some("Serving"));
+}
+
+#[test]
+fn a_release_on_its_way_is_in_progress_and_not_ready_though_stable_serves() {
+    let status = status(Memory {
+        stable: stable("rstable"),
+        candidate: Some(candidate()),
+        ..Memory::default()
+    });
+    assert_eq!(kstatus(&status), "InProgress");
+    assert_eq!(word(&status, words::READY), "False/Progressing");
+    assert_eq!(word(&status, words::TESTS_PASSED), "Unknown/NotTested");
+    assert_eq!(status.stage.as_deref(), Some("Gate"));
+}
+
+#[test]
+fn a_rejected_release_has_failed_and_says_what_serves() {
+    let mut memory = Memory {
+        stable: stable("rstable"),
+        rejected: vec![rejected()],
+        ..Memory::default()
+    };
+    let with_stable = status(memory.clone());
+    assert_eq!(kstatus(&with_stable), "Failed");
+    assert_eq!(with_stable.stage.as_deref(), Some("Rejected"));
+    assert_eq!(
+        message(&with_stable, words::STALLED),
+        "release r0123456789 was rejected: 2 of 20 tests did not pass; release rstable serves on; change the spec to try another"
+    );
+    memory.stable = None;
+    let first = status(memory);
+    assert!(message(&first, words::STALLED).contains("nothing serves yet"));
+    assert_eq!(word(&first, words::AVAILABLE), "False/PodsMissing");
+}
+
+#[test]
+fn a_held_release_waits_for_a_person() {
+    let held = Candidate {
+        held: Some(finding(
+            words::GATE_INCONCLUSIVE,
+            "its image cannot be pulled".to_owned(),
+        )),
+        ..candidate()
+    };
+    let status = status(Memory {
+        candidate: Some(held),
+        ..Memory::default()
+    });
+    assert_eq!(kstatus(&status), "Failed");
+    assert_eq!(word(&status, words::STALLED), "True/GateInconclusive");
+    assert_eq!(status.stage.as_deref(), Some("Held"));
+}
+
+#[test]
+fn an_invalid_spec_keeps_the_memory_and_names_the_field() {
+    let observed = Observed {
+        memory: Memory {
+            stable: stable("rstable"),
+            ..Memory::default()
+        },
+        ..Observed::default()
+    };
+    let invalid = Err(Invalid {
+        field: "spec.tests".into(),
+        problem: "has no entry with when: [Gate]".into(),
+        remedy: "add one".into(),
+    });
+    let status = next(&object(), &observed, &invalid, None, now());
+    assert_eq!(status.memory, observed.memory);
+    assert_eq!(word(&status, words::STALLED), "True/InvalidSpec");
+    assert!(message(&status, words::READY).starts_with("spec.tests has no entry"));
+}
+
+#[test]
+fn what_a_failed_write_was_to_rest_on_is_not_remembered() {
+    let decided = plan(Memory {
+        candidate: Some(candidate()),
+        ..Memory::default()
+    });
+    let status = next(
+        &object(),
+        &Observed::default(),
+        &decided,
+        Some("quota exceeded"),
+        now(),
+    );
+    assert_eq!(status.memory, Memory::default());
+    assert_eq!(word(&status, words::READY), "False/ApplyFailed");
+    assert_eq!(kstatus(&status), "InProgress");
+}
+
+#[test]
+fn a_transition_time_moves_only_with_its_status() {
+    let mut object = object();
+    let memory = Memory {
+        stable: stable(ID),
+        ..Memory::default()
+    };
+    object.status = Some(status(memory.clone()));
+    let later = "2026-01-01T13:00:00Z".parse().unwrap();
+    let same = next(&object, &Observed::default(), &plan(memory), None, later);
+    assert_eq!(
+        Some(&same),
+        object.status.as_ref(),
+        "nothing changed, nothing is written"
+    );
+    let moved = Memory {
+        stable: stable(ID),
+        candidate: Some(candidate()),
+        ..Memory::default()
+    };
+    let moved = next(&object, &Observed::default(), &plan(moved), None, later);
+    let ready = moved
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == words::READY);
+    assert_eq!(ready.unwrap().last_transition_time, Time(later));
+}
+
+#[test]
+fn an_untested_release_says_so() {
+    let mut object = object();
+    object.spec.gate = GatePolicy::None;
+    let memory = Memory {
+        stable: stable(ID),
+        ..Memory::default()
+    };
+    let status = next(&object, &Observed::default(), &plan(memory), None, now());
+    assert_eq!(word(&status, words::TESTS_PASSED), "False/GateDisabled");
+    assert!(message(&status, words::READY).contains("untested"));
+}
+
+#[test]
+fn the_delivery_adds_up() {
+    let at = |seconds: i64| {
+        Time(
+            now()
+                .checked_add(k8s_openapi::jiff::SignedDuration::from_secs(seconds))
+                .unwrap(),
+        )
+    };
+    let stage = |name: Stage, from: i64, to: i64| StageRecord {
+        name,
+        verdict: Some(Verdict::Passed),
+        started_at: at(from),
+        finished_at: Some(at(to)),
+        message: None,
+        jobs: Vec::new(),
+        cost: Some("0.5".to_owned()),
+    };
+    let stages = vec![
+        stage(Stage::Resolve, 0, 1),
+        stage(Stage::Rehearse, 1, 4),
+        stage(Stage::Gate, 4, 9),
+        stage(Stage::Migrate, 9, 16),
+        stage(Stage::Rollout, 16, 27),
+        stage(Stage::Verify, 27, 40),
+    ];
+    let record = ReleaseRecord {
+        release: ID.to_owned(),
+        generation: 3,
+        round: 1,
+        started_at: at(0),
+        finished_at: Some(at(40)),
+        verdict: Some(Verdict::Passed),
+        finding: None,
+        stages,
+    };
+    let status = status(Memory {
+        stable: stable(ID),
+        releases: vec![record],
+        ..Memory::default()
+    });
+    let delivery = status.delivery.unwrap();
+    let parts = [
+        &delivery.build.total,
+        &delivery.test.total,
+        &delivery.deploy.total,
+    ];
+    assert_eq!(parts.map(|part| part.seconds.as_str()), ["1", "8", "31"]);
+    assert_eq!(delivery.total.seconds, "40");
+    assert_eq!(parts.map(|part| part.cost.as_str()), ["0.5", "1", "1.5"]);
+    assert_eq!(delivery.total.cost, "3");
+}

@@ -119,6 +119,7 @@ fn job(world: &mut World, name: &str) {
             name: format!("{name}-pod"),
             controller: seen.uid.clone(),
             release: label(&seen.job.metadata, labels::RELEASE),
+            track: label(&seen.job.metadata, labels::TRACK),
             phase: "Running".into(),
             created: Some(world.now),
             started: Some(world.now),

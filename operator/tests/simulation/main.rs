@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 mod controllers;
+mod forgeries;
+mod lag;
 mod operator;
 mod world;
 
@@ -150,6 +152,11 @@ impl Run {
     fn turn(&mut self, mut dice: Option<&mut Dice>) -> bool {
         let looks = dice.as_mut().is_none_or(|dice| dice.roll(3) > 0);
         let before = self.world.platform.status.clone();
+        if let Some(dice) = dice.as_mut() {
+            let mut lag = std::mem::take(&mut self.world.lag);
+            lag.pass(|sides| dice.roll(sides), || self.world.present());
+            self.world.lag = lag;
+        }
         let requeue = if looks {
             reconcile(&mut self.world, &mut self.writes)
         } else {
@@ -171,6 +178,8 @@ impl Run {
             controllers::step(&mut self.world, &chosen);
             self.world.pass_time(1);
             operator::check(&self.world);
+        } else if self.world.lag.is_any() {
+            self.world.pass_time(1);
         } else if looks
             && self.world.platform.status == before
             && requeue.is_some_and(|seconds| seconds >= 600)

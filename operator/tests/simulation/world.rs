@@ -15,6 +15,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::lag::Lag;
+
 /// What an image of the model is able to do. Its tag is its name.
 #[derive(Clone, Copy, Debug)]
 pub struct App {
@@ -121,6 +123,8 @@ pub struct World {
     pub live_runs: Vec<(String, String, i64)>,
     pub transcript: Vec<String>,
     pub next_uid: u32,
+    /// What the operator's watches do not show yet.
+    pub lag: Lag,
 }
 
 pub fn settings() -> Settings {
@@ -170,6 +174,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             live_runs: Vec::new(),
             transcript: Vec::new(),
             next_uid: 0,
+            lag: Lag::default(),
         }
     }
 
@@ -204,8 +209,13 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         format!("uid-{}", self.next_uid)
     }
 
-    /// What the operator's watches would hold.
+    /// What the operator's watches hold.
     pub fn observe(&self) -> Observed {
+        self.lag.behind(self.present())
+    }
+
+    /// What they would hold if they were up to date.
+    pub fn present(&self) -> Observed {
         let references = [self.platform.spec.image.clone().unwrap()];
         let resolve = |reference: &String| {
             let tag = reference.rsplit(':').next().unwrap();
@@ -275,6 +285,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
 
     /// One write, as the API server would take it.
     pub fn write(&mut self, write: &Write) {
+        self.lag.written(write);
         match write {
             Write::Apply(Object::Deployment(object)) => self.apply_deployment(object),
             Write::Apply(Object::StatefulSet(set)) => self.database = Some(*set.clone()),
@@ -328,7 +339,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             return;
         }
         let uid = self.uid();
-        let mut job = job.clone();
+        let mut job = stored(job);
         job.metadata.uid = Some(uid.clone());
         job.metadata.creation_timestamp = Some(Time(self.now));
         self.jobs.insert(
@@ -379,6 +390,23 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
     pub fn save(&mut self, status: CrmPlatformStatus) {
         self.platform.status = Some(status);
     }
+}
+
+/// A Job as the API server gives it back: lists and maps that are empty are not stored.
+fn stored(job: &Job) -> Job {
+    fn prune(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(map) => {
+                map.values_mut().for_each(prune);
+                map.retain(|_, value| value.as_array().is_none_or(|all| !all.is_empty()));
+            }
+            serde_json::Value::Array(all) => all.iter_mut().for_each(prune),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(job).unwrap();
+    prune(&mut value);
+    serde_json::from_value(value).unwrap()
 }
 
 pub fn name(metadata: &ObjectMeta) -> String {

@@ -1,0 +1,134 @@
+//! The one sentence about a platform: what `Ready`, `Reconciling` and `Stalled` say.
+
+use crate::api::CrmPlatform;
+use crate::api::conditions as words;
+use crate::api::spec::GatePolicy;
+use crate::api::status::{Candidate, Finding, Memory, Rejected, Stable};
+use crate::plan::Plan;
+
+/// How a platform stands.
+pub(super) struct Summary {
+    pub ready: bool,
+    pub reconciling: bool,
+    pub stalled: bool,
+    pub finding: Finding,
+}
+
+impl Summary {
+    /// A person has to do something.
+    pub fn stalled(reason: &str, message: &str) -> Self {
+        Self {
+            ready: false,
+            reconciling: false,
+            stalled: true,
+            finding: Finding::new(reason, message),
+        }
+    }
+
+    /// The operator is at work.
+    pub fn working(reason: &str, message: &str) -> Self {
+        Self {
+            reconciling: true,
+            stalled: false,
+            ..Self::stalled(reason, message)
+        }
+    }
+
+    fn ready(reason: &str, message: &str) -> Self {
+        Self {
+            ready: true,
+            stalled: false,
+            ..Self::stalled(reason, message)
+        }
+    }
+
+    /// What a plan and its memory say. `short` names services without all their pods.
+    pub fn of(object: &CrmPlatform, memory: &Memory, plan: &Plan, short: &[String]) -> Self {
+        if let Some(problem) = &plan.problem {
+            return Self::stalled(&problem.reason, &problem.message);
+        }
+        let waiting = plan.waiting.as_deref();
+        let waiting = waiting.map_or_else(String::new, |what| format!("; waiting for {what}"));
+        if let Some(candidate) = &memory.candidate {
+            return Self::of_candidate(memory, candidate, &waiting);
+        }
+        let rejected = plan.wanted.as_ref().and_then(|id| {
+            let mut all = memory.rejected.iter();
+            all.find(|rejected| rejected.release == *id)
+        });
+        if let Some(rejected) = rejected {
+            return Self::of_rejected(memory, rejected);
+        }
+        match &memory.stable {
+            Some(stable) if plan.wanted.as_ref() == Some(&stable.release) => {
+                Self::of_stable(object, stable, (short, &waiting))
+            }
+            _ => Self::working(
+                words::PROGRESSING,
+                &format!("the release of this spec has not begun{waiting}"),
+            ),
+        }
+    }
+
+    fn of_candidate(memory: &Memory, candidate: &Candidate, waiting: &str) -> Self {
+        let (release, stage) = (&candidate.release, candidate.stage.name());
+        if let Some(held) = &candidate.held {
+            let serving = serving(memory);
+            let message = format!(
+                "release {release} is held in {stage}: {}; {serving}",
+                held.message
+            );
+            return Self::stalled(&held.reason, &message);
+        }
+        if let Some(returning) = &candidate.returning {
+            let message = format!(
+                "all services return to stable, because release {release}: {}{waiting}",
+                returning.message
+            );
+            return Self::working(words::RETURNING_TO_STABLE, &message);
+        }
+        let message = format!("release {release} is in {stage}{waiting}");
+        Self::working(words::PROGRESSING, &message)
+    }
+
+    fn of_rejected(memory: &Memory, rejected: &Rejected) -> Self {
+        let message = format!(
+            "release {} was rejected: {}; {}; change the spec to try another",
+            rejected.release,
+            rejected.message,
+            serving(memory)
+        );
+        Self::stalled(&rejected.reason, &message)
+    }
+
+    fn of_stable(
+        object: &CrmPlatform,
+        stable: &Stable,
+        (short, waiting): (&[String], &str),
+    ) -> Self {
+        let release = &stable.release;
+        if !short.is_empty() {
+            let message = format!("release {release} lacks pods: {}", short.join(", "));
+            return Self::working(words::PODS_MISSING, &message);
+        }
+        let untested = match object.spec.gate {
+            GatePolicy::None => " (untested: spec.gate is None)",
+            GatePolicy::Required => "",
+        };
+        let reason = match stable.optimised {
+            true => words::SERVING,
+            false => words::OPTIMISING,
+        };
+        Self::ready(
+            reason,
+            &format!("release {release} serves{untested}{waiting}"),
+        )
+    }
+}
+
+fn serving(memory: &Memory) -> String {
+    match &memory.stable {
+        Some(stable) => format!("release {} serves on", stable.release),
+        None => "nothing serves yet".to_owned(),
+    }
+}

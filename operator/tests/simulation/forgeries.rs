@@ -1,0 +1,155 @@
+//! Jobs of our names that are not ours: each claims to have passed, none is believed, and nothing is rolled out.
+
+use crm_operator::api::status::Stage;
+use crm_operator::desired::labels;
+use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::world::{ModelJob, World, label};
+use crate::{Run, STORIES};
+
+type Forgery = (&'static str, fn(&mut Job));
+
+/// What a stranger, an older release or a restored backup could leave under a name that we need.
+const FORGERIES: [Forgery; 6] = [
+    ("belongs to nobody", |job| {
+        job.metadata.owner_references = None
+    }),
+    ("belongs to another platform", |job| {
+        job.metadata.owner_references.as_mut().unwrap()[0].uid = "another".into();
+    }),
+    ("says it is of another release", |job| {
+        let labels = job.metadata.labels.as_mut().unwrap();
+        labels.insert(labels::RELEASE.to_owned(), "rzzzzzzzzzz".into());
+    }),
+    ("runs another image", |job| {
+        container(job).image = Some("registry.example/crm@sha256:bad".into())
+    }),
+    ("runs another command", |job| {
+        container(job).command = Some(vec!["true".into()])
+    }),
+    ("looks at another address", |job| {
+        let env = container(job).env.as_mut().unwrap();
+        let address = env
+            .iter_mut()
+            .find(|variable| variable.name == "CRM_CUSTOMER_URL");
+        address.unwrap().value = Some("http://elsewhere:8080".into());
+    }),
+];
+
+fn container(job: &mut Job) -> &mut k8s_openapi::api::core::v1::Container {
+    &mut job
+        .spec
+        .as_mut()
+        .unwrap()
+        .template
+        .spec
+        .as_mut()
+        .unwrap()
+        .containers[0]
+}
+
+/// A cluster in which the release of the first story is installed, and the id of that release.
+fn honest() -> (World, String) {
+    let world = Run::new(STORIES[0]).finish(None);
+    let release = world.memory().stable.unwrap().release;
+    (world, release)
+}
+
+/// The Job as the operator would make it, complete, changed by `forge`.
+fn forged(honest: &World, name: &str, forge: fn(&mut Job)) -> ModelJob {
+    let mut job = honest.jobs[name].job.clone();
+    job.metadata.uid = Some("uid-forged".into());
+    let complete = JobCondition {
+        type_: "Complete".into(),
+        status: "True".into(),
+        last_transition_time: Some(Time("2025-12-31T00:00:00Z".parse().unwrap())),
+        ..JobCondition::default()
+    };
+    job.status = Some(JobStatus {
+        conditions: Some(vec![complete]),
+        ..JobStatus::default()
+    });
+    forge(&mut job);
+    ModelJob {
+        view: (&job).into(),
+        job,
+        uid: "uid-forged".into(),
+        moves: 3,
+        pod: None,
+    }
+}
+
+/// Nothing of a forged Job is recorded; one that stays in the way holds the release, one that an older release left behind is removed.
+fn assert_not_believed(world: &World, what: &str) {
+    let releases = world.memory().releases;
+    let stages = releases.iter().flat_map(|record| &record.stages);
+    let mut passed = stages
+        .flat_map(|stage| &stage.jobs)
+        .filter(|job| job.uid.as_deref() == Some("uid-forged"));
+    assert!(passed.next().is_none(), "{what}");
+    if world.jobs.values().all(|job| job.uid != "uid-forged") {
+        return;
+    }
+    let held = world
+        .memory()
+        .candidate
+        .and_then(|candidate| candidate.held);
+    let reason = held.as_ref().map(|held| held.reason.as_str());
+    assert_eq!(reason, Some("JobNotOurs"), "{what}: {held:?}");
+    let live = world.deployments.values();
+    let live = live.filter(|seen| label(&seen.object.metadata, labels::TRACK) == labels::STABLE);
+    assert_eq!(live.count(), 0, "{what}");
+}
+
+#[test]
+fn no_forged_job_is_believed() {
+    let (honest, release) = honest();
+    for (stage, step) in [
+        (Stage::Gate, "gate-smoke"),
+        (Stage::Migrate, "migrate-expand-customer"),
+    ] {
+        let name = format!("acme-{release}-{step}-1");
+        for (what, forge) in FORGERIES {
+            // A migration has no address to forge; its environment is covered by the others.
+            if stage == Stage::Migrate && what == "looks at another address" {
+                continue;
+            }
+            let mut run = Run::new(STORIES[0]);
+            let stands_in = |run: &Run| {
+                run.world
+                    .memory()
+                    .candidate
+                    .map(|candidate| candidate.stage)
+            };
+            while stands_in(&run) != Some(stage) {
+                assert!(!run.turn(None), "{stage:?} was never reached");
+            }
+            let forged = forged(&honest, &name, forge);
+            run.world.jobs.insert(name.clone(), forged);
+            assert_not_believed(&run.finish(None), &format!("{name} {what}"));
+        }
+    }
+}
+
+#[test]
+fn a_job_that_took_the_place_of_ours_is_not_believed() {
+    let (honest, release) = honest();
+    let name = format!("acme-{release}-gate-smoke-1");
+    let mut run = Run::new(STORIES[0]);
+    let recorded = |run: &Run| {
+        let releases = run.world.memory().releases;
+        let mut jobs = releases
+            .iter()
+            .flat_map(|record| &record.stages)
+            .flat_map(|stage| &stage.jobs);
+        jobs.any(|job| job.job == name && job.uid.is_some())
+    };
+    while !recorded(&run) {
+        assert!(!run.turn(None), "{name} was never recorded");
+    }
+    run.world
+        .jobs
+        .insert(name.clone(), forged(&honest, &name, |_| {}));
+    assert_not_believed(&run.finish(None), "the same Job with another UID");
+}
