@@ -17,8 +17,8 @@ pub use value::{Kind, Value};
 pub struct Filter {
     /// Name of the parameter.
     pub name: &'static str,
-    /// Column or expression that an index covers; or, for a field with several values in another table, the condition
-    /// that one of them fits, with `{}` for the comparison.
+    /// Column or expression that an index covers; or, for a field with several values in another table, the selection of
+    /// the ids of records of which one value fits, with `{}` for the comparison.
     pub column: &'static str,
     /// What its values look like.
     pub kind: Kind,

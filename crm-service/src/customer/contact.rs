@@ -73,7 +73,7 @@ pub struct Input {
         reason = "only described here: both fields are read into one"
     )]
     email: (),
-    /// All addresses, at most 20, exactly one of them primary; goes with `email` when both name the same primary address.
+    /// All addresses, at most 20, at most one of them primary; goes with `email` when both name the same primary address.
     #[schema(value_type = Option<Vec<Email>>)]
     emails: Wanted,
 }

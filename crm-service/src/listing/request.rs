@@ -89,11 +89,14 @@ impl Condition {
             }
         };
         let column = self.filter.column;
+        let ids = |comparison| column.replace("{}", comparison);
         let written = match (column.contains("{}"), comparison.as_str()) {
             (false, _) => write!(sql, " and {column} {comparison}"),
             // No value among several is not one value that is null.
-            (true, "is null") => write!(sql, " and not {}", column.replace("{}", "is not null")),
-            (true, _) => write!(sql, " and {}", column.replace("{}", &comparison)),
+            (true, "is null") => write!(sql, " and id not in ({})", ids("is not null")),
+            (true, "is not null") => write!(sql, " and id in ({})", ids("is not null")),
+            // First the few ids, then their records by the primary key: a join would be planned by a guess of how many.
+            (true, _) => write!(sql, " and id = any (array({}))", ids(&comparison)),
         };
         written.expect("writing to a string cannot fail");
     }

@@ -29,7 +29,7 @@ pub const ALL: &str = "(select coalesce(json_agg(json_build_object('email', addr
 
 /// The contacts that have an address.
 pub const CONTACTS_WITH: &str =
-    "id in (select contact_id from customer.contact_emails where email_norm {})";
+    "select contact_id from customer.contact_emails where email_norm {}";
 
 /// Reads the addresses; parameter contact.
 const STORED: &str = "select email, label, is_primary from customer.contact_emails where contact_id = $1 \
@@ -138,7 +138,6 @@ pub fn primary(emails: &[Email]) -> Option<&str> {
 }
 
 fn parse_all(fields: &mut Fields) -> Vec<Email> {
-    let before = fields.failures();
     let objects = fields.objects("emails", MAXIMUM).unwrap_or_default();
     let (mut emails, mut known) = (Vec::<Email>::with_capacity(objects.len()), Vec::new());
     for mut object in objects {
@@ -157,13 +156,6 @@ fn parse_all(fields: &mut Fields) -> Vec<Email> {
         known.push(folded);
         emails.push(email);
         fields.absorb(object.errors());
-    }
-    if !emails.is_empty() && primary(&emails).is_none() && fields.failures() == before {
-        fields.refuse(
-            "emails",
-            "invalid",
-            "must have one address with primary: true",
-        );
     }
     emails
 }

@@ -27,7 +27,7 @@ fn email(address: &str, primary: bool) -> Email {
 }
 
 #[test]
-fn a_list_has_one_primary_address_and_no_address_twice() {
+fn a_list_has_at_most_one_primary_address_and_no_address_twice() {
     let [ada, b, again] = ["ada@example.com", "b@example.com", "ADA@Example.com"];
     assert_eq!(
         errors(&json!({"emails": [{"email": ada, "primary": true}, {"email": b}]})),
@@ -35,7 +35,8 @@ fn a_list_has_one_primary_address_and_no_address_twice() {
     );
     assert_eq!(
         errors(&json!({"emails": [{"email": ada}, {"email": b}]})),
-        ["/emails invalid"]
+        [""; 0],
+        "what is left when somebody takes the primary one away"
     );
     assert_eq!(
         errors(
@@ -76,6 +77,12 @@ fn both_fields_must_say_the_same() {
             ["/email invalid"]
         );
     }
+    let without = json!([{"email": "a@example.com"}]);
+    assert_eq!(errors(&json!({"email": null, "emails": without})), [""; 0]);
+    assert_eq!(
+        errors(&json!({"email": "a@example.com", "emails": without})),
+        ["/email invalid"]
+    );
     assert_eq!(
         errors(&json!({"email": "a@example.com", "emails": null})),
         ["/email invalid"]
