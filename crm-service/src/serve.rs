@@ -1,13 +1,13 @@
 //! The serving process: configuration in, a running server out. It never changes the schema and never signs a token.
 
 pub mod heartbeat;
+mod server;
 pub mod start;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -171,16 +171,11 @@ impl Application {
         tracing::info!(service = %context.service, version = env!("CARGO_PKG_VERSION"), "listening");
         let (close, closed) = oneshot::channel::<()>();
         let routes = context.service.routes();
-        let listener = listener.tap_io(|stream| {
-            // Losing the option costs latency, not correctness.
-            let _ = stream.set_nodelay(true);
-        });
-        let server =
-            axum::serve(listener, router(context.clone(), routes)).with_graceful_shutdown(async {
-                // An error means the sender is gone, which is a reason to stop too.
-                let _ = closed.await;
-            });
-        let server = tokio::spawn(server.into_future());
+        let app = router(context.clone(), routes);
+        let server = tokio::spawn(server::serve(listener, app, server::PATIENCE, async {
+            // An error means the sender is gone, which is a reason to stop too.
+            let _ = closed.await;
+        }));
         let mut heart = Heart::new(&context);
         tokio::pin!(stop);
         let checked = tokio::select! {
@@ -207,7 +202,7 @@ impl Application {
         pulse.stop().await;
         context.database.pool().close().await;
         match finished {
-            Ok(Ok(outcome)) => outcome.map_err(Error::Server),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(panic)) => Err(Error::Server(std::io::Error::other(panic))),
             Err(_) => {
                 tracing::warn!(
