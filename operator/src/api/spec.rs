@@ -18,6 +18,7 @@ use super::status::CrmPlatformStatus;
     group = "crmplatform.io",
     version = "v1alpha1",
     kind = "CrmPlatform",
+    doc = "A CRM of several services on one database, released only after its tests have passed in the cluster for exactly the images that are rolled out.",
     namespaced,
     status = "CrmPlatformStatus",
     shortname = "crmp",
