@@ -25,73 +25,131 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
 
 fn show(cluster: &Cluster) -> Result<()> {
     let images = Images::in_registry(&cluster.registry)?;
+    let platform = prepare(cluster, &images)?;
+    from_nothing(&platform, &images)?;
+    let load = platform.start_load(&images.current, RATE)?;
+    let serving = new_image(&platform, &images)?;
+    let stopped = bad_image(&platform, &images, &serving)?;
+    report(&load.stop()?, &stopped)?;
+    println!("\nTo look around:");
+    println!("  export KUBECONFIG={}", cluster.kubeconfig.display());
+    println!("  kubectl -n crm get crmp,pods,jobs");
+    println!("  kubectl -n crm describe crmp acme");
+    Ok(())
+}
+
+fn prepare(cluster: &Cluster, images: &Images) -> Result<Platform> {
     progress::step("helm installs the operator", || {
-        scenario::install_operator(cluster, &images)
+        scenario::install_operator(cluster, images)
     })?;
     progress::step("a namespace for the CRM, made anew", || {
-        command::output(cluster.kubectl(180).args([
-            "delete",
-            "namespace",
-            "crm",
-            "--ignore-not-found",
-            "--wait",
-        ]))?;
-        Ok(())
-    })?;
-    let platform = Platform::new(cluster, "crm", "acme")?;
+        let delete = ["delete", "namespace", "crm", "--ignore-not-found", "--wait"];
+        command::output(cluster.kubectl(180).args(delete))?;
+        Platform::new(cluster, "crm", "acme")
+    })
+}
 
-    heading("1. From nothing: kubectl apply, customer and sales 1.0.0 on a database of their own");
+fn from_nothing(platform: &Platform, images: &Images) -> Result<()> {
+    let version = tag(&images.previous);
+    heading(&format!(
+        "1. From nothing: kubectl apply, customer and sales {version} on a database of their own"
+    ));
     platform.apply(&platform.sample(&images.previous)?)?;
-    follow(&platform, |seen| {
+    follow(platform, |seen| {
         is_current(seen) && condition(seen, "Ready") == "True"
     })?;
+    live_pods_run(platform, &images.previous)?;
+    Ok(())
+}
 
-    heading("2. A new image under live traffic: 1.1.0 gives a contact several addresses");
-    let load = platform.start_load(&images.current, RATE)?;
+fn new_image(platform: &Platform, images: &Images) -> Result<Value> {
+    let version = tag(&images.current);
+    heading(&format!(
+        "2. A new image under live traffic: {version} gives a contact several addresses"
+    ));
     platform.patch(&json!({ "image": images.current }))?;
-    let serving = follow(&platform, |seen| {
+    let serving = follow(platform, |seen| {
         is_current(seen)
             && condition(seen, "Ready") == "True"
             && seen["status"]["stable"]["optimised"] == true
     })?;
-    let level = schema(&serving, "customer");
-    println!(
-        "   schema of customer: level {}, floor {} (contract done)",
-        level.0, level.1
-    );
+    live_pods_run(platform, &images.current)?;
+    let (level, floor) = schema(&serving, "customer");
+    println!("   schema of customer: level {level}, floor {floor} (contract done)");
     ensure!(
-        level == (2, 2),
-        "the schema of customer is at level {} with floor {}, not 2 and 2",
-        level.0,
-        level.1
+        (level, floor) == (2, 2),
+        "the schema of customer is at level {level} with floor {floor}, not 2 and 2"
     );
+    Ok(serving)
+}
 
+fn bad_image(platform: &Platform, images: &Images, serving: &Value) -> Result<Value> {
     heading("3. A bad image: its forecast is wrong, its health is green");
     let pods = platform.live_pods()?;
     platform.patch(&json!({ "image": images.faulty }))?;
-    let stopped = follow(&platform, |seen| {
+    let stopped = follow(platform, |seen| {
         is_current(seen) && condition(seen, "Stalled") == "True"
     })?;
-    println!("   stopped: {}", message(&stopped, "Stalled"));
+    let words = message(&stopped, "Stalled");
+    println!("   stopped: {words}");
     ensure!(
-        reason(&stopped, "Stalled") == "TestsFailed",
+        reason(&stopped, "Stalled") == "TestsFailed" && words.contains("forecast"),
         "the bad image was stopped for another reason: {}",
         stopped["status"]["conditions"]
+    );
+    let smoke = verdict(&stopped, "Gate", "smoke");
+    ensure!(
+        smoke == "Passed",
+        "the bad image's health was not green: the verdict on smoke is {smoke}"
     );
     ensure!(
         stopped["status"]["stable"]["release"] == serving["status"]["stable"]["release"],
         "stable has changed"
     );
     ensure!(platform.live_pods()? == pods, "stable's pods were touched");
+    live_pods_run(platform, &images.current)?;
     println!("   stable serves on with the very same {} pods", pods.len());
+    Ok(stopped)
+}
 
-    let traffic = load.stop()?;
-    report(&traffic, &stopped)?;
-    println!("\nTo look around:");
-    println!("  export KUBECONFIG={}", cluster.kubeconfig.display());
-    println!("  kubectl -n crm get crmp,pods,jobs");
-    println!("  kubectl -n crm describe crmp acme");
+fn tag(image: &str) -> &str {
+    image.rsplit_once(':').map_or(image, |(_, tag)| tag)
+}
+
+/// Fails unless two pods of each service are ready, and run `image` by its digest.
+fn live_pods_run(platform: &Platform, image: &str) -> Result<()> {
+    let digest = scenario::digest(image)?;
+    let selector = format!(
+        "crmplatform.io/platform={},crmplatform.io/track=stable",
+        platform.name
+    );
+    let pods = platform.list("pods", &selector)?;
+    let serving = pods.iter().filter(|pod| {
+        let container = &pod["status"]["containerStatuses"][0];
+        let image = pod["spec"]["containers"][0]["image"].as_str();
+        pod["metadata"]["deletionTimestamp"].is_null()
+            && container["ready"] == true
+            && image.is_some_and(|image| image.ends_with(&digest))
+    });
+    let serving = serving.count();
+    ensure!(
+        serving == 4,
+        "{serving} instead of 4 live pods are ready and run {image} ({digest})"
+    );
     Ok(())
+}
+
+/// Verdict on a step of a stage of the newest release.
+fn verdict(platform: &Value, stage: &str, step: &str) -> String {
+    let named = |list: &Value, key: &str, name: &str| {
+        let mut all = list.as_array().into_iter().flatten();
+        all.find(|one| one[key] == name)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let stage = named(&platform["status"]["releases"][0]["stages"], "name", stage);
+    let job = named(&stage["jobs"], "step", step);
+    job["verdict"].as_str().unwrap_or_default().to_owned()
 }
 
 fn heading(text: &str) {
@@ -176,7 +234,15 @@ fn report(traffic: &Traffic, platform: &Value) -> Result<()> {
         "requests failed: {}",
         traffic.summary
     );
-    let delivery = &platform["status"]["delivery"];
+    let figures = &platform["status"]["delivery"];
+    ensure!(
+        figures["release"] == platform["status"]["stable"]["release"],
+        "the delivery figures are not those of the release that serves: {figures}"
+    );
+    delivery(figures)
+}
+
+fn delivery(delivery: &Value) -> Result<()> {
     println!(
         "\nDelivery of release {}       seconds       cost",
         delivery["release"].as_str().unwrap_or_default()

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{Cluster, command, paths};
 
 pub use conditions::{condition, message, reason};
-pub use install::install_operator;
+pub use install::{digest, install_operator};
 pub use kill::{kill_operator, operator_pod};
 pub use load::{Load, Traffic};
 pub use session::Session;

@@ -53,7 +53,11 @@ fn helm_upgrade(cluster: &Cluster, images: &Images) -> Result<()> {
     Ok(())
 }
 
-fn digest(image: &str) -> Result<String> {
+/// The digest that the registry has for a tag.
+///
+/// # Errors
+/// When the registry has no such image.
+pub fn digest(image: &str) -> Result<String> {
     let digest = command::output(command::within(30, paths::tool("crane")).args([
         "digest",
         "--insecure",
