@@ -11,6 +11,8 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
+use tokio::time::error::Elapsed;
 
 use crate::auth::{self, Verifier};
 use crate::connection;
@@ -62,9 +64,9 @@ pub enum Error {
     /// See [`start::Error`].
     #[error("this release must not serve on this database")]
     Start(#[source] start::Error),
-    /// The server itself failed.
+    /// The server itself panicked.
     #[error("the server failed")]
-    Server(#[source] std::io::Error),
+    Server(#[source] JoinError),
 }
 
 impl Error {
@@ -170,8 +172,7 @@ impl Application {
         } = self;
         tracing::info!(service = %context.service, version = env!("CARGO_PKG_VERSION"), "listening");
         let (close, closed) = oneshot::channel::<()>();
-        let routes = context.service.routes();
-        let app = router(context.clone(), routes);
+        let app = router(context.clone(), context.service.routes());
         let server = tokio::spawn(server::serve(listener, app, server::PATIENCE, async {
             // An error means the sender is gone, which is a reason to stop too.
             let _ = closed.await;
@@ -201,15 +202,20 @@ impl Application {
         let finished = tokio::time::timeout(FINISH_TIMEOUT, server).await;
         pulse.stop().await;
         context.database.pool().close().await;
-        match finished {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(panic)) => Err(Error::Server(std::io::Error::other(panic))),
-            Err(_) => {
-                tracing::warn!(
-                    "requests were still in flight after {FINISH_TIMEOUT:?}; leaving without them"
-                );
-                Ok(())
-            }
+        ended(finished)
+    }
+}
+
+/// What the end of the server's task means for the process.
+fn ended(finished: Result<Result<(), JoinError>, Elapsed>) -> Result<(), Error> {
+    match finished {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(panic)) => Err(Error::Server(panic)),
+        Err(_) => {
+            tracing::warn!(
+                "requests were still in flight after {FINISH_TIMEOUT:?}; leaving without them"
+            );
+            Ok(())
         }
     }
 }

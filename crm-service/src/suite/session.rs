@@ -1,5 +1,7 @@
 //! A caller of one service: requests with a token of the run, and the checks that every case needs.
 
+mod expect;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -7,7 +9,8 @@ use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::case::{Failure, Outcome, ensure};
+pub use self::expect::Expect;
+use super::case::{Failure, Outcome};
 use crate::auth::mint::Mint;
 use crate::client::{Answer, Call, Client, told};
 use crate::service::Service;
@@ -258,62 +261,6 @@ impl Session {
             })
             .await;
         answer.map_err(|error| Failure::Unreachable(told(&error)))
-    }
-}
-
-/// Checks of an answer.
-pub trait Expect: Sized {
-    /// The answer, if it has this status.
-    fn expect(self, status: StatusCode) -> Outcome<Self>;
-    /// The body, if the answer is a well-formed problem with this status and code.
-    fn expect_problem(self, status: u16, code: &str) -> Outcome<Value>;
-}
-
-impl Expect for Answer {
-    fn expect(self, status: StatusCode) -> Outcome<Answer> {
-        let text = String::from_utf8_lossy(&self.body);
-        ensure!(
-            self.status == status,
-            "answered {} instead of {status}: {text}",
-            self.status
-        );
-        Ok(self)
-    }
-
-    fn expect_problem(self, status: u16, code: &str) -> Outcome<Value> {
-        let body = self.json();
-        ensure!(
-            self.status.as_u16() == status,
-            "answered {} instead of {status}: {body}",
-            self.status
-        );
-        let media_type = self.header(&header::CONTENT_TYPE);
-        ensure!(
-            media_type == "application/problem+json",
-            "a problem came as {media_type}"
-        );
-        ensure!(
-            body["code"] == code,
-            "the code is {} instead of {code:?}",
-            body["code"]
-        );
-        ensure!(
-            body["type"] == json!(format!("urn:crm:problem:{code}")),
-            "the type is {}",
-            body["type"]
-        );
-        ensure!(
-            body["status"] == status,
-            "the body says status {}",
-            body["status"]
-        );
-        for field in ["title", "detail", "instance"] {
-            ensure!(
-                body[field].as_str().is_some_and(|text| !text.is_empty()),
-                "the problem has no {field}: {body}"
-            );
-        }
-        Ok(body)
     }
 }
 
