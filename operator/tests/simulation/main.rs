@@ -9,6 +9,7 @@
 mod controllers;
 mod forgeries;
 mod lag;
+mod losses;
 mod operator;
 mod world;
 

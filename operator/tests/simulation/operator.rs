@@ -151,7 +151,7 @@ pub fn check(world: &World) {
             .flat_map(|record| &record.stages);
         let mut gates = saved.filter(|stage| stage.name == Stage::Gate);
         assert!(
-            gates.any(|stage| stage.verdict == Some(Verdict::Passed)),
+            world.forgotten || gates.any(|stage| stage.verdict == Some(Verdict::Passed)),
             "Deployment {name} carries release {release}, whose verdict is not saved"
         );
         let level = crate::world::app(

@@ -123,6 +123,8 @@ pub struct World {
     pub live_runs: Vec<(String, String, i64)>,
     pub transcript: Vec<String>,
     pub next_uid: u32,
+    /// Somebody removed the status: verdicts that were saved are gone.
+    pub forgotten: bool,
     /// What the operator's watches do not show yet.
     pub lag: Lag,
 }
@@ -174,6 +176,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             live_runs: Vec::new(),
             transcript: Vec::new(),
             next_uid: 0,
+            forgotten: false,
             lag: Lag::default(),
         }
     }

@@ -1,0 +1,213 @@
+//! What the operator rests on is lost or breaks at a bad moment: nothing that serves is touched, and nothing is decided that was not found out.
+
+use crm_operator::api::status::Stage;
+use crm_operator::observed::ContainerState;
+
+use crate::world::{World, name};
+use crate::{Run, STORIES, Story, end, tail};
+
+fn story(name: &str) -> Story {
+    STORIES
+        .into_iter()
+        .find(|story| story.name == name)
+        .unwrap()
+}
+
+/// A cluster in which v1 serves.
+fn serving() -> Run {
+    Run::installed(Story {
+        images: &["v1"],
+        ..STORIES[0]
+    })
+}
+
+/// Goes on until all is quiet.
+fn rest(run: &mut Run) {
+    for _ in 0..crate::LIMIT {
+        if run.turn(None) {
+            return;
+        }
+    }
+    panic!("it does not come to rest:\n{}", tail(&run.world));
+}
+
+/// UIDs of the live Deployments, and how many pods each asks for.
+fn live(world: &World) -> Vec<(String, String, Option<i32>)> {
+    let all = world.deployments.values();
+    let mut all: Vec<_> = all
+        .map(|seen| {
+            (
+                name(&seen.object.metadata),
+                seen.uid.clone(),
+                seen.object.spec.replicas,
+            )
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+fn stalled(world: &World) -> String {
+    let status = world.platform.status.clone().unwrap();
+    let mut all = status.conditions.into_iter();
+    all.find(|condition| condition.type_ == "Stalled")
+        .map_or_else(String::new, |found| found.reason)
+}
+
+#[test]
+fn a_lost_status_is_found_again_in_what_is_live() {
+    let mut run = serving();
+    let (before, stable) = (live(&run.world), end(&run.world)["stable"].clone());
+    run.world.platform.status = None;
+    run.world.forgotten = true;
+    rest(&mut run);
+    assert_eq!(live(&run.world), before);
+    assert_eq!(end(&run.world)["stable"], stable);
+    assert!(
+        run.world
+            .transcript
+            .iter()
+            .any(|line| line.starts_with("event: Adopted"))
+    );
+    // A bad image afterwards must not be taken for the first one, whose failure removes everything.
+    run.world.set_image("unverified");
+    rest(&mut run);
+    assert_eq!(end(&run.world)["stable"], stable);
+    assert_eq!(live(&run.world).len(), before.len());
+}
+
+#[test]
+fn a_lost_record_of_stable_is_made_again_while_the_spec_names_it() {
+    let mut run = serving();
+    let before = live(&run.world);
+    run.world.revisions.clear();
+    rest(&mut run);
+    assert_eq!(run.world.revisions.len(), 1);
+    assert_eq!(live(&run.world), before);
+}
+
+#[test]
+fn without_the_record_of_stable_nothing_live_is_removed() {
+    for image in ["unverified", "crash"] {
+        let mut run = serving();
+        let before = live(&run.world);
+        run.world.set_image(image);
+        run.world.revisions.clear();
+        rest(&mut run);
+        assert_eq!(stalled(&run.world), "RecordMissing");
+        assert_eq!(live(&run.world), before);
+        run.world.set_image("v1");
+        rest(&mut run);
+        assert_eq!(stalled(&run.world), "");
+        assert_eq!(live(&run.world), before);
+    }
+}
+
+#[test]
+fn without_the_record_of_stable_a_return_removes_nothing() {
+    let mut run = Run {
+        story: story("returns_when_pods_do_not_start"),
+        ..serving()
+    };
+    run.next_image = 2;
+    run.world.set_image("crash");
+    let stage = |run: &Run| {
+        run.world
+            .memory()
+            .candidate
+            .map(|candidate| candidate.stage)
+    };
+    while stage(&run) != Some(Stage::Rollout) {
+        assert!(!run.turn(None), "the roll-out never began");
+    }
+    let stable = run.world.memory().stable.unwrap().release;
+    let before = live(&run.world).len();
+    run.world.revisions.remove(&stable);
+    rest(&mut run);
+    assert_eq!(stalled(&run.world), "RecordMissing");
+    assert!(live(&run.world).len() >= before, "{}", tail(&run.world));
+}
+
+#[test]
+fn a_service_that_leaves_the_spec_keeps_its_pods_until_the_release_without_it_rolls_out() {
+    let mut run = serving();
+    let before = live(&run.world);
+    run.world
+        .platform
+        .spec
+        .services
+        .retain(|service| service.name != "sales");
+    run.world.set_image("bad");
+    rest(&mut run);
+    assert_eq!(live(&run.world), before);
+    run.world.set_image("v2");
+    rest(&mut run);
+    assert_eq!(live(&run.world).len(), before.len() - 1);
+}
+
+#[test]
+fn a_live_migration_whose_pod_is_away_is_waited_for_and_never_doubled() {
+    let mut run = serving();
+    run.world.set_image("v2");
+    let migration = |run: &Run| {
+        let mut jobs = run.world.jobs.iter();
+        let running =
+            jobs.find(|(name, job)| name.contains("-migrate-expand-customer-") && job.moves == 1);
+        running.map(|(name, _)| name.clone())
+    };
+    while migration(&run).is_none() {
+        assert!(!run.turn(None), "the migration never ran");
+    }
+    let job = migration(&run).unwrap();
+    run.world.jobs.get_mut(&job).unwrap().pod = None;
+    for _ in 0..30 {
+        crate::operator::reconcile(&mut run.world, &mut run.writes);
+        run.world.pass_time(60);
+        let jobs = run.world.jobs.values();
+        let alive = jobs.filter(|job| job.view.live_migration && job.view.end.is_none());
+        let alive: Vec<_> = alive.map(|job| job.view.name.clone()).collect();
+        assert_eq!(alive, [job.clone()]);
+    }
+    assert_eq!(stalled(&run.world), "");
+}
+
+#[test]
+fn pods_that_break_after_they_were_ready_end_in_a_return() {
+    let untested = Story {
+        images: &["v1"],
+        ..story("serves_without_a_test_for_verify")
+    };
+    let mut run = Run::installed(untested);
+    let stable = end(&run.world)["stable"].clone();
+    run.world.set_image("v2");
+    let ready = |run: &Run| {
+        let candidate = run.world.memory().candidate;
+        candidate.is_some_and(|candidate| candidate.stage == Stage::Verify)
+    };
+    while !ready(&run) {
+        assert!(!run.turn(None), "the roll-out never ended");
+    }
+    for _ in 0..200 {
+        if run
+            .world
+            .memory()
+            .candidate
+            .is_none_or(|candidate| candidate.returning.is_some())
+        {
+            break;
+        }
+        let broken = run.world.deployments.get_mut("acme-customer").unwrap();
+        for pod in &mut broken.pods {
+            pod.phase = "Pending".into();
+            pod.state = ContainerState::Waiting {
+                reason: "CrashLoopBackOff".into(),
+                message: String::new(),
+            };
+        }
+        crate::operator::reconcile(&mut run.world, &mut run.writes);
+        run.world.pass_time(5);
+    }
+    rest(&mut run);
+    assert_eq!(end(&run.world)["stable"], stable, "{}", tail(&run.world));
+    assert!(end(&run.world)["rejected"].contains("RolloutFailed"));
+}
