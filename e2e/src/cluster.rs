@@ -183,6 +183,8 @@ pub fn up(kubeconfig: Option<&Path>, registry: Option<String>) -> Result<()> {
 /// # Errors
 /// When something of it remains; the message says what.
 pub fn down() -> Result<()> {
+    // First: without root not even the lock of a node can be taken.
+    node::refuse_without_root()?;
     let _lock = lock::take()?;
     postgres::stop();
     match saved().map(|cluster| cluster.origin) {

@@ -22,7 +22,7 @@ use crate::{packages, paths, progress, tools};
 
 pub use cgroups::container_processes;
 pub use facts::REGISTRY;
-pub use teardown::down;
+pub use teardown::{down, refuse_without_root};
 
 /// Whether this machine can run the local node at all.
 pub fn possible() -> bool {

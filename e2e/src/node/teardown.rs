@@ -10,16 +10,20 @@ use super::{cgroups, components, namespaces};
 use crate::process::{signal, wait_until};
 use crate::{paths, progress};
 
-/// Ends all processes of the node and removes its cgroup, its cable, its state and its volumes. Nothing to do is fine,
-/// but who is not root cannot tell: then a node that left its state is an error.
-pub fn down() -> Result<()> {
-    if !paths::state("node").exists() && (!super::possible() || processes().is_empty()) {
-        return Ok(());
-    }
-    if !super::possible() {
+/// Fails when this checkout has a node and the caller is not root, who alone can end it.
+pub fn refuse_without_root() -> Result<()> {
+    if !super::possible() && paths::state("node").exists() {
         bail!(
             "the node of this checkout belongs to root: run as root (sudo -E env PATH=$PATH cargo e2e down)"
         );
+    }
+    Ok(())
+}
+
+/// Ends all processes of the node and removes its cgroup, its cable, its state and its volumes. Nothing to do is fine.
+pub fn down() -> Result<()> {
+    if !super::possible() || (processes().is_empty() && !paths::state("node").exists()) {
+        return Ok(());
     }
     progress::step("removed the old node", || {
         let all_ended = || {
