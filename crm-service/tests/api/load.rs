@@ -43,7 +43,7 @@ async fn traffic_on_a_healthy_platform_is_clean_and_keeps_its_rows() {
         platform.serve(Service::Customer).await,
         platform.serve(Service::Sales).await,
     );
-    let output = load(&platform, &customer, &sales, 4)
+    let output = load(&platform, &customer, &sales, 8)
         .output()
         .await
         .unwrap();
@@ -154,10 +154,14 @@ async fn an_answer_that_is_not_what_was_written_is_counted_as_wrong() {
              create trigger forget before update on customer.account for each row execute function customer.forget();",
         )
         .await;
-    let output = load(&platform, &customer, &sales, 2)
-        .output()
-        .await
-        .unwrap();
+    let running = load(&platform, &customer, &sales, 60).spawn().unwrap();
+    platform
+        .wait("select count(*) from customer.account where version > 1", 1)
+        .await;
+    let id = running.id().unwrap().to_string();
+    let told = Command::new("kill").arg(id).status().await;
+    assert!(told.unwrap().success());
+    let output = running.wait_with_output().await.unwrap();
     let (_, last) = summary(&output);
     assert_eq!(output.status.code(), Some(1), "{last}");
     assert!(

@@ -136,13 +136,13 @@ impl Platform {
 
     /// Waits until a count is reached.
     pub async fn wait(&self, sql: &str, least: i64) {
-        for _ in 0..600 {
+        for _ in 0..450 {
             if self.count(sql).await >= least {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        panic!("{sql} did not reach {least} within 30 s");
+        panic!("{sql} did not reach {least} within 90 s");
     }
 
     pub fn url(&self) -> String {
