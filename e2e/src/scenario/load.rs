@@ -17,8 +17,8 @@ use crate::{command, paths};
 
 /// Seconds within which the traffic must flow: it makes some hundred records before.
 const STEADY: u64 = 120;
-/// Seconds within which the pod must have ended after it was told to.
-const END: u32 = 60;
+/// Seconds within which the pod must have ended after it was told to: it reads its first records back before.
+const END: u32 = 120;
 const EXIT_CODES: &str =
     r#"--output=jsonpath={.status.containerStatuses[*].state.terminated.exitCode}{"\n"}"#;
 
@@ -239,7 +239,7 @@ fn load_pod(platform: &Platform, pod: &str, image: &str, rate: u32) -> Value {
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,
-            "terminationGracePeriodSeconds": 30,
+            "terminationGracePeriodSeconds": 90,
             "securityContext": { "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
             "containers": [{
                 "name": "load",
