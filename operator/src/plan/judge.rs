@@ -290,7 +290,9 @@ fn migration(code: i32, summary: Option<&Summary>) -> Ending {
     match code {
         0 => Ending::new(Verdict::Passed, words("done")),
         10 => Ending::new(Verdict::Passed, words("nothing to do")),
-        20 => Ending::inconclusive(words("another migration holds the lock, or the database was out of reach")),
+        20 => Ending::inconclusive(words(
+            "another migration holds the lock, or the database was out of reach",
+        )),
         30 => Ending::new(Verdict::Failed, words("refused")),
         50 => Ending::inconclusive(words("it failed and needs attention")),
         126 | 127 => Ending::inconclusive(words("it could not run")),
