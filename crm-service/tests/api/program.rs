@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use crm_service::migrate::phase::Phase;
 use crm_service::service::Service;
 use serde_json::Value;
 use tokio::process::Command;
@@ -90,7 +89,10 @@ async fn both_suites_pass_on_this_release_and_leave_no_row() {
     let all = [("smoke", 18), ("acceptance", 45)];
     for (round, (name, least)) in all.into_iter().chain(all).enumerate() {
         if round == all.len() {
-            for phase in [Phase::Backfill, Phase::Contract] {
+            for phase in [
+                crm_service::migrate::phase::Phase::Backfill,
+                crm_service::migrate::phase::Phase::Contract,
+            ] {
                 platform.migrate(Service::Customer, phase).await;
             }
         }
