@@ -82,7 +82,7 @@ fn live<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d String> {
         .map(|seen| &seen.release)
 }
 
-/// Takes what is live for stable. Only a release that has passed its gate ever gets there.
+/// Takes what is live for stable: a release gets there only after its gate, or where the spec asks for none.
 fn adopt(draft: &mut Draft<'_>) {
     let live: BTreeSet<String> = live(draft).cloned().collect();
     let mut all = live.into_iter();
