@@ -26,9 +26,9 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
 fn show(cluster: &Cluster) -> Result<()> {
     let images = Images::in_registry(&cluster.registry)?;
     let platform = prepare(cluster, &images)?;
-    from_nothing(&platform, &images)?;
+    let installed = from_nothing(&platform, &images)?;
     let load = platform.start_load(&images.current, RATE)?;
-    let serving = new_image(&platform, &images)?;
+    let serving = new_image(&platform, &images, &installed)?;
     let stopped = bad_image(&platform, &images, &serving)?;
     report(&load.stop()?, &stopped)?;
     println!("\nTo look around:");
@@ -49,26 +49,26 @@ fn prepare(cluster: &Cluster, images: &Images) -> Result<Platform> {
     })
 }
 
-fn from_nothing(platform: &Platform, images: &Images) -> Result<()> {
+fn from_nothing(platform: &Platform, images: &Images) -> Result<Value> {
     let version = tag(&images.previous);
     heading(&format!(
         "1. From nothing: kubectl apply, customer and sales {version} on a database of their own"
     ));
     platform.apply(&platform.sample(&images.previous)?)?;
-    follow(platform, |seen| {
+    let installed = follow(platform, &Value::Null, |seen| {
         is_current(seen) && condition(seen, "Ready") == "True"
     })?;
     live_pods_run(platform, &images.previous)?;
-    Ok(())
+    Ok(installed)
 }
 
-fn new_image(platform: &Platform, images: &Images) -> Result<Value> {
+fn new_image(platform: &Platform, images: &Images, installed: &Value) -> Result<Value> {
     let version = tag(&images.current);
     heading(&format!(
         "2. A new image under live traffic: {version} gives a contact several addresses"
     ));
     platform.patch(&json!({ "image": images.current }))?;
-    let serving = follow(platform, |seen| {
+    let serving = follow(platform, installed, |seen| {
         is_current(seen)
             && condition(seen, "Ready") == "True"
             && seen["status"]["stable"]["optimised"] == true
@@ -87,7 +87,7 @@ fn bad_image(platform: &Platform, images: &Images, serving: &Value) -> Result<Va
     heading("3. A bad image: its forecast is wrong, its health is green");
     let pods = platform.live_pods()?;
     platform.patch(&json!({ "image": images.faulty }))?;
-    let stopped = follow(platform, |seen| {
+    let stopped = follow(platform, serving, |seen| {
         is_current(seen) && condition(seen, "Stalled") == "True"
     })?;
     let words = message(&stopped, "Stalled");
@@ -160,22 +160,19 @@ fn is_current(platform: &Value) -> bool {
     platform["status"]["observedGeneration"] == platform["metadata"]["generation"]
 }
 
-/// Tells each stage as it ends, until `done`.
-fn follow(platform: &Platform, done: impl Fn(&Value) -> bool) -> Result<Value> {
+/// Tells each stage as it ends, until `done`. What the platform was `before` the change is not told again.
+fn follow(platform: &Platform, before: &Value, done: impl Fn(&Value) -> bool) -> Result<Value> {
     let began = Instant::now();
     let mut told: Vec<String> = Vec::new();
     platform.watch("the release to be decided", DECIDED, |seen| {
-        if is_current(seen) {
-            for stage in seen["status"]["releases"][0]["stages"]
-                .as_array()
-                .into_iter()
-                .flatten()
-            {
-                let line = told_stage(stage);
-                if !stage["verdict"].is_null() && !told.contains(&line) {
-                    println!("   {:>4} s  {line}", began.elapsed().as_secs());
-                    told.push(line);
-                }
+        let newest = &seen["status"]["releases"][0];
+        let stages = newest["stages"].as_array();
+        let is_new = newest["startedAt"] != before["status"]["releases"][0]["startedAt"];
+        for stage in stages.into_iter().flatten().filter(|_| is_new) {
+            let line = told_stage(stage);
+            if !stage["verdict"].is_null() && !told.contains(&line) {
+                println!("   {:>4} s  {line}", began.elapsed().as_secs());
+                told.push(line);
             }
         }
         let over = is_current(seen) && condition(seen, "Stalled") == "True";

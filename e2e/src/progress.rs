@@ -39,10 +39,8 @@ pub fn step_with_hint<T>(
         let (finished, waiting) = channel::<()>();
         scope.spawn(move || {
             while waiting.recv_timeout(SIGN_OF_LIFE) == Err(RecvTimeoutError::Timeout) {
-                note(&format!(
-                    "  ... {what}: {} s {hint}",
-                    since.elapsed().as_secs()
-                ));
+                let seconds = since.elapsed().as_secs();
+                note(&format!("  ... not yet, after {seconds} s: {what} {hint}"));
             }
         });
         let result = work();

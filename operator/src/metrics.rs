@@ -71,15 +71,6 @@ const THIS: Fixed<1> = Fixed([("controller", CONTROLLER)]);
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("crm_operator_build", "Version of the operator", build);
-        let concurrency = Family::<Fixed<1>, Gauge>::default();
-        concurrency.get_or_create(&THIS).set(i64::from(CONCURRENCY));
-        registry.register(
-            "controller_runtime_max_concurrent_reconciles",
-            "Reconciles that may run at the same time",
-            concurrency,
-        );
         let metrics = Self {
             reconciles: Family::default(),
             errors: Family::default(),
@@ -94,46 +85,7 @@ impl Default for Metrics {
             releases: releases::Releases::register(&mut registry),
             registry: Registry::default(),
         };
-        registry.register(
-            "controller_runtime_reconcile",
-            "Reconciles by result",
-            metrics.reconciles.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_errors",
-            "Reconciles that failed",
-            metrics.errors.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_panics",
-            "Reconciles that met a bug",
-            metrics.panics.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_time_seconds",
-            "Duration of a reconcile",
-            metrics.seconds.clone(),
-        );
-        registry.register(
-            "controller_runtime_active_workers",
-            "Reconciles that run now",
-            metrics.active.clone(),
-        );
-        registry.register(
-            "crm_watch_errors",
-            "Watches that broke and were started again",
-            metrics.watch_errors.clone(),
-        );
-        registry.register(
-            "crm_unreadable_platforms",
-            "Looks at a CrmPlatform that this operator cannot read",
-            metrics.invalid.clone(),
-        );
-        registry.register(
-            "crm_platforms",
-            "Platforms by whether they are ready",
-            metrics.platforms.clone(),
-        );
+        metrics.register(&mut registry);
         // Series exist from the start, so that a rate over the first failure is seen.
         drop(metrics.errors.get_or_create(&THIS));
         drop(metrics.panics.get_or_create(&THIS));
@@ -146,6 +98,35 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    fn register(&self, registry: &mut Registry) {
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("crm_operator_build", "Version of the operator", build);
+        let help = "Watches that broke and were started again";
+        registry.register("crm_watch_errors", help, self.watch_errors.clone());
+        let help = "Looks at a CrmPlatform that this operator cannot read";
+        registry.register("crm_unreadable_platforms", help, self.invalid.clone());
+        let help = "Platforms by whether they are ready";
+        registry.register("crm_platforms", help, self.platforms.clone());
+        self.register_reconciles(registry.sub_registry_with_prefix("controller_runtime"));
+    }
+
+    fn register_reconciles(&self, registry: &mut Registry) {
+        let help = "Reconciles by result";
+        registry.register("reconcile", help, self.reconciles.clone());
+        let help = "Reconciles that failed";
+        registry.register("reconcile_errors", help, self.errors.clone());
+        let help = "Reconciles that met a bug";
+        registry.register("reconcile_panics", help, self.panics.clone());
+        let help = "Duration of a reconcile";
+        registry.register("reconcile_time_seconds", help, self.seconds.clone());
+        let help = "Reconciles that run now";
+        registry.register("active_workers", help, self.active.clone());
+        let concurrency = Family::<Fixed<1>, Gauge>::default();
+        concurrency.get_or_create(&THIS).set(i64::from(CONCURRENCY));
+        let help = "Reconciles that may run at the same time";
+        registry.register("max_concurrent_reconciles", help, concurrency);
+    }
+
     /// Counts a reconcile from here until the value is dropped.
     pub fn working(&self) -> Working<'_> {
         self.active.get_or_create(&THIS).inc();

@@ -28,6 +28,7 @@ mod foundation;
 mod gate;
 mod judge;
 mod migrate;
+mod moves;
 mod optimise;
 mod record;
 mod rehearse;
@@ -106,7 +107,7 @@ fn advance(draft: &mut Draft<'_>) {
         // Its inputs are lost and nobody asks for it any more.
         return match candidate.stage {
             stage if stage < Stage::Rollout => transition(draft, stage, Progress::Stopped),
-            _ => draft.start_return(draft::superseded()),
+            _ => draft.start_return(moves::superseded()),
         };
     }
     if candidate.stage < Stage::Rollout {
@@ -132,7 +133,7 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
     match progress {
         Progress::Waiting => {}
         _ if draft.superseded && stage == Stage::Migrate => {
-            draft.conclude(Verdict::Superseded, draft::superseded())
+            draft.conclude(Verdict::Superseded, moves::superseded())
         }
         // A release without a test for this phase has nothing that could fail.
         Progress::Passed if stage >= Stage::Verify => draft.promote(Verdict::Passed),
@@ -144,7 +145,7 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
         }
         Progress::Failed(finding) => draft.conclude(Verdict::Failed, finding),
         Progress::Inconclusive(finding) => draft.hold(finding),
-        Progress::Stopped => draft.conclude(Verdict::Superseded, draft::superseded()),
+        Progress::Stopped => draft.conclude(Verdict::Superseded, moves::superseded()),
     }
 }
 

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use crate::api::spec::{CrmPlatform, DeletionPolicy, GatePolicy};
+use crate::api::spec::{CrmPlatform, DeletionPolicy};
 use crate::api::status::ResolvedImage;
 use crate::cost::Prices;
 
 pub mod release;
+mod wanted;
 
-use release::{DatabaseUse, Release, ReleaseMigration, ReleaseService, ReleaseTest};
+use release::Release;
 
 /// What the operator's own configuration contributes; out of a tenant's reach.
 #[derive(Clone, Debug)]
@@ -73,7 +74,6 @@ impl Platform {
     /// [`Invalid`] for the first field that cannot be followed.
     pub fn parse(object: &CrmPlatform, settings: &Settings) -> Result<Self, Invalid> {
         let spec = &object.spec;
-        let services = in_dependency_order(object)?;
         let owner = object.controller_owner_ref(&()).ok_or_else(|| {
             invalid(
                 "metadata.uid",
@@ -81,85 +81,14 @@ impl Platform {
                 "read the object from the API server",
             )
         })?;
-        let image = |own: &Option<String>, field: String| {
-            own.clone()
-                .or_else(|| spec.image.clone())
-                .ok_or_else(|| invalid(&field, "is not set", "set it, or spec.image for all"))
-        };
-        let tests = spec
-            .tests
-            .iter()
-            .map(|test| {
-                Ok(ReleaseTest::new(
-                    test,
-                    image(&test.image, format!("spec.tests[{}].image", test.name))?,
-                ))
-            })
-            .collect::<Result<Vec<_>, Invalid>>()?;
-        let gated = tests
-            .iter()
-            .any(|test| test.when.contains(&crate::api::spec::TestPhase::Gate));
-        if spec.gate == GatePolicy::Required && !gated {
-            return Err(invalid(
-                "spec.tests",
-                "has no entry with when: [Gate]",
-                "add one, or set spec.gate to None to roll out untested images",
-            ));
-        }
-        let database = match (&spec.database.embedded, &spec.database.secret) {
-            (Some(_), None) => DatabaseUse::Embedded,
-            (None, Some(secret)) => DatabaseUse::Secret {
-                secret: secret.clone(),
-                app_secret: spec
-                    .database
-                    .app_secret
-                    .clone()
-                    .unwrap_or_else(|| secret.clone()),
-            },
-            _ => {
-                return Err(invalid(
-                    "spec.database",
-                    "is ambiguous",
-                    "set exactly one of embedded and secret",
-                ));
-            }
-        };
-        let wanted = Release {
-            services: services
-                .iter()
-                .map(|service| {
-                    Ok(ReleaseService {
-                        name: service.name.clone(),
-                        image: image(
-                            &service.image,
-                            format!("spec.services[{}].image", service.name),
-                        )?,
-                        args: service.args.clone(),
-                        port: service.port,
-                        resources: service.resources.clone(),
-                        env: service.env.clone(),
-                        secrets: service.secrets.clone(),
-                        migrate: service.migrate.as_ref().map(|migrate| ReleaseMigration {
-                            args: migrate.args.clone(),
-                            deadline_seconds: migrate.deadline_seconds,
-                        }),
-                        seed: service.seed.as_ref().map(|seed| seed.args.clone()),
-                    })
-                })
-                .collect::<Result<Vec<_>, Invalid>>()?,
-            tests,
-            gate: spec.gate,
-            rehearsal: spec.database.rehearsal.data,
-            database,
-        };
+        let replicas = spec.services.iter();
         Ok(Self {
             name: object.name_any(),
             namespace: object.namespace().unwrap_or_default(),
             uid: object.uid().unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or_default(),
             owner,
-            replicas: services
-                .iter()
+            replicas: replicas
                 .map(|service| (service.name.clone(), service.replicas))
                 .collect(),
             soak_seconds: i64::from(spec.release.soak_seconds),
@@ -171,7 +100,7 @@ impl Platform {
                 .map(|embedded| embedded.storage.clone()),
             deletion: spec.deletion_policy,
             settings: settings.clone(),
-            wanted,
+            wanted: wanted::wanted(spec)?,
         })
     }
 
@@ -207,39 +136,6 @@ fn invalid(field: &str, problem: &str, remedy: &str) -> Invalid {
         problem: problem.to_owned(),
         remedy: remedy.to_owned(),
     }
-}
-
-fn in_dependency_order(
-    object: &CrmPlatform,
-) -> Result<Vec<&crate::api::spec::ServiceSpec>, Invalid> {
-    let mut waiting: Vec<_> = object.spec.services.iter().collect();
-    let mut ordered: Vec<&crate::api::spec::ServiceSpec> = Vec::new();
-    while !waiting.is_empty() {
-        let ready = waiting.iter().position(|service| {
-            service
-                .depends_on
-                .iter()
-                .all(|needed| ordered.iter().any(|done| done.name == *needed))
-        });
-        match ready {
-            Some(position) => ordered.push(waiting.remove(position)),
-            None => {
-                let names: Vec<_> = waiting
-                    .iter()
-                    .map(|service| service.name.as_str())
-                    .collect();
-                return Err(invalid(
-                    "spec.services[].dependsOn",
-                    &format!(
-                        "of {} form a circle or name a service that is not there",
-                        names.join(", ")
-                    ),
-                    "remove one of the dependencies",
-                ));
-            }
-        }
-    }
-    Ok(ordered)
 }
 
 #[cfg(test)]

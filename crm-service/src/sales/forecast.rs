@@ -180,28 +180,8 @@ fn parse(parameters: &[(String, String)], today: NaiveDate) -> Result<Parameters
     let mut errors = Vec::new();
     for (name, text) in parameters {
         let outcome = match name.as_str() {
-            "period" => ["month", "quarter"]
-                .into_iter()
-                .find(|known| known == text)
-                .map(|known| asked.period = known)
-                .ok_or("must be month or quarter"),
-            "from" => text
-                .parse()
-                .map(|day| asked.from = day)
-                .map_err(|_| "must be a day such as 2026-01-31"),
-            "to" => text
-                .parse()
-                .map(|day| to = Some(day))
-                .map_err(|_| "must be a day such as 2026-01-31"),
-            "pipeline_id" => text
-                .parse()
-                .map(|id| asked.pipeline = Some(id))
-                .map_err(|_| "must be a UUID"),
-            "owner_id" if !text.contains('\0') => {
-                asked.owner = Some(text.clone());
-                Ok(())
-            }
-            _ => Err("must be one of period, from, to, pipeline_id, owner_id"),
+            "to" => day(text).map(|day| to = Some(day)),
+            _ => asked.set(name, text),
         };
         if let Err(message) = outcome {
             errors.push(FieldError::new(name, "invalid", message));
@@ -222,6 +202,28 @@ fn parse(parameters: &[(String, String)], today: NaiveDate) -> Result<Parameters
     } else {
         Err(Problem::parameters(errors))
     }
+}
+
+impl Parameters {
+    fn set(&mut self, name: &str, text: &str) -> Result<(), &'static str> {
+        match name {
+            "period" => {
+                let known = ["month", "quarter"]
+                    .into_iter()
+                    .find(|known| *known == text);
+                self.period = known.ok_or("must be month or quarter")?;
+            }
+            "from" => self.from = day(text)?,
+            "pipeline_id" => self.pipeline = Some(text.parse().map_err(|_| "must be a UUID")?),
+            "owner_id" if !text.contains('\0') => self.owner = Some(text.to_owned()),
+            _ => return Err("must be one of period, from, to, pipeline_id, owner_id"),
+        }
+        Ok(())
+    }
+}
+
+fn day(text: &str) -> Result<NaiveDate, &'static str> {
+    text.parse().map_err(|_| "must be a day such as 2026-01-31")
 }
 
 /// The part of the OpenAPI document about the forecast.

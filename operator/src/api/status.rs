@@ -271,7 +271,7 @@ pub struct StageRecord {
 }
 
 /// One Job and its verdict, kept after the Job is gone.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct JobRecord {
     /// What it does within its stage, for example `expand-customer` or the name of a test.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::draft::{Draft, superseded};
+use super::draft::Draft;
 use super::foundation;
+use super::moves::superseded;
 use crate::api::conditions;
 use crate::api::status::{Finding, ResolvedImage, Stage, Verdict};
 use crate::desired::labels;

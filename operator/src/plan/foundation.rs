@@ -43,22 +43,17 @@ pub(super) fn database(draft: &mut Draft<'_>) -> bool {
     }
 }
 
-/// Makes the secrets that are missing.
-fn secrets(draft: &mut Draft<'_>) {
-    for recipe in objects::secrets(draft.platform) {
-        draft.create_secret(recipe);
-    }
-}
-
-/// Records the inputs of a release; true once they are recorded.
-pub(super) fn recorded(draft: &mut Draft<'_>, id: &str) -> bool {
+/// Makes the secrets and then records the inputs of a release; true once they are recorded.
+pub(super) fn release(draft: &mut Draft<'_>, id: &str) -> bool {
     if draft.observed.releases.contains_key(id) {
         return true;
     }
     let Some(release) = draft.release(id) else {
         return false;
     };
-    secrets(draft);
+    for recipe in objects::secrets(draft.platform) {
+        draft.create_secret(recipe);
+    }
     let revision = revision::revision(draft.scope(id, &release));
     draft.create(
         Created::Revision(Box::new(revision)),

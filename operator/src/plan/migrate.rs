@@ -19,7 +19,7 @@ pub(super) fn migrate(draft: &mut Draft<'_>) -> Progress {
     let Some(release) = draft.release(&id) else {
         return Progress::Waiting;
     };
-    if !super::foundation::recorded(draft, &id) {
+    if !super::foundation::release(draft, &id) {
         return Progress::Waiting;
     }
     if !draft.database_answers {

@@ -24,7 +24,7 @@ pub(super) const LATER_PHASES: [(&str, &[&str]); 3] = [
 /// One group after the other; the Jobs of a group run side by side.
 pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
     let id = draft.candidate_id();
-    if !foundation::recorded(draft, &id) {
+    if !foundation::release(draft, &id) {
         return Progress::Waiting;
     }
     let Some(release) = draft.release(&id) else {

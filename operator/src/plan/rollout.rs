@@ -15,7 +15,7 @@ pub(super) fn rollout(draft: &mut Draft<'_>) -> Progress {
     let Some(release) = draft.release(&id) else {
         return Progress::Waiting;
     };
-    if !foundation::recorded(draft, &id) {
+    if !foundation::release(draft, &id) {
         return Progress::Waiting;
     }
     let because = format!("release {id} has passed its gate");
@@ -101,7 +101,7 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
         return foundation::record_is_missing(draft, &id);
     };
     // Made again if somebody deleted it while the spec still says what it held.
-    foundation::recorded(draft, &id);
+    foundation::release(draft, &id);
     for wanted in &release.services {
         let because = "stable is kept as the spec says";
         keep(draft, (&id, &release), wanted, because);

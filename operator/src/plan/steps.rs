@@ -39,19 +39,21 @@ pub(super) struct Work<'w> {
     pub reasons: (&'static str, &'static str),
 }
 
+impl Work<'_> {
+    /// What is remembered of the last Job made for it.
+    fn record<'d>(&self, draft: &'d mut Draft<'_>) -> Option<&'d mut JobRecord> {
+        let releases = &mut draft.memory.releases;
+        record::job(releases, self.release, self.stage, &self.step)
+    }
+}
+
 /// Runs a Job as far as it goes; its record tells the rest of the plan how it ended.
 pub(super) fn run(
     draft: &mut Draft<'_>,
     work: &Work<'_>,
     build: impl Fn(&Draft<'_>, &Step) -> Job,
 ) -> Progress {
-    let last = record::job(
-        &mut draft.memory.releases,
-        work.release,
-        work.stage,
-        &work.step,
-    )
-    .cloned();
+    let last = work.record(draft).cloned();
     if let Some(ended) = last.as_ref().filter(|last| last.verdict.is_some()) {
         let tries = ended.attempt % NUMBERS_PER_ROUND;
         if ended.verdict != Some(Verdict::Inconclusive) || tries >= work.tries {
@@ -93,86 +95,67 @@ fn first_number(draft: &mut Draft<'_>, release: &str) -> i32 {
 
 fn follow(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Progress {
     let name = job.metadata.name.clone().unwrap_or_default();
-    let open = record::job(
-        &mut draft.memory.releases,
-        work.release,
-        work.stage,
-        &work.step,
-    )
-    .filter(|last| last.attempt == attempt)
-    .cloned();
-    let uid = open.as_ref().and_then(|open| open.uid.clone());
+    let open = work.record(draft).filter(|last| last.attempt == attempt);
+    let (known, uid) = (open.is_some(), open.and_then(|open| open.uid.clone()));
     let Some(view) = draft.observed.jobs.get(&name) else {
         if uid.is_some() {
             let ending = Ending::inconclusive(format!("Job {name} was deleted before it ended"));
             return close(draft, work, ending);
         }
-        let live = label(&job.metadata, labels::TRACK) == labels::LIVE_MIGRATION;
-        if let Some(other) = draft.live_migration(&name).filter(|_| live) {
-            draft.wait(
-                format!("{other}, another migration of the live database"),
-                LOOK_AGAIN,
-            );
-            return Progress::Waiting;
-        }
-        if open.is_none() {
-            push(draft, work, &name, attempt);
-        }
-        draft.create(
-            Created::Job(Box::new(job)),
-            format!(
-                "release {}: {} runs {}",
-                work.release,
-                work.stage.name(),
-                work.step
-            ),
-        );
-        draft.wait(format!("Job {name}"), LOOK_AGAIN);
-        return Progress::Waiting;
+        return begin(draft, work, job, attempt);
     };
     if let Some(why) = foreign(draft, view, &job, work.release, uid.as_deref()) {
         let message = format!("Job {name} stands in the way: {why}");
-        if open.is_some() {
+        if known {
             enter(draft, work, Ending::inconclusive(message.clone()));
         }
         return Progress::Inconclusive(Finding::new(conditions::JOB_NOT_OURS, message));
     }
-    if open.is_none() {
-        push(draft, work, &name, attempt);
-    }
-    if let Some(open) = record::job(
-        &mut draft.memory.releases,
-        work.release,
-        work.stage,
-        &work.step,
-    ) {
+    remember(draft, work, &name, attempt);
+    if let Some(open) = work.record(draft) {
         open.uid = Some(view.uid.clone());
     }
-    let pods: Vec<_> = draft
-        .observed
-        .pods
-        .iter()
-        .filter(|pod| pod.controller == view.uid)
-        .collect();
-    let mut ending = judge::judge(view, &pods, &work.kind, draft.now);
-    let mut what = format!("Job {name}");
-    if ending.is_none()
-        && let Some(why) = hindered(draft, work, (view, &pods))
-    {
+    look(draft, work, view)
+}
+
+/// Makes the Job; one that migrates live data only when no other does.
+fn begin(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Progress {
+    let name = job.metadata.name.clone().unwrap_or_default();
+    let live = label(&job.metadata, labels::TRACK) == labels::LIVE_MIGRATION;
+    if let Some(other) = draft.live_migration(&name).filter(|_| live) {
+        let what = format!("{other}, another migration of the live database");
+        draft.wait(what, LOOK_AGAIN);
+        return Progress::Waiting;
+    }
+    remember(draft, work, &name, attempt);
+    let because = format!(
+        "release {}: {} runs {}",
+        work.release,
+        work.stage.name(),
+        work.step
+    );
+    draft.create(Created::Job(Box::new(job)), because);
+    draft.wait(format!("Job {name}"), LOOK_AGAIN);
+    Progress::Waiting
+}
+
+/// Looks how far our Job is.
+fn look(draft: &mut Draft<'_>, work: &Work<'_>, view: &JobView) -> Progress {
+    let all = draft.observed.pods.iter();
+    let pods: Vec<_> = all.filter(|pod| pod.controller == view.uid).collect();
+    if let Some(ending) = judge::judge(view, &pods, &work.kind, draft.now) {
+        return close(draft, work, ending);
+    }
+    let mut what = format!("Job {}", view.name);
+    if let Some(why) = hindered(draft, work, (view, &pods)) {
         // What may still write to the live database is never given up: its Job has a deadline of its own.
-        if view.live_migration {
-            what = format!("{what}: {why}");
-        } else {
-            ending = Some(Ending::inconclusive(why));
+        if !view.live_migration {
+            return close(draft, work, Ending::inconclusive(why));
         }
+        what = format!("{what}: {why}");
     }
-    match ending {
-        Some(ending) => close(draft, work, ending),
-        None => {
-            draft.wait(what, LOOK_AGAIN);
-            Progress::Waiting
-        }
-    }
+    draft.wait(what, LOOK_AGAIN);
+    Progress::Waiting
 }
 
 /// Why a Job will not get on by itself. That it has no pod counts from when that was first seen: a pod that was evicted is replaced.
@@ -185,12 +168,7 @@ fn hindered(
     let fresh = view
         .created
         .is_none_or(|created| seconds(created, now) < LOOK_AGAIN);
-    let open = record::job(
-        &mut draft.memory.releases,
-        work.release,
-        work.stage,
-        &work.step,
-    )?;
+    let open = work.record(draft)?;
     if !pods.is_empty() || fresh {
         open.podless_since = None;
         return judge::stuck(pods, now);
@@ -224,21 +202,17 @@ fn foreign(
     }
 }
 
-fn push(draft: &mut Draft<'_>, work: &Work<'_>, name: &str, attempt: i32) {
+/// Opens the record of a Job, once.
+fn remember(draft: &mut Draft<'_>, work: &Work<'_>, job: &str, attempt: i32) {
+    let last = work.record(draft);
+    if last.is_some_and(|last| last.attempt == attempt) {
+        return;
+    }
     let open = JobRecord {
         step: work.step.clone(),
-        job: name.to_owned(),
-        uid: None,
+        job: job.to_owned(),
         attempt,
-        verdict: None,
-        started_at: None,
-        finished_at: None,
-        report: None,
-        message: None,
-        reason: None,
-        pending: None,
-        cost: None,
-        podless_since: None,
+        ..JobRecord::default()
     };
     if let Some(stage) = record::stage(&mut draft.memory.releases, work.release, work.stage) {
         stage.jobs.push(open);
@@ -263,14 +237,8 @@ fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
 /// Enters an ending into the record, and a migration of the live database into the ledger.
 fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRecord> {
     let now = draft.now;
-    let uid = record::job(
-        &mut draft.memory.releases,
-        work.release,
-        work.stage,
-        &work.step,
-    )
-    .and_then(|open| open.uid.clone())
-    .unwrap_or_default();
+    let uid = work.record(draft).and_then(|open| open.uid.clone());
+    let uid = uid.unwrap_or_default();
     let prices = &draft.platform.settings.prices;
     let cost: f64 = draft
         .observed
@@ -280,12 +248,7 @@ fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRe
         .map(|pod| prices.pod(pod, now))
         .sum();
     let reason = below_floor(draft, work, &ending);
-    let open = record::job(
-        &mut draft.memory.releases,
-        work.release,
-        work.stage,
-        &work.step,
-    )?;
+    let open = work.record(draft)?;
     open.podless_since = None;
     open.verdict = Some(ending.verdict);
     open.started_at = ending.started.map(Time);

@@ -8,6 +8,7 @@ use crate::api::status::{Candidate, ResolvedImage, Stable};
 use crate::api::{CrmPlatform, CrmPlatformSpec};
 use crate::cost::Prices;
 use crate::platform::Settings;
+use crate::platform::release::Release;
 
 /// Plans after which a memory must have stopped changing while the cluster does not.
 const REST_WITHIN: usize = 20;
@@ -50,8 +51,7 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// The platform of a case, and what is seen of it.
-fn look(case: &Case) -> Option<(Platform, Observed)> {
+fn platform(case: &Case) -> Option<Platform> {
     let spec = format!(
         "{{image: registry.example/crm:1, services: [{{name: customer}}, {{name: sales, migrate: {{args: [migrate]}}}}],
           database: {}, tests: [{{name: smoke, when: {}}}], gate: {}}}",
@@ -68,25 +68,23 @@ fn look(case: &Case) -> Option<(Platform, Observed)> {
             memory_gib_hour: 1.0,
         },
     };
-    let platform = Platform::parse(&object, &settings).ok()?;
-    let image = |digest: &str| ResolvedImage {
+    Platform::parse(&object, &settings).ok()
+}
+
+fn image(digest: &str) -> ResolvedImage {
+    ResolvedImage {
         reference: "registry.example/crm:1".into(),
         image: format!("registry.example/crm@sha256:{digest}"),
-    };
-    let (spec, other) = (
-        platform.wanted(&[image("aa")])?,
-        platform.wanted(&[image("bb")])?,
-    );
-    let (candidate, stable) = if case.wanted {
-        (&spec, &other)
-    } else {
-        (&other, &spec)
-    };
+    }
+}
+
+/// What is remembered when `candidate` is at work and `stable` serves.
+fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
     let finding = || Finding {
         reason: conditions::TESTS_FAILED.into(),
         message: "a test failed".into(),
     };
-    let memory = Memory {
+    Memory {
         images: vec![image("aa")],
         stable: case.stable.then(|| Stable {
             release: stable.id(),
@@ -104,16 +102,25 @@ fn look(case: &Case) -> Option<(Platform, Observed)> {
             returning: case.returning.then(finding),
         }),
         ..Memory::default()
+    }
+}
+
+/// The platform of a case, and what is seen of it.
+fn look(case: &Case) -> Option<(Platform, Observed)> {
+    let platform = platform(case)?;
+    let spec = platform.wanted(&[image("aa")])?;
+    let other = platform.wanted(&[image("bb")])?;
+    let (candidate, stable) = if case.wanted {
+        (&spec, &other)
+    } else {
+        (&other, &spec)
     };
+    let memory = memory(case, candidate, stable);
     let recorded = [spec.clone(), other.clone()].map(|release| (release.id(), release));
+    let releases = recorded.into_iter().filter(|_| case.recorded).collect();
     let observed = Observed {
         memory,
-        releases: case
-            .recorded
-            .then_some(recorded)
-            .into_iter()
-            .flatten()
-            .collect(),
+        releases,
         ..Observed::default()
     };
     Some((platform, observed))

@@ -1,0 +1,270 @@
+//! The moves a release can make: it becomes the candidate, enters a stage, is promoted, rejected, held or taken back. In: a draft. Out: its memory and notes
+//! changed; nothing is written to the cluster here, and nothing may be written in the same plan (see `Draft::moved`).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::draft::Draft;
+use super::{record, remedy};
+use crate::api::conditions;
+use crate::api::spec::GatePolicy;
+use crate::api::status::{Candidate, Finding, Rejected, Stable, Stage, Verdict};
+use crate::desired::labels;
+use crate::platform::release::Release;
+
+/// The finding of a release whose place was taken.
+pub(super) fn superseded() -> Finding {
+    Finding::new(conditions::SUPERSEDED, "a newer spec took its place")
+}
+
+impl Draft<'_> {
+    /// Makes the wanted release the candidate.
+    pub fn start(&mut self, id: &str, release: &Release) {
+        let images = release.service_images();
+        let now = self.open_record(id);
+        self.memory.candidate = Some(Candidate {
+            release: id.to_owned(),
+            stage: Stage::Resolve,
+            since: now,
+            generation: self.platform.generation,
+            images,
+            held: None,
+            returning: None,
+        });
+        self.enter_next(Verdict::Passed);
+    }
+
+    /// Begins the history of a release, and answers when.
+    fn open_record(&mut self, id: &str) -> Time {
+        let now = Time(self.now);
+        let generation = self.platform.generation;
+        record::open(&mut self.memory.releases, id, generation, now.clone());
+        now
+    }
+
+    /// Makes a release stable that is live although nothing is remembered of it. Its last stage is done again, which does no harm.
+    pub fn adopt(&mut self, id: &str, release: &Release) {
+        let now = self.open_record(id);
+        self.close_stage(id, Stage::Resolve, Verdict::Passed, None);
+        record::enter(&mut self.memory.releases, id, Stage::Optimise, now.clone());
+        let message = format!("the status was lost: release {id}, which is live, counts as stable");
+        self.note(true, conditions::ADOPTED, message);
+        self.memory.stable = Some(Stable {
+            release: id.to_owned(),
+            since: now,
+            images: release.service_images(),
+            optimised: false,
+        });
+        self.moved = true;
+    }
+
+    /// Closes the candidate's stage and enters the next one.
+    pub fn enter_next(&mut self, verdict: Verdict) {
+        let Some(candidate) = self.memory.candidate.clone() else {
+            return;
+        };
+        self.close_stage(&candidate.release, candidate.stage, verdict, None);
+        let next = Stage::ALL
+            .into_iter()
+            .find(|stage| *stage > candidate.stage)
+            .unwrap_or(Stage::Optimise);
+        record::enter(
+            &mut self.memory.releases,
+            &candidate.release,
+            next,
+            Time(self.now),
+        );
+        self.note(
+            false,
+            conditions::STAGE_PASSED,
+            format!(
+                "release {}: {} {}, {} begins",
+                candidate.release,
+                candidate.stage.name(),
+                verdict.name(),
+                next.name()
+            ),
+        );
+        let gated = self
+            .release(&candidate.release)
+            .is_none_or(|release| release.gate != GatePolicy::None);
+        if gated && next == Stage::Rehearse && !self.memory.scratch.contains(&candidate.release) {
+            self.memory.scratch.push(candidate.release.clone());
+        }
+        self.memory.candidate = Some(Candidate {
+            stage: next,
+            since: Time(self.now),
+            ..candidate
+        });
+        self.moved = true;
+    }
+
+    /// Verification is over, passed or with nothing to run: the candidate is stable now.
+    pub fn promote(&mut self, verdict: Verdict) {
+        let Some(candidate) = self.memory.candidate.take() else {
+            return;
+        };
+        self.close_stage(&candidate.release, Stage::Verify, verdict, None);
+        if let Some(old) = self.memory.stable.take()
+            && let Some(stage) =
+                record::stage(&mut self.memory.releases, &old.release, Stage::Optimise)
+            && stage.verdict.is_none()
+        {
+            stage.verdict = Some(Verdict::Superseded);
+            stage.finished_at = Some(Time(self.now));
+        }
+        record::conclude(
+            &mut self.memory.releases,
+            &candidate.release,
+            Verdict::Passed,
+            None,
+            Time(self.now),
+        );
+        record::enter(
+            &mut self.memory.releases,
+            &candidate.release,
+            Stage::Optimise,
+            Time(self.now),
+        );
+        self.memory
+            .rejected
+            .retain(|rejected| rejected.release != candidate.release);
+        self.note(
+            false,
+            conditions::PROMOTED,
+            format!("release {} serves", candidate.release),
+        );
+        self.memory.stable = Some(Stable {
+            release: candidate.release,
+            since: Time(self.now),
+            images: candidate.images,
+            optimised: false,
+        });
+        self.moved = true;
+    }
+
+    /// The candidate is over. A failed one is remembered, so that it is not tried again by itself.
+    pub fn conclude(&mut self, verdict: Verdict, finding: Finding) {
+        let Some(candidate) = self.memory.candidate.take() else {
+            return;
+        };
+        self.close_stage(
+            &candidate.release,
+            candidate.stage,
+            verdict,
+            Some(finding.message.clone()),
+        );
+        record::conclude(
+            &mut self.memory.releases,
+            &candidate.release,
+            verdict,
+            Some(finding.clone()),
+            Time(self.now),
+        );
+        if verdict != Verdict::Superseded {
+            let message = format!(
+                "release {} was rejected: {}; {}",
+                candidate.release,
+                finding.message,
+                remedy(&finding.reason, &self.memory)
+            );
+            self.note(true, conditions::REJECTED, message);
+            self.memory
+                .rejected
+                .retain(|rejected| rejected.release != candidate.release);
+            let rejected = Rejected {
+                release: candidate.release,
+                images: candidate.images,
+                reason: finding.reason,
+                message: finding.message,
+                at: Time(self.now),
+            };
+            self.memory.rejected.insert(0, rejected);
+        }
+        self.moved = true;
+    }
+
+    /// The candidate waits for a person.
+    pub fn hold(&mut self, finding: Finding) {
+        let Some(candidate) = self.memory.candidate.clone() else {
+            return;
+        };
+        self.close_stage(
+            &candidate.release,
+            candidate.stage,
+            Verdict::Inconclusive,
+            Some(finding.message.clone()),
+        );
+        self.note(
+            true,
+            conditions::HELD,
+            format!(
+                "release {} is held: {}; {}",
+                candidate.release,
+                finding.message,
+                remedy(&finding.reason, &self.memory)
+            ),
+        );
+        self.memory.candidate = Some(Candidate {
+            held: Some(finding),
+            ..candidate
+        });
+        self.moved = true;
+    }
+
+    /// All services go back to stable.
+    pub fn start_return(&mut self, finding: Finding) {
+        let Some(candidate) = self.memory.candidate.clone() else {
+            return;
+        };
+        let message = format!(
+            "release {}: {}; all services return to stable",
+            candidate.release, finding.message
+        );
+        self.note(true, conditions::RETURNING_TO_STABLE, message);
+        self.memory.candidate = Some(Candidate {
+            since: Time(self.now),
+            returning: Some(finding),
+            ..candidate
+        });
+        self.moved = true;
+    }
+
+    /// Closes a stage of a release, with the price of its pods.
+    pub fn close_stage(
+        &mut self,
+        id: &str,
+        stage: Stage,
+        verdict: Verdict,
+        message: Option<String>,
+    ) {
+        let own = self.price_of_pods(id, stage);
+        if let Some(record) = record::stage(&mut self.memory.releases, id, stage) {
+            let jobs: f64 = record
+                .jobs
+                .iter()
+                .filter_map(|job| job.cost.as_deref())
+                .map(crate::cost::parse)
+                .sum();
+            record.verdict = Some(verdict);
+            record.finished_at = Some(Time(self.now));
+            record.message = message.or(record.message.take());
+            record.cost = Some(crate::cost::decimal(jobs + own));
+        }
+    }
+
+    /// Price of the pods, other than those of Jobs, that a stage needs: the candidate's in the gate, the new live ones in the roll-out.
+    fn price_of_pods(&self, id: &str, stage: Stage) -> f64 {
+        let track = match stage {
+            Stage::Gate => labels::CANDIDATE,
+            Stage::Rollout => labels::STABLE,
+            _ => return 0.0,
+        };
+        let pods = self
+            .observed
+            .pods
+            .iter()
+            .filter(|pod| pod.release == id && pod.track == track && !pod.service.is_empty());
+        pods.map(|pod| self.platform.settings.prices.pod(pod, self.now))
+            .sum()
+    }
+}
