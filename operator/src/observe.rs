@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::api::CrmPlatform;
 use crate::api::status::Memory;
 use crate::context::{Context, PlatformKey};
-use crate::observed::{JobView, Observed};
+use crate::observed::{JobView, Observed, Unresolved};
 
 pub mod index;
 pub mod stores;
@@ -92,12 +92,12 @@ fn hashes(ctx: &Context, key: &PlatformKey) -> BTreeMap<String, String> {
     services.chain(config_maps).collect()
 }
 
-/// Asks the registry for references that memory does not know. One that is a digest already needs no registry.
+/// Asks the registry for references that memory does not know, and leaves out what it has not answered yet. One that is a digest already needs no registry.
 async fn resolve(
     ctx: &Context,
     memory: &Memory,
     references: &[String],
-) -> BTreeMap<String, Result<String, String>> {
+) -> BTreeMap<String, Result<String, Unresolved>> {
     let unknown = references
         .iter()
         .filter(|reference| !reference.contains("@sha256:"))
@@ -107,9 +107,11 @@ async fn resolve(
                 .iter()
                 .all(|image| image.reference != **reference)
         });
-    let answers = unknown
-        .map(|reference| async move { (reference.clone(), ctx.registry.resolve(reference).await) });
-    join_all(answers).await.into_iter().collect()
+    let answers = unknown.map(|reference| async move {
+        let answer = ctx.registry.resolve(reference).await;
+        answer.map(|answer| (reference.clone(), answer))
+    });
+    join_all(answers).await.into_iter().flatten().collect()
 }
 
 async fn foreign_jobs(

@@ -27,7 +27,7 @@ pub struct Observed {
     /// The release machine's memory, as the status holds it.
     pub memory: Memory,
     /// Answers of the registry for references of the spec that memory does not know: the image by digest, or why there is none.
-    pub resolutions: BTreeMap<String, Result<String, String>>,
+    pub resolutions: BTreeMap<String, Result<String, Unresolved>>,
     /// Recorded releases by id (from ControllerRevisions).
     pub releases: BTreeMap<String, Release>,
     /// Deployments of the platform by name.
@@ -40,6 +40,15 @@ pub struct Observed {
     pub database: Option<WorkloadView>,
     /// Content hash by `Kind/name` of Services and ConfigMaps of the platform.
     pub others: BTreeMap<String, String>,
+}
+
+/// Why there is no digest for an image reference; in words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// The registry has no such image for us: a person has to do something.
+    Refused(String),
+    /// The registry could not be asked; that may pass by itself.
+    OutOfReach(String),
 }
 
 /// A Deployment or StatefulSet.

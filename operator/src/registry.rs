@@ -1,12 +1,15 @@
 //! Asks a registry for the digest behind a tag.
 //!
-//! In: an image reference of a spec. Out: the same repository by digest, or plain words that name the reference and what to do. Anonymous access only. A
-//! failure is remembered for a few seconds, so that a registry that is down is not asked by every reconcile.
+//! In: an image reference of a spec. Out: the same repository by digest, or plain words that name the reference and what to do. Anonymous access only. Each
+//! question has a task of its own, so that a registry which does not answer holds up nobody; a failure is remembered for a few seconds, so that one that is
+//! down is not asked by every reconcile.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
@@ -14,9 +17,14 @@ use oci_client::{Client, Reference};
 use tokio::time::timeout;
 
 use crate::error::innermost;
+use crate::observed::Unresolved;
 
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a look waits for an answer; most come at once.
+const PATIENCE: Duration = Duration::from_millis(500);
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// After this an answer for which nobody came back is dropped.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// No client for registries could be made.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +36,17 @@ pub struct Error(String);
 /// Answers which digest a tag stands for.
 pub struct Registry {
     client: Client,
-    failures: Mutex<HashMap<String, (Instant, String)>>,
+    asked: Mutex<HashMap<String, Asked>>,
+}
+
+type Answer = Result<String, Unresolved>;
+
+/// A question, and its answer once it is there.
+struct Asked {
+    at: Instant,
+    answer: Shared<BoxFuture<'static, Answer>>,
+    /// Since when a failure is known to those who asked.
+    told: Option<Instant>,
 }
 
 impl Registry {
@@ -47,57 +65,70 @@ impl Registry {
         let client = Client::try_from(config).map_err(|error| Error(innermost(&error)))?;
         Ok(Self {
             client,
-            failures: Mutex::default(),
+            asked: Mutex::default(),
         })
     }
 
-    /// The image of `reference` by digest, in the same repository.
+    /// The image of `reference` by digest, in the same repository; nothing while the registry has not answered.
     ///
     /// # Errors
     /// Words for people: what happened to which reference, and what to do.
-    pub async fn resolve(&self, reference: &str) -> Result<String, String> {
-        if let Some(known) = self.recent_failure(reference) {
-            return Err(known);
+    pub async fn resolve(&self, reference: &str) -> Option<Answer> {
+        let answer = timeout(PATIENCE, self.ask(reference)).await.ok()?;
+        let mut all = self.lock();
+        match (all.get_mut(reference), &answer) {
+            (Some(asked), Err(_)) => drop(asked.told.get_or_insert_with(Instant::now)),
+            _ => drop(all.remove(reference)),
         }
-        let answer = self.ask(reference).await;
-        if let Err(words) = &answer {
-            self.lock()
-                .insert(reference.to_owned(), (Instant::now(), words.clone()));
-        }
-        answer
+        Some(answer)
     }
 
-    async fn ask(&self, reference: &str) -> Result<String, String> {
-        let parsed: Reference = reference.parse().map_err(|error| {
-            format!(
-                "image {reference:?} is not a valid reference ({error}): correct it in the spec"
-            )
-        })?;
-        let registry = parsed.resolve_registry().to_owned();
-        match timeout(
-            DEADLINE,
-            self.client
-                .fetch_manifest_digest(&parsed, &RegistryAuth::Anonymous),
-        )
-        .await
-        {
-            Ok(Ok(digest)) => Ok(format!("{}@{digest}", repository(reference))),
-            Ok(Err(error)) => Err(words(reference, &registry, &error)),
-            Err(_) => Err(format!(
-                "registry {registry} did not answer within {} s for image {reference:?}: check the registry and the way to it",
-                DEADLINE.as_secs()
-            )),
-        }
+    /// The question of earlier, or a new one.
+    fn ask(&self, reference: &str) -> Shared<BoxFuture<'static, Answer>> {
+        let mut all = self.lock();
+        all.retain(|_, asked| asked.is_recent());
+        let asked = all.entry(reference.to_owned()).or_insert_with(|| {
+            let (client, reference) = (self.client.clone(), reference.to_owned());
+            let task = tokio::spawn(async move { ask(&client, &reference).await });
+            let ended = |_| Err(Unresolved::OutOfReach("the question was lost".to_owned()));
+            Asked {
+                at: Instant::now(),
+                answer: task
+                    .map(move |answer| answer.unwrap_or_else(ended))
+                    .boxed()
+                    .shared(),
+                told: None,
+            }
+        });
+        asked.answer.clone()
     }
 
-    fn recent_failure(&self, reference: &str) -> Option<String> {
-        let mut failures = self.lock();
-        failures.retain(|_, (at, _)| at.elapsed() < ASK_AGAIN);
-        failures.get(reference).map(|(_, words)| words.clone())
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, String)>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+impl Asked {
+    fn is_recent(&self) -> bool {
+        self.at.elapsed() < KEPT && self.told.is_none_or(|told| told.elapsed() < ASK_AGAIN)
+    }
+}
+
+async fn ask(client: &Client, reference: &str) -> Answer {
+    let parsed: Reference = reference.parse().map_err(|error| {
+        Unresolved::Refused(format!(
+            "image {reference:?} is not a valid reference ({error}): correct it in the spec"
+        ))
+    })?;
+    let registry = parsed.resolve_registry().to_owned();
+    let question = client.fetch_manifest_digest(&parsed, &RegistryAuth::Anonymous);
+    match timeout(DEADLINE, question).await {
+        Ok(Ok(digest)) => Ok(format!("{}@{digest}", repository(reference))),
+        Ok(Err(error)) => Err(unresolved(reference, &registry, &error)),
+        Err(_) => Err(Unresolved::OutOfReach(format!(
+            "{registry} did not answer within {} s for image {reference:?}: check it and the way to it",
+            DEADLINE.as_secs()
+        ))),
     }
 }
 
@@ -109,26 +140,24 @@ fn repository(reference: &str) -> &str {
         .map_or(reference, |colon| &reference[..path + colon])
 }
 
-fn words(reference: &str, registry: &str, error: &OciDistributionError) -> String {
+fn unresolved(reference: &str, registry: &str, error: &OciDistributionError) -> Unresolved {
     match Cause::of(error) {
-        Cause::NotFound => format!(
+        Cause::NotFound => Unresolved::Refused(format!(
             "image {reference:?} is not in registry {registry}: push it, or correct the reference"
-        ),
-        Cause::Denied => format!(
+        )),
+        Cause::Denied => Unresolved::Refused(format!(
             "registry {registry} does not show image {reference:?} without credentials: make it readable without, or use a registry that is"
-        ),
-        Cause::Limited => format!(
+        )),
+        Cause::Limited => Unresolved::OutOfReach(format!(
             "registry {registry} answers too many requests for image {reference:?}: it is asked again; name the image by digest to need no registry"
-        ),
-        Cause::Unreachable(why) => {
-            format!(
-                "registry {registry} cannot be reached for image {reference:?} ({why}): check its name and the way to it; plain http must be allowed in the operator's configuration"
-            )
-        }
-        Cause::Other => format!(
+        )),
+        Cause::Unreachable(why) => Unresolved::OutOfReach(format!(
+            "registry {registry} cannot be reached for image {reference:?} ({why}): check its name and the way to it; plain http must be allowed in the operator's configuration"
+        )),
+        Cause::Other => Unresolved::OutOfReach(format!(
             "registry {registry} did not tell the digest of image {reference:?} ({}): check the registry",
             innermost(error)
-        ),
+        )),
     }
 }
 

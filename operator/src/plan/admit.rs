@@ -8,9 +8,12 @@ use super::moves::superseded;
 use crate::api::conditions;
 use crate::api::status::{Finding, ResolvedImage, Stage, Verdict};
 use crate::desired::labels;
+use crate::observed::Unresolved;
 
 /// Seconds after which an image that could not be resolved is tried again.
 const RESOLVE_AGAIN: f64 = 10.0;
+/// Seconds after which an answer that has not come yet is looked for.
+const ANSWER_AFTER: f64 = 1.0;
 
 /// Records resolved images and admits, keeps or replaces the candidate.
 pub(super) fn admit(draft: &mut Draft<'_>) {
@@ -134,11 +137,14 @@ fn resolve(draft: &mut Draft<'_>) {
                 reference,
                 image: image.clone(),
             }),
-            Some(Err(problem)) => {
+            Some(Err(Unresolved::Refused(problem))) => {
                 draft.problem = Some(Finding::new(conditions::IMAGE_NOT_RESOLVED, problem));
                 draft.wait(format!("the registry to know {reference}"), RESOLVE_AGAIN);
             }
-            None => draft.wait(format!("the registry to know {reference}"), RESOLVE_AGAIN),
+            Some(Err(Unresolved::OutOfReach(problem))) => {
+                draft.wait(format!("the registry: {problem}"), RESOLVE_AGAIN);
+            }
+            None => draft.wait(format!("the registry to know {reference}"), ANSWER_AFTER),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::api::status::{Candidate, ResolvedImage, Stable};
 use crate::api::{CrmPlatform, CrmPlatformSpec};
 use crate::cost::Prices;
+use crate::observed::Unresolved;
 use crate::platform::Settings;
 use crate::platform::release::Release;
 
@@ -171,4 +172,38 @@ proptest! {
             }
         }
     }
+}
+
+/// A GitOps tool gives a spec up once it is Stalled: only what a person has to mend may say so.
+#[test]
+fn a_registry_out_of_reach_is_waited_for_and_a_refusal_is_a_problem() {
+    let case = Case {
+        tests: "[Gate]",
+        gate: "Required",
+        database: "{secret: db}",
+        stage: None,
+        held: false,
+        returning: false,
+        wanted: true,
+        stable: false,
+        recorded: false,
+    };
+    let platform = platform(&case).unwrap();
+    let look = |answer| {
+        let resolutions = [("registry.example/crm:1".to_owned(), Err(answer))].into();
+        let observed = Observed {
+            resolutions,
+            ..Observed::default()
+        };
+        plan(&platform, &observed, now())
+    };
+    let away = look(Unresolved::OutOfReach("it is down".into()));
+    assert_eq!(away.problem, None);
+    assert!(away.waiting.unwrap().contains("it is down"));
+    assert!(away.requeue <= Duration::from_secs(10));
+    let refused = look(Unresolved::Refused("no such image".into()));
+    assert_eq!(
+        refused.problem.unwrap().reason,
+        conditions::IMAGE_NOT_RESOLVED
+    );
 }

@@ -21,8 +21,20 @@ async fn manifest(
     let envelope = |code: &str| Json(json!({ "errors": [{ "code": code, "message": "no" }] }));
     match repository.as_str() {
         "crm" => [("docker-content-digest", DIGEST)].into_response(),
+        "slow" => {
+            tokio::time::sleep(3 * PATIENCE).await;
+            [("docker-content-digest", DIGEST)].into_response()
+        }
         "private" => (StatusCode::FORBIDDEN, envelope("DENIED")).into_response(),
         _ => (StatusCode::NOT_FOUND, envelope("MANIFEST_UNKNOWN")).into_response(),
+    }
+}
+
+/// The words of a refusal, or of a registry that cannot be asked.
+async fn refused(registry: &Registry, reference: &str) -> String {
+    match registry.resolve(reference).await {
+        Some(Err(Unresolved::Refused(words))) => words,
+        other => panic!("{reference}: {other:?}"),
     }
 }
 
@@ -48,34 +60,28 @@ async fn a_tag_becomes_a_digest_in_the_same_repository() {
     let (registry, host, _) = registry().await;
     assert_eq!(
         registry.resolve(&format!("{host}/crm:1.0.0")).await,
-        Ok(format!("{host}/crm@{DIGEST}"))
+        Some(Ok(format!("{host}/crm@{DIGEST}")))
     );
     assert_eq!(
         registry.resolve(&format!("{host}/crm")).await,
-        Ok(format!("{host}/crm@{DIGEST}"))
+        Some(Ok(format!("{host}/crm@{DIGEST}")))
     );
 }
 
 #[tokio::test]
 async fn what_is_missing_or_hidden_is_said_with_the_reference_and_the_remedy() {
     let (registry, host, _) = registry().await;
-    let missing = registry
-        .resolve(&format!("{host}/other:1"))
-        .await
-        .unwrap_err();
+    let missing = refused(&registry, &format!("{host}/other:1")).await;
     assert!(
         missing.contains("/other:1\" is not in registry") && missing.contains("push it"),
         "{missing}"
     );
-    let hidden = registry
-        .resolve(&format!("{host}/private:1"))
-        .await
-        .unwrap_err();
+    let hidden = refused(&registry, &format!("{host}/private:1")).await;
     assert!(
         hidden.contains("/private:1\" without credentials"),
         "{hidden}"
     );
-    let nonsense = registry.resolve("Not A Reference").await.unwrap_err();
+    let nonsense = refused(&registry, "Not A Reference").await;
     assert!(nonsense.contains("correct it in the spec"), "{nonsense}");
 }
 
@@ -89,10 +95,10 @@ async fn a_registry_that_is_down_is_named() {
         .to_string();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let registry = Registry::new(std::slice::from_ref(&closed)).unwrap();
-    let words = registry
-        .resolve(&format!("{closed}/crm:1"))
-        .await
-        .unwrap_err();
+    let answer = registry.resolve(&format!("{closed}/crm:1")).await;
+    let Some(Err(Unresolved::OutOfReach(words))) = answer else {
+        panic!("{answer:?}");
+    };
     assert!(
         words.starts_with(&format!("registry {closed} cannot be reached")),
         "{words}"
@@ -104,20 +110,34 @@ async fn a_registry_that_is_down_is_named() {
 async fn a_failure_is_not_asked_again_at_once_but_a_success_is_not_remembered() {
     let (registry, host, asked) = registry().await;
     for _ in 0..3 {
-        registry
-            .resolve(&format!("{host}/other:1"))
-            .await
-            .unwrap_err();
+        refused(&registry, &format!("{host}/other:1")).await;
     }
     let failures = asked.swap(0, Ordering::SeqCst);
-    registry
-        .resolve(&format!("{host}/other:2"))
-        .await
-        .unwrap_err();
+    refused(&registry, &format!("{host}/other:2")).await;
     assert_eq!(
         asked.load(Ordering::SeqCst),
         failures,
         "three calls asked as often as one"
+    );
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_its_time_holds_up_nobody_and_its_answer_is_found_later() {
+    let (registry, host, asked) = registry().await;
+    let slow = format!("{host}/slow:1");
+    assert_eq!(registry.resolve(&slow).await, None);
+    let mut answer = None;
+    for _ in 0..20 {
+        answer = registry.resolve(&slow).await;
+        if answer.is_some() {
+            break;
+        }
+    }
+    assert_eq!(answer, Some(Ok(format!("{host}/slow@{DIGEST}"))));
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        1,
+        "one question for all looks"
     );
 }
 
