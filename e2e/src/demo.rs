@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::scenario::{self, Platform, Traffic, condition, message, reason};
-use crate::{Cluster, Images, command, progress};
+use crate::{Cluster, Images, command, paths, progress};
 
 /// Seconds within which a release must be decided.
 const DECIDED: u64 = 600;
@@ -31,10 +31,17 @@ fn show(cluster: &Cluster) -> Result<()> {
     let serving = new_image(&platform, &images, &installed)?;
     let stopped = bad_image(&platform, &images, &serving)?;
     report(&load.stop()?, &stopped)?;
-    println!("\nTo look around:");
-    println!("  export KUBECONFIG={}", cluster.kubeconfig.display());
-    println!("  kubectl -n crm get crmp,pods,jobs");
-    println!("  kubectl -n crm describe crmp acme");
+    println!(
+        "\nEverything that was claimed above was checked, and held. To look around (Jobs that had nothing to do end as Failed, with exit code 10):"
+    );
+    println!(
+        "  export KUBECONFIG={} PATH={}:$PATH",
+        cluster.kubeconfig.display(),
+        paths::bin().display()
+    );
+    println!("  kubectl -n crm get crmp -o wide");
+    println!("  kubectl -n crm get pods,jobs");
+    println!("  kubectl -n crm logs job/{}", failed_job(&stopped));
     Ok(())
 }
 
@@ -97,7 +104,7 @@ fn bad_image(platform: &Platform, images: &Images, serving: &Value) -> Result<Va
         "the bad image was stopped for another reason: {}",
         stopped["status"]["conditions"]
     );
-    let smoke = verdict(&stopped, "Gate", "smoke");
+    let smoke = &job(&stopped, "Gate", "smoke")["verdict"];
     ensure!(
         smoke == "Passed",
         "the bad image's health was not green: the verdict on smoke is {smoke}"
@@ -139,8 +146,16 @@ fn live_pods_run(platform: &Platform, image: &str) -> Result<()> {
     Ok(())
 }
 
-/// Verdict on a step of a stage of the newest release.
-fn verdict(platform: &Value, stage: &str, step: &str) -> String {
+/// The Job whose failure stopped the newest release.
+fn failed_job(platform: &Value) -> String {
+    job(platform, "Gate", "acceptance")["job"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Record of a step of a stage of the newest release.
+fn job(platform: &Value, stage: &str, step: &str) -> Value {
     let named = |list: &Value, key: &str, name: &str| {
         let mut all = list.as_array().into_iter().flatten();
         all.find(|one| one[key] == name)
@@ -148,8 +163,7 @@ fn verdict(platform: &Value, stage: &str, step: &str) -> String {
             .unwrap_or_default()
     };
     let stage = named(&platform["status"]["releases"][0]["stages"], "name", stage);
-    let job = named(&stage["jobs"], "step", step);
-    job["verdict"].as_str().unwrap_or_default().to_owned()
+    named(&stage["jobs"], "step", step)
 }
 
 fn heading(text: &str) {

@@ -30,9 +30,9 @@ enum Action {
     Down,
     /// Shows what runs.
     Status,
-    /// Prints the log of a component, or lists the logs.
+    /// Prints the log of a component of the cluster, or lists the logs. The operator's: kubectl -n crm-system logs deployment/crm-operator.
     Logs {
-        /// Such as kubelet.
+        /// One of those that are listed without a name, such as kubelet.
         name: Option<String>,
     },
     /// Builds the images and pushes them to the cluster's registry.
@@ -43,7 +43,7 @@ enum Action {
         #[arg(value_name = "FILTER", allow_hyphen_values = true)]
         filter: Vec<String>,
     },
-    /// Shows a gated release from nothing to a stopped bad image; does all of the above first.
+    /// Shows a gated release from nothing to a stopped bad image; does all of the above first. Deletes the namespace crm and makes it anew.
     Demo,
 }
 

@@ -44,7 +44,7 @@ pub async fn publish<K: Resource<DynamicType = ()>>(
     let api = Api::<Event>::namespaced(ctx.client.clone(), &namespace);
     for note in notes {
         let failed = |cause: String| Error {
-            reason: note.reason.to_owned(),
+            reason: note.reason.clone(),
             platform: format!("{namespace}/{}", object.name_any()),
             cause,
         };
@@ -76,7 +76,7 @@ fn event<K: Resource<DynamicType = ()>>(ctx: &Context, object: &K, note: &Note) 
         },
         event_time: Some(MicroTime(Timestamp::now())),
         regarding: Some(object.object_ref(&())),
-        reason: Some(note.reason.to_owned()),
+        reason: Some(note.reason.clone()),
         action: Some("Reconcile".to_owned()),
         note: Some(cut(&note.message)),
         type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),

@@ -92,6 +92,10 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
 }
 
 fn advance(draft: &mut Draft<'_>) {
+    if draft.memory.releases.is_empty() {
+        // No release has begun: a database would be made for an image that may not be there.
+        return;
+    }
     draft.database_answers = foundation::database(draft);
     let Some(candidate) = draft.memory.candidate.clone() else {
         rollout::settle(draft);

@@ -104,13 +104,14 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     let failure = applied.as_ref().err().map(ToString::to_string);
     let next = status::next(object, &observed, &planned, failure.as_deref(), now);
     let after = next.memory.clone();
+    let plan = planned.as_ref().ok().filter(|_| observed.memory != after);
+    let mut notes = plan.map_or_else(Vec::new, |plan| plan.notes.clone());
+    if notes.is_empty() {
+        notes.extend(status::new_problem(object, &next));
+    }
     let write = write_status(ctx, object, next).await?;
-    let notes = planned
-        .as_ref()
-        .map(|plan| plan.notes.as_slice())
-        .unwrap_or_default();
-    if write == StatusWrite::Written && observed.memory != after {
-        tell(ctx, object, (&observed.memory, &after), notes).await;
+    if write == StatusWrite::Written {
+        tell(ctx, object, (&observed.memory, &after), &notes).await;
     }
     applied?;
     ctx.backoff.reset(key);

@@ -42,9 +42,12 @@ pub struct Registry {
 type Answer = Result<String, Unresolved>;
 
 /// A question, and its answer once it is there.
+#[derive(Clone)]
 struct Asked {
     at: Instant,
     answer: Shared<BoxFuture<'static, Answer>>,
+    /// What was answered the time before.
+    before: Option<Answer>,
     /// Since when a failure is known to those who asked.
     told: Option<Instant>,
 }
@@ -69,12 +72,15 @@ impl Registry {
         })
     }
 
-    /// The image of `reference` by digest, in the same repository; nothing while the registry has not answered.
+    /// The image of `reference` by digest, in the same repository. While the registry has not answered: what it said the time before, or nothing.
     ///
     /// # Errors
     /// Words for people: what happened to which reference, and what to do.
     pub async fn resolve(&self, reference: &str) -> Option<Answer> {
-        let answer = timeout(PATIENCE, self.ask(reference)).await.ok()?;
+        let asked = self.ask(reference);
+        let Ok(answer) = timeout(PATIENCE, asked.answer).await else {
+            return asked.before;
+        };
         let mut all = self.lock();
         match (all.get_mut(reference), &answer) {
             (Some(asked), Err(_)) => drop(asked.told.get_or_insert_with(Instant::now)),
@@ -84,23 +90,22 @@ impl Registry {
     }
 
     /// The question of earlier, or a new one.
-    fn ask(&self, reference: &str) -> Shared<BoxFuture<'static, Answer>> {
+    fn ask(&self, reference: &str) -> Asked {
         let mut all = self.lock();
-        all.retain(|_, asked| asked.is_recent());
-        let asked = all.entry(reference.to_owned()).or_insert_with(|| {
-            let (client, reference) = (self.client.clone(), reference.to_owned());
-            let task = tokio::spawn(async move { ask(&client, &reference).await });
-            let ended = |_| Err(Unresolved::OutOfReach("the question was lost".to_owned()));
-            Asked {
-                at: Instant::now(),
-                answer: task
-                    .map(move |answer| answer.unwrap_or_else(ended))
-                    .boxed()
-                    .shared(),
-                told: None,
-            }
-        });
-        asked.answer.clone()
+        all.retain(|_, asked| asked.at.elapsed() < KEPT);
+        let known = all.get(reference);
+        if let Some(asked) = known.filter(|asked| asked.is_recent()) {
+            return asked.clone();
+        }
+        let before = known.and_then(|asked| asked.answer.peek().cloned());
+        let asked = Asked {
+            at: Instant::now(),
+            answer: question(self.client.clone(), reference.to_owned()),
+            before,
+            told: None,
+        };
+        all.insert(reference.to_owned(), asked.clone());
+        asked
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Asked>> {
@@ -110,8 +115,16 @@ impl Registry {
 
 impl Asked {
     fn is_recent(&self) -> bool {
-        self.at.elapsed() < KEPT && self.told.is_none_or(|told| told.elapsed() < ASK_AGAIN)
+        self.told.is_none_or(|told| told.elapsed() < ASK_AGAIN)
     }
+}
+
+/// Asks in a task of its own.
+fn question(client: Client, reference: String) -> Shared<BoxFuture<'static, Answer>> {
+    let task = tokio::spawn(async move { ask(&client, &reference).await });
+    let lost = |_| Err(Unresolved::OutOfReach("the question was lost".to_owned()));
+    let answer = task.map(move |answer| answer.unwrap_or_else(lost));
+    answer.boxed().shared()
 }
 
 async fn ask(client: &Client, reference: &str) -> Answer {

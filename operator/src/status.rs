@@ -12,6 +12,7 @@ use crate::api::status::{CrmPlatformStatus, Finding, Memory, Stage, Verdict};
 use crate::desired::labels;
 use crate::observed::Observed;
 use crate::plan::Plan;
+use crate::plan::action::Note;
 use crate::platform::Invalid;
 
 mod condition_list;
@@ -61,6 +62,25 @@ pub fn next(
         delivery: delivery::of(&memory).or(previous.delivery),
         memory,
     }
+}
+
+/// An event for a platform that has just come to a standstill without a release that ended: a spec that cannot be followed, an image that is not there.
+pub fn new_problem(before: &CrmPlatform, after: &CrmPlatformStatus) -> Option<Note> {
+    let stalled = |status: &CrmPlatformStatus| {
+        let mut all = status.conditions.iter();
+        all.find(|condition| condition.type_ == words::STALLED)
+            .cloned()
+    };
+    let now = stalled(after)?;
+    let known = before.status.as_ref().and_then(stalled);
+    let is_new = known.is_none_or(|known| {
+        (&known.reason, known.observed_generation) != (&now.reason, now.observed_generation)
+    });
+    is_new.then_some(Note {
+        warning: true,
+        reason: now.reason,
+        message: now.message,
+    })
 }
 
 fn stage(memory: &Memory, summary: &Summary) -> String {

@@ -53,7 +53,7 @@ pub struct CrmPlatformSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub services: Vec<ServiceSpec>,
 
-    /// The one database of the platform.
+    /// The one database of the platform: exactly one of `embedded` and `secret`.
     pub database: DatabaseSpec,
 
     /// Test Jobs. A release is rolled out only after all tests with `when: [Gate]` have passed for exactly its images.
@@ -62,7 +62,7 @@ pub struct CrmPlatformSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub tests: Vec<TestSpec>,
 
-    /// `Required`: no roll-out without passed tests. `None`: roll out without tests; the status says so for as long as it is set.
+    /// `Required` (when left out): no roll-out without passed tests. `None`: roll out without tests; the status says so for as long as it is set.
     #[serde(default)]
     pub gate: GatePolicy,
 
@@ -70,7 +70,9 @@ pub struct CrmPlatformSpec {
     #[serde(default)]
     pub release: ReleaseSpec,
 
-    /// What happens to the embedded database's volume and passwords when the platform is deleted.
+    /// What happens to the embedded database's volume and passwords when the platform is deleted. `Retain` (when left out): they stay, and a platform of the
+    /// same name takes them up again. `Delete`: they go; if it was set after the platform was made, the Secrets `<name>-db` and `<name>-db-app` stay and are
+    /// removed by hand.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -97,12 +99,12 @@ pub struct ServiceSpec {
     #[schemars(length(max = 32), inner(length(max = 1024)))]
     pub args: Vec<String>,
 
-    /// Port on which the container serves HTTP, `/livez` and `/readyz` included.
+    /// Port on which the container serves HTTP, `/livez` and `/readyz` included; 8080 when left out.
     #[serde(default = "default_port")]
     #[schemars(range(min = 1024, max = 65535))]
     pub port: i32,
 
-    /// Number of pods. Changing it scales at once, without a release.
+    /// Number of pods; 2 when left out. Changing it scales at once, without a release.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: i32,
@@ -146,13 +148,19 @@ pub struct ServiceSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceSpec {
-    /// What the scheduler sets aside, for example `{cpu: 100m, memory: 64Mi}`; the cost of a release is computed from it.
+    /// What the scheduler sets aside, quantities such as `{cpu: 100m, memory: 64Mi}`; the cost of a release is computed from it.
     #[serde(default)]
-    #[schemars(length(max = 4), extend("maxProperties" = 4))]
+    #[schemars(
+        length(max = 4),
+        extend("maxProperties" = 4, "additionalProperties" = quantity())
+    )]
     pub requests: BTreeMap<String, String>,
-    /// What the container may use at most.
+    /// What the container may use at most, quantities such as `{memory: 256Mi}`.
     #[serde(default)]
-    #[schemars(length(max = 4), extend("maxProperties" = 4))]
+    #[schemars(
+        length(max = 4),
+        extend("maxProperties" = 4, "additionalProperties" = quantity())
+    )]
     pub limits: BTreeMap<String, String>,
 }
 
@@ -179,7 +187,7 @@ pub struct MigrateSpec {
     /// Arguments of the migration container.
     #[schemars(length(max = 32), inner(length(max = 1024)))]
     pub args: Vec<String>,
-    /// Seconds after which a migration Job that has not finished is stopped and the release is held.
+    /// Seconds after which a migration Job that has not finished is stopped and the release is held; 3600 when left out.
     #[serde(default = "default_migrate_deadline")]
     #[schemars(range(min = 10, max = 604_800))]
     pub deadline_seconds: i32,
@@ -222,7 +230,7 @@ pub struct DatabaseSpec {
 /// One PostgreSQL run by the operator.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct EmbeddedDatabaseSpec {
-    /// Size of its volume. It cannot be changed afterwards.
+    /// Size of its volume; 1Gi when left out. It cannot be changed afterwards.
     #[serde(default = "default_storage")]
     #[schemars(length(max = 20), regex(pattern = "^[1-9][0-9]*(Mi|Gi|Ti)$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.database.embedded.storage cannot be changed: volumes of a StatefulSet keep their size"))]
@@ -232,7 +240,7 @@ pub struct EmbeddedDatabaseSpec {
 /// What the scratch database of a rehearsal holds.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct RehearsalSpec {
-    /// `Synthetic`: rows made by `services[].seed`. `None`: empty tables.
+    /// `Synthetic` (when left out): rows made by `services[].seed`. `None`: empty tables.
     #[serde(default)]
     pub data: RehearsalData,
 }
@@ -269,11 +277,11 @@ pub struct TestSpec {
     #[serde(default)]
     #[schemars(length(max = 32), inner(length(max = 1024)))]
     pub args: Vec<String>,
-    /// Seconds after which the test counts as inconclusive.
+    /// Seconds after which the test counts as inconclusive; 600 when left out.
     #[serde(default = "default_test_deadline")]
     #[schemars(range(min = 5, max = 86_400))]
     pub deadline_seconds: i32,
-    /// How many times it may be tried. A pod lost to an eviction does not count.
+    /// How many times it may be tried, once when left out. A pod lost to an eviction does not count.
     #[serde(default = "default_attempts")]
     #[schemars(range(min = 1, max = 10))]
     pub attempts: i32,
@@ -327,11 +335,11 @@ pub enum DeletionPolicy {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseSpec {
-    /// Seconds a release must have served before old columns and tables are dropped (`contract`).
+    /// Seconds a release must have served before old columns and tables are dropped (`contract`); 600 when left out.
     #[serde(default = "default_soak")]
     #[schemars(range(min = 0, max = 2_592_000))]
     pub soak_seconds: i32,
-    /// Seconds within which the pods of a service must become ready; after that the release has failed.
+    /// Seconds within which the pods of a service must become ready; after that the release has failed. 600 when left out.
     #[serde(default = "default_progress_deadline")]
     #[schemars(range(min = 10, max = 86_400))]
     pub progress_deadline_seconds: i32,
@@ -344,6 +352,11 @@ impl Default for ReleaseSpec {
             progress_deadline_seconds: default_progress_deadline(),
         }
     }
+}
+
+/// A Kubernetes quantity as people write it; without a sign or an exponent.
+fn quantity() -> serde_json::Value {
+    serde_json::json!({ "type": "string", "maxLength": 20, "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$" })
 }
 
 fn default_port() -> i32 {

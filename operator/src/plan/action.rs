@@ -102,7 +102,7 @@ pub struct Note {
     /// Whether it is a warning.
     pub warning: bool,
     /// Reason of `api::conditions`.
-    pub reason: &'static str,
+    pub reason: String,
     /// Sentence for people.
     pub message: String,
 }

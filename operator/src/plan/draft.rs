@@ -168,7 +168,7 @@ impl<'a> Draft<'a> {
     pub fn note(&mut self, warning: bool, reason: &'static str, message: String) {
         self.notes.push(Note {
             warning,
-            reason,
+            reason: reason.to_owned(),
             message,
         });
     }

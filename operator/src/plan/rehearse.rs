@@ -76,10 +76,12 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
         }
     }
     if stable.is_none() {
-        seed(draft, (&id, &release), seeds)
-    } else {
-        Progress::Passed
+        let seeded = seed(draft, (&id, &release), seeds);
+        if !seeded.is_good() {
+            return seeded;
+        }
     }
+    Progress::Passed
 }
 
 fn inconclusive(progress: Progress) -> Progress {

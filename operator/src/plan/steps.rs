@@ -68,8 +68,7 @@ pub(super) fn run(
             .as_ref()
             .map_or(pause, |end| draft.seconds_since(end));
         if waited < pause {
-            draft.wait(format!("the next try of {}", work.step), pause - waited);
-            return Progress::Waiting;
+            return try_again(draft, ended, pause - waited);
         }
     } else if last.is_none() && draft.superseded {
         return Progress::Stopped;
@@ -86,6 +85,16 @@ pub(super) fn run(
     };
     let job = build(draft, &step);
     follow(draft, work, job, attempt)
+}
+
+fn try_again(draft: &mut Draft<'_>, ended: &JobRecord, pause: f64) -> Progress {
+    let why = ended.message.as_deref().unwrap_or("it said nothing");
+    let what = format!(
+        "the next try of {}, which ended without a verdict: {why}",
+        ended.step
+    );
+    draft.wait(what, pause);
+    Progress::Waiting
 }
 
 fn first_number(draft: &mut Draft<'_>, release: &str) -> i32 {
@@ -146,15 +155,14 @@ fn look(draft: &mut Draft<'_>, work: &Work<'_>, view: &JobView) -> Progress {
     if let Some(ending) = judge::judge(view, &pods, &work.kind, draft.now) {
         return close(draft, work, ending);
     }
-    let mut what = format!("Job {}", view.name);
-    if let Some(why) = hindered(draft, work, (view, &pods)) {
-        // What may still write to the live database is never given up: its Job has a deadline of its own.
-        if !view.live_migration {
-            return close(draft, work, Ending::inconclusive(why));
-        }
-        what = format!("{what}: {why}");
+    let why = hindered(draft, work, (view, &pods));
+    // What may still write to the live database is never given up: its Job has a deadline of its own.
+    if let Some(why) = why.as_ref().filter(|_| !view.live_migration) {
+        return close(draft, work, Ending::inconclusive(why.clone()));
     }
-    draft.wait(what, LOOK_AGAIN);
+    let why = why.or_else(|| judge::unstartable(&pods));
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    draft.wait(format!("Job {}{why}", view.name), LOOK_AGAIN);
     Progress::Waiting
 }
 
@@ -225,11 +233,7 @@ fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
     };
     let tries = ended.attempt % NUMBERS_PER_ROUND;
     if ended.verdict == Some(Verdict::Inconclusive) && tries < work.tries && !draft.superseded {
-        draft.wait(
-            format!("the next try of {}", work.step),
-            RETRY_DELAY * f64::from(tries),
-        );
-        return Progress::Waiting;
+        return try_again(draft, &ended, RETRY_DELAY * f64::from(tries));
     }
     standing(work, &ended)
 }

@@ -180,7 +180,7 @@ fn a_registry_out_of_reach_is_waited_for_and_a_refusal_is_a_problem() {
     let case = Case {
         tests: "[Gate]",
         gate: "Required",
-        database: "{secret: db}",
+        database: "{embedded: {}}",
         stage: None,
         held: false,
         returning: false,
@@ -206,4 +206,6 @@ fn a_registry_out_of_reach_is_waited_for_and_a_refusal_is_a_problem() {
         refused.problem.unwrap().reason,
         conditions::IMAGE_NOT_RESOLVED
     );
+    // A database would be made for an image that is not there.
+    assert!(away.actions.is_empty() && refused.actions.is_empty());
 }

@@ -295,3 +295,36 @@ fn the_delivery_adds_up() {
     assert_eq!(parts.map(|part| part.cost.as_str()), ["0.5", "1", "1.5"]);
     assert_eq!(delivery.total.cost, "3");
 }
+
+#[test]
+fn a_problem_is_told_once_for_a_spec_and_a_reason() {
+    let mut stuck = plan(Memory::default());
+    if let Ok(plan) = &mut stuck {
+        plan.problem = Some(Finding::new(words::IMAGE_NOT_RESOLVED, "no such image"));
+    }
+    let mut before = object();
+    let after = next(&before, &Observed::default(), &stuck, None, now());
+    let told = new_problem(&before, &after).unwrap();
+    assert_eq!(
+        (told.reason.as_str(), told.message.as_str()),
+        (words::IMAGE_NOT_RESOLVED, "no such image")
+    );
+    assert!(told.warning);
+    before.status = Some(after);
+    let again = next(&before, &Observed::default(), &stuck, None, now());
+    assert_eq!(new_problem(&before, &again), None, "it is known");
+    before.metadata.generation = Some(4);
+    let newer = next(&before, &Observed::default(), &stuck, None, now());
+    assert!(
+        new_problem(&before, &newer).is_some(),
+        "another spec, another event"
+    );
+    let mended = next(
+        &before,
+        &Observed::default(),
+        &plan(Memory::default()),
+        None,
+        now(),
+    );
+    assert_eq!(new_problem(&before, &mended), None);
+}

@@ -31,6 +31,16 @@ struct Sums {
     won: (u64, Decimal),
 }
 
+impl std::fmt::Display for Sums {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ((open, amount, weighted), (won, sum)) = (&self.open, &self.won);
+        write!(
+            f,
+            "{open} open of {amount}, weighted {weighted}, and {won} won of {sum}"
+        )
+    }
+}
+
 async fn equals(session: Session) -> Outcome {
     let session = session.apart();
     let pipeline = pipeline(&session).await?;
@@ -42,9 +52,11 @@ async fn equals(session: Session) -> Outcome {
     ensure!(!expected.is_empty(), "there is nothing to compare");
     for (key, sums) in &expected {
         let found = shown.get(key);
+        let (month, currency) = key;
+        let told = found.map_or_else(|| "nothing".to_owned(), ToString::to_string);
         ensure!(
             found == Some(sums),
-            "{key:?} is forecast as {found:?} instead of {sums:?}"
+            "the {currency} of {month} are forecast as {told} instead of {sums}"
         );
     }
     ensure!(
