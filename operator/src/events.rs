@@ -1,6 +1,6 @@
 //! Events on the platform object, in the words of its status.
 //!
-//! In: the notes of a plan. Out: events. kube's own recorder folds events of one reason into the first one's text, which would hide the second stage behind
+//! In: the notes of a look. Out: events. kube's own recorder folds events of one reason into the first one's text, which would hide the second stage behind
 //! the first; notes come only when something changed, so each becomes an event of its own.
 
 use std::time::Duration;

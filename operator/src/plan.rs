@@ -85,14 +85,18 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
     if !draft.moved {
         advance(&mut draft);
     }
-    if !draft.moved {
+    // As long as nothing is remembered, what is recorded may be all there is of what serves.
+    if !draft.moved && !admit::memory_is_lost(&draft) {
         cleanup::cleanup(&mut draft);
     }
     draft.finish(SAFETY_NET)
 }
 
 fn advance(draft: &mut Draft<'_>) {
-    if draft.memory.releases.is_empty() {
+    if draft.memory.candidate.is_none()
+        && draft.memory.stable.is_none()
+        && draft.memory.releases.is_empty()
+    {
         // No release has begun: a database would be made for an image that may not be there.
         return;
     }

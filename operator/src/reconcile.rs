@@ -106,8 +106,8 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     let after = next.memory.clone();
     let plan = planned.as_ref().ok().filter(|_| observed.memory != after);
     let mut notes = plan.map_or_else(Vec::new, |plan| plan.notes.clone());
-    if notes.is_empty() {
-        notes.extend(status::new_problem(object, &next));
+    if !notes.iter().any(|note| note.warning) {
+        notes.extend(status::new_problem(object, &planned, &next));
     }
     let write = write_status(ctx, object, next).await?;
     if write == StatusWrite::Written {

@@ -20,9 +20,11 @@ use crate::error::innermost;
 use crate::observed::Unresolved;
 
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long a look waits for an answer; most come at once.
+/// How long the first looks after a question wait for its answer; most come at once.
 const PATIENCE: Duration = Duration::from_millis(500);
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// A registry that cannot be asked for so long needs a person.
+const AWAY: Duration = Duration::from_secs(120);
 /// After this an answer for which nobody came back is dropped.
 const KEPT: Duration = Duration::from_secs(60);
 
@@ -48,8 +50,16 @@ struct Asked {
     answer: Shared<BoxFuture<'static, Answer>>,
     /// What was answered the time before.
     before: Option<Answer>,
-    /// Since when a failure is known to those who asked.
-    told: Option<Instant>,
+    /// Since when the registry cannot be asked.
+    away_since: Option<Instant>,
+    told: Option<Told>,
+}
+
+/// A failure that somebody knows.
+#[derive(Clone)]
+struct Told {
+    at: Instant,
+    answer: Answer,
 }
 
 impl Registry {
@@ -78,15 +88,11 @@ impl Registry {
     /// Words for people: what happened to which reference, and what to do.
     pub async fn resolve(&self, reference: &str) -> Option<Answer> {
         let asked = self.ask(reference);
-        let Ok(answer) = timeout(PATIENCE, asked.answer).await else {
-            return asked.before;
-        };
-        let mut all = self.lock();
-        match (all.get_mut(reference), &answer) {
-            (Some(asked), Err(_)) => drop(asked.told.get_or_insert_with(Instant::now)),
-            _ => drop(all.remove(reference)),
+        let patience = PATIENCE.saturating_sub(asked.at.elapsed());
+        match timeout(patience, asked.answer).await {
+            Ok(answer) => Some(self.told(reference, answer)),
+            Err(_) => asked.before,
         }
-        Some(answer)
     }
 
     /// The question of earlier, or a new one.
@@ -97,15 +103,44 @@ impl Registry {
         if let Some(asked) = known.filter(|asked| asked.is_recent()) {
             return asked.clone();
         }
-        let before = known.and_then(|asked| asked.answer.peek().cloned());
         let asked = Asked {
             at: Instant::now(),
             answer: question(self.client.clone(), reference.to_owned()),
-            before,
+            before: known
+                .and_then(|asked| asked.told.clone())
+                .map(|told| told.answer),
+            away_since: known.and_then(|asked| asked.away_since),
             told: None,
         };
         all.insert(reference.to_owned(), asked.clone());
         asked
+    }
+
+    /// Remembers that somebody knows the answer. One that stays away for long needs a person.
+    fn told(&self, reference: &str, answer: Answer) -> Answer {
+        let mut all = self.lock();
+        let Some(asked) = all.get_mut(reference).filter(|_| answer.is_err()) else {
+            all.remove(reference);
+            return answer;
+        };
+        let answer = match answer {
+            Err(Unresolved::OutOfReach(words)) => {
+                let since = asked.away_since.get_or_insert(asked.at);
+                Err(match since.elapsed() < AWAY {
+                    true => Unresolved::OutOfReach(words),
+                    false => Unresolved::Refused(words),
+                })
+            }
+            other => {
+                asked.away_since = None;
+                other
+            }
+        };
+        let told = asked.told.get_or_insert_with(|| Told {
+            at: Instant::now(),
+            answer,
+        });
+        told.answer.clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Asked>> {
@@ -115,7 +150,10 @@ impl Registry {
 
 impl Asked {
     fn is_recent(&self) -> bool {
-        self.told.is_none_or(|told| told.elapsed() < ASK_AGAIN)
+        match &self.told {
+            Some(told) => told.at.elapsed() < ASK_AGAIN,
+            None => self.at.elapsed() < DEADLINE + ASK_AGAIN,
+        }
     }
 }
 

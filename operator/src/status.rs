@@ -65,7 +65,14 @@ pub fn next(
 }
 
 /// An event for a platform that has just come to a standstill without a release that ended: a spec that cannot be followed, an image that is not there.
-pub fn new_problem(before: &CrmPlatform, after: &CrmPlatformStatus) -> Option<Note> {
+pub fn new_problem(
+    before: &CrmPlatform,
+    plan: &Result<Plan, Invalid>,
+    after: &CrmPlatformStatus,
+) -> Option<Note> {
+    if plan.as_ref().is_ok_and(|plan| plan.problem.is_none()) {
+        return None;
+    }
     let stalled = |status: &CrmPlatformStatus| {
         let mut all = status.conditions.iter();
         all.find(|condition| condition.type_ == words::STALLED)

@@ -354,9 +354,9 @@ impl Default for ReleaseSpec {
     }
 }
 
-/// A Kubernetes quantity as people write it; without a sign or an exponent.
+/// A quantity of Kubernetes, without a sign.
 fn quantity() -> serde_json::Value {
-    serde_json::json!({ "type": "string", "maxLength": 20, "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$" })
+    serde_json::json!({ "type": "string", "maxLength": 20, "pattern": r"^([0-9]+\.?[0-9]*|\.[0-9]+)(n|u|m|k|[MGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$" })
 }
 
 fn default_port() -> i32 {

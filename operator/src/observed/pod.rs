@@ -173,19 +173,29 @@ fn requests(pod: &Pod) -> (f64, f64) {
 /// A Kubernetes quantity as a number of its base unit; 0 when it cannot be read (the API server refuses such values, so none is stored).
 fn quantity(quantity: &Quantity) -> f64 {
     let text = quantity.0.as_str();
+    if let Ok(plain) = text.parse() {
+        return plain;
+    }
     let split = text
         .find(|c: char| c.is_ascii_alphabetic())
         .unwrap_or(text.len());
     let (number, suffix) = text.split_at(split);
     let factor = match suffix {
+        "n" => 1e-9,
+        "u" => 1e-6,
         "m" => 1e-3,
         "k" => 1e3,
         "M" => 1e6,
         "G" => 1e9,
+        "T" => 1e12,
+        "P" => 1e15,
+        "E" => 1e18,
         "Ki" => 1024.0,
-        "Mi" => 1024.0 * 1024.0,
-        "Gi" => 1024.0 * 1024.0 * 1024.0,
-        "Ti" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        "Mi" => 1024.0_f64.powi(2),
+        "Gi" => 1024.0_f64.powi(3),
+        "Ti" => 1024.0_f64.powi(4),
+        "Pi" => 1024.0_f64.powi(5),
+        "Ei" => 1024.0_f64.powi(6),
         _ => 1.0,
     };
     number.parse::<f64>().unwrap_or(0.0) * factor
@@ -200,5 +210,8 @@ mod tests {
         assert_eq!(quantity(&Quantity("250m".into())), 0.25);
         assert_eq!(quantity(&Quantity("2".into())), 2.0);
         assert_eq!(quantity(&Quantity("64Mi".into())), 67_108_864.0);
+        assert_eq!(quantity(&Quantity("129e6".into())), 129_000_000.0);
+        assert_eq!(quantity(&Quantity("1T".into())), 1e12);
+        assert_eq!(quantity(&Quantity("2E".into())), 2e18);
     }
 }

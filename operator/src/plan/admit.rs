@@ -75,7 +75,7 @@ fn replace(draft: &mut Draft<'_>, stage: Stage, returning: bool, held: bool) {
 }
 
 /// Whether live Deployments stand there although nothing is remembered: somebody removed the status.
-fn memory_is_lost(draft: &Draft<'_>) -> bool {
+pub(super) fn memory_is_lost(draft: &Draft<'_>) -> bool {
     let memory = &draft.memory;
     memory.stable.is_none() && memory.releases.is_empty() && live(draft).next().is_some()
 }
@@ -139,12 +139,23 @@ fn resolve(draft: &mut Draft<'_>) {
             }),
             Some(Err(Unresolved::Refused(problem))) => {
                 draft.problem = Some(Finding::new(conditions::IMAGE_NOT_RESOLVED, problem));
-                draft.wait(format!("the registry to know {reference}"), RESOLVE_AGAIN);
+                draft.wake_in(RESOLVE_AGAIN);
             }
             Some(Err(Unresolved::OutOfReach(problem))) => {
-                draft.wait(format!("the registry: {problem}"), RESOLVE_AGAIN);
+                ask_again(draft, format!("the registry: {problem}"), RESOLVE_AGAIN);
             }
-            None => draft.wait(format!("the registry to know {reference}"), ANSWER_AFTER),
+            None => {
+                let what = format!("the registry to know {reference}");
+                ask_again(draft, what, ANSWER_AFTER);
+            }
         }
+    }
+}
+
+/// What a candidate waits for is of more use to people than what the next one will need.
+fn ask_again(draft: &mut Draft<'_>, what: String, seconds: f64) {
+    match draft.memory.candidate {
+        Some(_) => draft.wake_in(seconds),
+        None => draft.wait(what, seconds),
     }
 }

@@ -49,24 +49,10 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
             None => return Progress::Waiting,
         },
     };
-    let mut seeds = &release;
     if let Some((stable, optimised)) = &stable {
-        seeds = stable;
-        let phases: &[&str] = if *optimised {
-            &["expand", "backfill", "contract"]
-        } else {
-            &["expand"]
-        };
-        for phase in phases {
-            let progress = migrate(draft, (&id, &release), stable, (phase, "stable-"));
-            if !progress.is_good() {
-                // A stable release that cannot be rebuilt says nothing about the candidate.
-                return inconclusive(progress);
-            }
-        }
-        let seeded = seed(draft, (&id, &release), seeds);
-        if !seeded.is_good() {
-            return seeded;
+        let rebuilt = rebuild(draft, (&id, &release), (stable, *optimised));
+        if !rebuilt.is_good() {
+            return rebuilt;
         }
     }
     for phase in std::iter::once("expand").chain(LATER_PHASES.map(|(phase, _)| phase)) {
@@ -76,12 +62,33 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
         }
     }
     if stable.is_none() {
-        let seeded = seed(draft, (&id, &release), seeds);
+        let seeded = seed(draft, (&id, &release), &release);
         if !seeded.is_good() {
             return seeded;
         }
     }
     Progress::Passed
+}
+
+/// Brings the scratch database to where the live one is, by stable's own image, and fills it.
+fn rebuild(
+    draft: &mut Draft<'_>,
+    (id, release): (&str, &Release),
+    (stable, optimised): (&Release, bool),
+) -> Progress {
+    let phases: &[&str] = if optimised {
+        &["expand", "backfill", "contract"]
+    } else {
+        &["expand"]
+    };
+    for phase in phases {
+        let progress = migrate(draft, (id, release), stable, (phase, "stable-"));
+        if !progress.is_good() {
+            // A stable release that cannot be rebuilt says nothing about the candidate.
+            return inconclusive(progress);
+        }
+    }
+    seed(draft, (id, release), stable)
 }
 
 fn inconclusive(progress: Progress) -> Progress {

@@ -89,10 +89,7 @@ pub(super) fn run(
 
 fn try_again(draft: &mut Draft<'_>, ended: &JobRecord, pause: f64) -> Progress {
     let why = ended.message.as_deref().unwrap_or("it said nothing");
-    let what = format!(
-        "the next try of {}, which ended without a verdict: {why}",
-        ended.step
-    );
+    let what = format!("the next try of {}: {why}", ended.step);
     draft.wait(what, pause);
     Progress::Waiting
 }
@@ -160,7 +157,11 @@ fn look(draft: &mut Draft<'_>, work: &Work<'_>, view: &JobView) -> Progress {
     if let Some(why) = why.as_ref().filter(|_| !view.live_migration) {
         return close(draft, work, Ending::inconclusive(why.clone()));
     }
-    let why = why.or_else(|| judge::unstartable(&pods));
+    let age = view
+        .created
+        .map_or(0.0, |created| seconds(created, draft.now));
+    // Most pods wait for a moment: no word of it, and no write.
+    let why = why.or_else(|| judge::unstartable(&pods).filter(|_| age > LOOK_AGAIN));
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
     draft.wait(format!("Job {}{why}", view.name), LOOK_AGAIN);
     Progress::Waiting

@@ -128,10 +128,16 @@ async fn a_registry_that_takes_its_time_holds_up_nobody_and_its_answer_is_found_
     assert_eq!(registry.resolve(&slow).await, None);
     let mut answer = None;
     for _ in 0..20 {
+        let asked = Instant::now();
         answer = registry.resolve(&slow).await;
+        assert!(
+            asked.elapsed() < PATIENCE,
+            "one wait for a question, not one for each look"
+        );
         if answer.is_some() {
             break;
         }
+        tokio::time::sleep(PATIENCE / 2).await;
     }
     assert_eq!(answer, Some(Ok(format!("{host}/slow@{DIGEST}"))));
     assert_eq!(
@@ -139,6 +145,21 @@ async fn a_registry_that_takes_its_time_holds_up_nobody_and_its_answer_is_found_
         1,
         "one question for all looks"
     );
+}
+
+#[tokio::test]
+async fn a_registry_that_stays_away_needs_a_person_in_the_end() {
+    let (registry, host, _) = registry().await;
+    let reference = format!("{host}/crm:1");
+    let away = || Err(Unresolved::OutOfReach("it is down".to_owned()));
+    drop(registry.ask(&reference));
+    assert_eq!(registry.told(&reference, away()), away());
+    let long_ago = Instant::now().checked_sub(AWAY).unwrap();
+    if let Some(asked) = registry.lock().get_mut(&reference) {
+        (asked.away_since, asked.told) = (Some(long_ago), None);
+    }
+    let refused = Err(Unresolved::Refused("it is down".to_owned()));
+    assert_eq!(registry.told(&reference, away()), refused);
 }
 
 #[test]

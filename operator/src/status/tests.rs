@@ -304,7 +304,7 @@ fn a_problem_is_told_once_for_a_spec_and_a_reason() {
     }
     let mut before = object();
     let after = next(&before, &Observed::default(), &stuck, None, now());
-    let told = new_problem(&before, &after).unwrap();
+    let told = new_problem(&before, &stuck, &after).unwrap();
     assert_eq!(
         (told.reason.as_str(), told.message.as_str()),
         (words::IMAGE_NOT_RESOLVED, "no such image")
@@ -312,19 +312,19 @@ fn a_problem_is_told_once_for_a_spec_and_a_reason() {
     assert!(told.warning);
     before.status = Some(after);
     let again = next(&before, &Observed::default(), &stuck, None, now());
-    assert_eq!(new_problem(&before, &again), None, "it is known");
+    assert_eq!(new_problem(&before, &stuck, &again), None, "it is known");
     before.metadata.generation = Some(4);
     let newer = next(&before, &Observed::default(), &stuck, None, now());
     assert!(
-        new_problem(&before, &newer).is_some(),
+        new_problem(&before, &stuck, &newer).is_some(),
         "another spec, another event"
     );
-    let mended = next(
-        &before,
-        &Observed::default(),
-        &plan(Memory::default()),
-        None,
-        now(),
-    );
-    assert_eq!(new_problem(&before, &mended), None);
+    // A release that was rejected has told so itself, and is not told again when the spec is scaled.
+    let ended = plan(Memory {
+        rejected: vec![rejected()],
+        ..Memory::default()
+    });
+    let rejected = next(&before, &Observed::default(), &ended, None, now());
+    assert_eq!(word(&rejected, words::STALLED), "True/TestsFailed");
+    assert_eq!(new_problem(&before, &ended, &rejected), None);
 }

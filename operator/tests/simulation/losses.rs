@@ -77,6 +77,28 @@ fn a_lost_status_is_found_again_in_what_is_live() {
 }
 
 #[test]
+fn a_lost_status_is_found_again_although_the_registry_does_not_answer_at_first() {
+    let mut run = serving();
+    let (before, stable) = (live(&run.world), end(&run.world)["stable"].clone());
+    run.world.platform.status = None;
+    run.world.forgotten = true;
+    run.world.registry_away = true;
+    // The spec does not name what serves, so its record is all there is of it.
+    run.world.set_image("unverified");
+    for _ in 0..5 {
+        run.turn(None);
+    }
+    assert_eq!(
+        (live(&run.world), run.world.revisions.len()),
+        (before.clone(), 1)
+    );
+    run.world.registry_away = false;
+    rest(&mut run);
+    assert_eq!(end(&run.world)["stable"], stable);
+    assert_eq!(live(&run.world).len(), before.len());
+}
+
+#[test]
 fn a_lost_record_of_stable_is_made_again_while_the_spec_names_it() {
     let mut run = serving();
     let before = live(&run.world);

@@ -125,6 +125,8 @@ pub struct World {
     pub next_uid: u32,
     /// Somebody removed the status: verdicts that were saved are gone.
     pub forgotten: bool,
+    /// The registry does not answer.
+    pub registry_away: bool,
     /// What the operator's watches do not show yet.
     pub lag: Lag,
 }
@@ -177,6 +179,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             transcript: Vec::new(),
             next_uid: 0,
             forgotten: false,
+            registry_away: false,
             lag: Lag::default(),
         }
     }
@@ -245,7 +248,11 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         pods.extend(self.jobs.values().filter_map(|job| job.pod.clone()));
         Observed {
             memory: self.memory(),
-            resolutions: references.iter().map(resolve).collect(),
+            resolutions: references
+                .iter()
+                .filter(|_| !self.registry_away)
+                .map(resolve)
+                .collect(),
             releases: self.revisions.clone(),
             deployments: self
                 .deployments
