@@ -45,7 +45,7 @@ pub struct Observed {
 /// Why there is no digest for an image reference; in words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unresolved {
-    /// The registry has no such image for us: a person has to do something.
+    /// The registry has no such image for us, or could not be asked for minutes: a person has to do something.
     Refused(String),
     /// The registry could not be asked; that may pass by itself.
     OutOfReach(String),

@@ -81,14 +81,14 @@ impl Platform {
                 "read the object from the API server",
             )
         })?;
-        let replicas = spec.services.iter();
+        let services = spec.services.iter();
         Ok(Self {
             name: object.name_any(),
             namespace: object.namespace().unwrap_or_default(),
             uid: object.uid().unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or_default(),
             owner,
-            replicas: replicas
+            replicas: services
                 .map(|service| (service.name.clone(), service.replicas))
                 .collect(),
             soak_seconds: i64::from(spec.release.soak_seconds),

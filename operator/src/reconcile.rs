@@ -19,7 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use crate::api::CrmPlatform;
-use crate::api::status::Memory;
+use crate::api::status::{CrmPlatformStatus, Memory};
 use crate::apply::{StatusWrite, apply, write_status};
 use crate::context::{Context, PlatformKey};
 use crate::controller::Watched;
@@ -27,8 +27,8 @@ use crate::error::Error;
 use crate::metrics::Outcome;
 use crate::observe::observe;
 use crate::plan::action::Note;
-use crate::plan::plan;
-use crate::platform::Platform;
+use crate::plan::{Plan, plan};
+use crate::platform::{Invalid, Platform};
 use crate::{events, status};
 
 /// A look without any reason, in case an event was lost.
@@ -104,11 +104,7 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     let failure = applied.as_ref().err().map(ToString::to_string);
     let next = status::next(object, &observed, &planned, failure.as_deref(), now);
     let after = next.memory.clone();
-    let plan = planned.as_ref().ok().filter(|_| observed.memory != after);
-    let mut notes = plan.map_or_else(Vec::new, |plan| plan.notes.clone());
-    if !notes.iter().any(|note| note.warning) {
-        notes.extend(status::new_problem(object, &planned, &next));
-    }
+    let notes = notes(object, (&observed.memory, &planned), &next);
     let write = write_status(ctx, object, next).await?;
     if write == StatusWrite::Written {
         tell(ctx, object, (&observed.memory, &after), &notes).await;
@@ -119,6 +115,20 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
         StatusWrite::Outdated => Next::LookAgain,
         _ => Next::Wait(planned.map_or(SAFETY_NET, |plan| plan.requeue)),
     })
+}
+
+/// What there is to tell once the status is written: the notes of a plan whose memory it holds, and a problem that was not known.
+fn notes(
+    object: &CrmPlatform,
+    (before, planned): (&Memory, &Result<Plan, Invalid>),
+    next: &CrmPlatformStatus,
+) -> Vec<Note> {
+    let saved = planned.as_ref().ok().filter(|_| *before != next.memory);
+    let mut notes = saved.map_or_else(Vec::new, |plan| plan.notes.clone());
+    if !notes.iter().any(|note| note.warning) {
+        notes.extend(status::new_problem(object, planned, next));
+    }
+    notes
 }
 
 /// Turns a panic into an error: a bug that one platform meets must not stop the others.

@@ -159,9 +159,11 @@ impl Asked {
 
 /// Asks in a task of its own.
 fn question(client: Client, reference: String) -> Shared<BoxFuture<'static, Answer>> {
+    let lost = Unresolved::OutOfReach(format!(
+        "the look-up of image {reference:?} met a bug of the operator and is made again: see its log"
+    ));
     let task = tokio::spawn(async move { ask(&client, &reference).await });
-    let lost = |_| Err(Unresolved::OutOfReach("the question was lost".to_owned()));
-    let answer = task.map(move |answer| answer.unwrap_or_else(lost));
+    let answer = task.map(move |answer| answer.unwrap_or(Err(lost)));
     answer.boxed().shared()
 }
 

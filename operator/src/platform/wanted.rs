@@ -39,8 +39,8 @@ fn service(spec: &CrmPlatformSpec, own: &ServiceSpec) -> Result<ReleaseService, 
 }
 
 fn tests(spec: &CrmPlatformSpec) -> Result<Vec<ReleaseTest>, Invalid> {
-    let phases = spec.tests.iter().flat_map(|test| &test.when);
-    let gated = phases.into_iter().any(|phase| *phase == TestPhase::Gate);
+    let mut tests = spec.tests.iter();
+    let gated = tests.any(|test| test.when.contains(&TestPhase::Gate));
     if spec.gate == GatePolicy::Required && !gated {
         return Err(invalid(
             "spec.tests",

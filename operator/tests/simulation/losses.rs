@@ -47,6 +47,12 @@ fn live(world: &World) -> Vec<(String, String, Option<i32>)> {
     all
 }
 
+/// Somebody removes the status.
+fn forget(run: &mut Run) {
+    run.world.platform.status = None;
+    run.world.forgotten = true;
+}
+
 fn stalled(world: &World) -> String {
     let status = world.platform.status.clone().unwrap();
     let mut all = status.conditions.into_iter();
@@ -58,8 +64,7 @@ fn stalled(world: &World) -> String {
 fn a_lost_status_is_found_again_in_what_is_live() {
     let mut run = serving();
     let (before, stable) = (live(&run.world), end(&run.world)["stable"].clone());
-    run.world.platform.status = None;
-    run.world.forgotten = true;
+    forget(&mut run);
     rest(&mut run);
     assert_eq!(live(&run.world), before);
     assert_eq!(end(&run.world)["stable"], stable);
@@ -80,8 +85,7 @@ fn a_lost_status_is_found_again_in_what_is_live() {
 fn a_lost_status_is_found_again_although_the_registry_does_not_answer_at_first() {
     let mut run = serving();
     let (before, stable) = (live(&run.world), end(&run.world)["stable"].clone());
-    run.world.platform.status = None;
-    run.world.forgotten = true;
+    forget(&mut run);
     run.world.registry_away = true;
     // The spec does not name what serves, so its record is all there is of it.
     run.world.set_image("unverified");
