@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::status::{Candidate, ResolvedImage, Stable};
+use crate::api::status::{Candidate, ReleaseRecord, ResolvedImage, Stable};
 use crate::api::{CrmPlatform, CrmPlatformSpec};
 use crate::cost::Prices;
 use crate::observed::Unresolved;
@@ -30,6 +30,8 @@ struct Case {
     wanted: bool,
     stable: bool,
     recorded: bool,
+    /// Whether the history has their records.
+    history: bool,
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -37,17 +39,20 @@ fn case() -> impl Strategy<Value = Case> {
     let gate = prop::sample::select(vec!["Required", "None"]);
     let database = prop::sample::select(vec!["{embedded: {}}", "{secret: db}"]);
     let stage = prop::option::of(prop::sample::select(Stage::ALL.to_vec()));
-    (tests, gate, database, stage, any::<[bool; 5]>()).prop_map(
-        |(tests, gate, database, stage, [held, returning, wanted, stable, recorded])| Case {
-            tests,
-            gate,
-            database,
-            stage,
-            held,
-            returning: returning && !held,
-            wanted,
-            stable,
-            recorded,
+    (tests, gate, database, stage, any::<[bool; 6]>()).prop_map(
+        |(tests, gate, database, stage, [held, returning, wanted, stable, recorded, history])| {
+            Case {
+                tests,
+                gate,
+                database,
+                stage,
+                held,
+                returning: returning && !held,
+                wanted,
+                stable,
+                recorded,
+                history,
+            }
         },
     )
 }
@@ -79,14 +84,32 @@ fn image(digest: &str) -> ResolvedImage {
     }
 }
 
+/// The records of stable in its last stage, and of a candidate in `stage`.
+fn history(stage: Option<Stage>, (candidate, stable): (&str, &str)) -> Vec<ReleaseRecord> {
+    let mut releases = Vec::new();
+    let mut open = |id: &str, stage: Stage| {
+        record::open(&mut releases, id, 1, Time(now()));
+        if stage > Stage::Resolve {
+            record::enter(&mut releases, id, stage, Time(now()));
+        }
+    };
+    open(stable, Stage::Optimise);
+    if let Some(stage) = stage {
+        open(candidate, stage);
+    }
+    releases
+}
+
 /// What is remembered when `candidate` is at work and `stable` serves.
 fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
     let finding = || Finding {
         reason: conditions::TESTS_FAILED.into(),
         message: "a test failed".into(),
     };
+    let releases = history(case.stage, (&candidate.id(), &stable.id()));
     Memory {
         images: vec![image("aa")],
+        releases: releases.into_iter().filter(|_| case.history).collect(),
         stable: case.stable.then(|| Stable {
             release: stable.id(),
             since: Time(now()),
@@ -187,6 +210,7 @@ fn a_registry_out_of_reach_is_waited_for_and_a_refusal_is_a_problem() {
         wanted: true,
         stable: false,
         recorded: false,
+        history: false,
     };
     let platform = platform(&case).unwrap();
     let look = |answer| {
