@@ -153,6 +153,22 @@ impl Platform {
         Ok(())
     }
 
+    /// Sets an annotation of the platform.
+    ///
+    /// # Errors
+    /// When kubectl fails.
+    pub fn annotate(&self, key: &str, value: &str) -> Result<()> {
+        let annotation = format!("{key}={value}");
+        self.kubectl(&[
+            "annotate",
+            "--overwrite",
+            "crmplatform",
+            &self.name,
+            &annotation,
+        ])?;
+        Ok(())
+    }
+
     /// Runs SQL in the embedded database as its superuser; answers bare rows.
     ///
     /// # Errors

@@ -30,8 +30,10 @@ mod judge;
 mod migrate;
 mod moves;
 mod optimise;
+mod permit;
 mod record;
 mod rehearse;
+mod requests;
 mod rollout;
 mod steps;
 mod verify;
@@ -59,6 +61,8 @@ pub struct Plan {
     pub wanted: Option<String>,
     /// Why the spec cannot be followed just now.
     pub problem: Option<Finding>,
+    /// What people hold back: a pause, a missing approval, a freeze window.
+    pub held_back: Option<Finding>,
 }
 
 /// How a stage stands.
@@ -102,7 +106,7 @@ fn advance(draft: &mut Draft<'_>) {
     }
     draft.database_answers = foundation::database(draft);
     let Some(candidate) = draft.memory.candidate.clone() else {
-        rollout::settle(draft);
+        settle(draft);
         if !draft.superseded {
             optimise::optimise(draft);
         }
@@ -119,15 +123,16 @@ fn advance(draft: &mut Draft<'_>) {
         };
     }
     if candidate.stage < Stage::Rollout {
-        rollout::settle(draft);
+        settle(draft);
     }
-    if candidate.held.is_some() {
+    if candidate.held.is_some() || !permit::has_begun(draft, &candidate) {
         return;
     }
     let progress = match candidate.stage {
         Stage::Resolve => Progress::Passed,
         Stage::Rehearse => rehearse::rehearse(draft),
         Stage::Gate => gate::gate(draft),
+        Stage::Approve => Progress::Passed,
         Stage::Migrate => migrate::migrate(draft),
         Stage::Rollout => rollout::rollout(draft),
         Stage::Verify => verify::verify(draft),
@@ -136,12 +141,23 @@ fn advance(draft: &mut Draft<'_>) {
     transition(draft, candidate.stage, progress);
 }
 
+/// Keeps stable, unless people work on it by hand.
+fn settle(draft: &mut Draft<'_>) {
+    match draft.platform.paused {
+        true => draft.hold_back(permit::paused()),
+        false => rollout::settle(draft),
+    }
+}
+
 /// Turns the standing of a stage into the next stage, a rejection, a hold or a return to stable.
 fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
     match progress {
         Progress::Waiting => {}
         _ if draft.superseded && stage == Stage::Migrate => {
             draft.conclude(Verdict::Superseded, moves::superseded())
+        }
+        Progress::Passed | Progress::Stopped if let Some(finding) = aborting(draft) => {
+            draft.conclude(Verdict::Aborted, finding)
         }
         // A release without a test for this phase has nothing that could fail.
         Progress::Passed if stage >= Stage::Verify => draft.promote(Verdict::Passed),
@@ -155,6 +171,10 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
         Progress::Inconclusive(finding) => draft.hold(finding),
         Progress::Stopped => draft.conclude(Verdict::Superseded, moves::superseded()),
     }
+}
+
+fn aborting(draft: &Draft<'_>) -> Option<Finding> {
+    draft.memory.candidate.as_ref()?.aborting.clone()
 }
 
 impl Progress {
@@ -184,12 +204,19 @@ impl Progress {
 /// What a person should do about a release that failed or is held; ends every such message.
 fn remedy(reason: &str, memory: &Memory) -> &'static str {
     match reason {
-        conditions::JOB_NOT_OURS => "delete that Job, then change the spec",
+        conditions::JOB_NOT_OURS => "delete that Job, then annotate crmplatform.io/retry",
+        conditions::ABORTED | conditions::ROLLED_BACK => {
+            "change the spec, or annotate crmplatform.io/retry"
+        }
         conditions::BELOW_SCHEMA_FLOOR => {
             "choose an image of at least that level, or restore a backup"
         }
-        _ if memory.stable.is_some() => "stable serves on; mend the cause and change the spec",
-        _ => "nothing serves yet; mend the cause and change the spec",
+        _ if memory.stable.is_some() => {
+            "stable serves on; mend the cause, then change the spec or annotate crmplatform.io/retry"
+        }
+        _ => {
+            "nothing serves yet; mend the cause, then change the spec or annotate crmplatform.io/retry"
+        }
     }
 }
 

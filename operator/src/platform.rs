@@ -9,14 +9,18 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use crate::api::spec::{CrmPlatform, DeletionPolicy};
-use crate::api::status::ResolvedImage;
+use crate::api::spec::{Approval, CrmPlatform, DeletionPolicy};
+use crate::api::status::{ResolvedImage, Token};
 use crate::cost::Prices;
 
+pub mod freeze;
 pub mod release;
+pub mod request;
 mod wanted;
 
+use freeze::Freeze;
 use release::Release;
+use request::Request;
 
 /// What the operator's own configuration contributes; out of a tenant's reach.
 #[derive(Clone, Debug)]
@@ -58,6 +62,14 @@ pub struct Platform {
     pub soak_seconds: i64,
     /// Seconds within which pods must become ready.
     pub progress_deadline_seconds: i32,
+    /// Nothing new begins.
+    pub paused: bool,
+    /// Who lets a tested release go on.
+    pub approval: Approval,
+    /// When nothing live is changed.
+    pub freeze: Vec<Freeze>,
+    /// What people ask for by annotations, handled or not.
+    pub requests: Vec<(Token, Request)>,
     /// Size of the embedded database's volume; absent when the database is the user's.
     pub embedded_storage: Option<String>,
     /// What goes away with the platform.
@@ -93,6 +105,16 @@ impl Platform {
                 .collect(),
             soak_seconds: i64::from(spec.release.soak_seconds),
             progress_deadline_seconds: spec.release.progress_deadline_seconds,
+            paused: spec.paused,
+            approval: spec.release.approval,
+            freeze: spec
+                .release
+                .freeze
+                .iter()
+                .enumerate()
+                .map(Freeze::parse)
+                .collect::<Result<_, _>>()?,
+            requests: request::of(object.annotations()),
             embedded_storage: spec
                 .database
                 .embedded

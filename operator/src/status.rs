@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::api::CrmPlatform;
 use crate::api::conditions::{self as words};
 use crate::api::spec::GatePolicy;
-use crate::api::status::{CrmPlatformStatus, Finding, Memory, Stage, Verdict};
+use crate::api::status::{CrmPlatformStatus, Finding, Memory, Stage, Token, Verdict};
 use crate::desired::labels;
 use crate::observed::Observed;
 use crate::plan::Plan;
@@ -131,6 +131,11 @@ fn tests_passed(
             words::GATE_DISABLED,
             "spec.gate is None: images are rolled out untested".to_owned(),
         ),
+        _ if skipped_by(memory, wanted.as_deref()).is_some() => (
+            "False",
+            words::GATE_SKIPPED,
+            skipped_by(memory, wanted.as_deref()).unwrap_or_default(),
+        ),
         Some(Verdict::Passed) => (
             "True",
             words::ALL_TESTS_PASSED,
@@ -167,6 +172,25 @@ fn tests_passed(
         ),
     };
     next.set(words::TESTS_PASSED, status, &finding(reason, message));
+}
+
+/// Who let the wanted release go on without rehearsal and tests, if somebody did.
+fn skipped_by(memory: &Memory, wanted: Option<&str>) -> Option<String> {
+    let wanted = wanted?;
+    let candidate = memory.candidate.as_ref();
+    let skipping = candidate
+        .is_some_and(|at_work| at_work.release == wanted && at_work.ungated && !at_work.rollback);
+    let stable = memory.stable.as_ref();
+    let skipped = stable.is_some_and(|stable| stable.release == wanted && stable.untested);
+    let record = memory
+        .releases
+        .iter()
+        .find(|record| record.release == wanted);
+    let mut by = record.iter().flat_map(|record| &record.interventions).rev();
+    let by = by.find(|by| by.token == Token::SkipGate);
+    let words = by.map_or_else(String::new, |by| format!(" by {}: {}", by.actor, by.reason));
+    (skipping || skipped)
+        .then(|| format!("rehearsal and tests of release {wanted} were skipped{words}"))
 }
 
 fn migrated(next: &mut Conditions, memory: &Memory) {

@@ -69,6 +69,22 @@ pub const STATUS_LOST: &str = "StatusLost";
 pub const ADOPTED: &str = "Adopted";
 /// Pods are missing.
 pub const PODS_MISSING: &str = "PodsMissing";
+/// `spec.paused` is set: nothing new begins.
+pub const PAUSED: &str = "Paused";
+/// A release waits for a person to approve it.
+pub const WAITING_FOR_APPROVAL: &str = "WaitingForApproval";
+/// A release waits for the end of a freeze window.
+pub const FROZEN: &str = "Frozen";
+/// A person ended the release.
+pub const ABORTED: &str = "Aborted";
+/// A person went back from this release to an earlier one.
+pub const ROLLED_BACK: &str = "RolledBack";
+/// A person let the release go on without rehearsal and tests.
+pub const GATE_SKIPPED: &str = "GateSkipped";
+/// Event: a request by annotation was carried out.
+pub const REQUEST_HANDLED: &str = "RequestHandled";
+/// Event: a request by annotation could not be carried out.
+pub const REQUEST_REFUSED: &str = "RequestRefused";
 /// All pods are available.
 pub const PODS_AVAILABLE: &str = "PodsAvailable";
 /// The embedded database is starting.

@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::status::CrmPlatformStatus;
 
+mod release;
+
+pub use release::{Approval, FreezeSpec, ReleaseSpec};
+
 /// A CRM that is delivered safely: its services, database, tests and release rules. A new image reaches live traffic only after
 /// test Jobs have passed for exactly that image.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -69,6 +73,11 @@ pub struct CrmPlatformSpec {
     /// How a release proceeds.
     #[serde(default)]
     pub release: ReleaseSpec,
+
+    /// While true nothing new begins: a stage that runs is finished (a roll-out with its verification, a migration), the next one does not begin, and what is
+    /// live is not touched, also not mended. For restores and other work by hand; `false` when left out.
+    #[serde(default)]
+    pub paused: bool,
 
     /// What happens to the embedded database's volume and passwords when the platform is deleted. `Retain` (when left out): they stay, and a platform of the
     /// same name takes them up again. `Delete`: they go; if it was set after the platform was made, the Secrets `<name>-db` and `<name>-db-app` stay and are
@@ -331,29 +340,6 @@ pub enum DeletionPolicy {
     Delete,
 }
 
-/// How a release proceeds.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ReleaseSpec {
-    /// Seconds a release must have served before old columns and tables are dropped (`contract`); 600 when left out.
-    #[serde(default = "default_soak")]
-    #[schemars(range(min = 0, max = 2_592_000))]
-    pub soak_seconds: i32,
-    /// Seconds within which the pods of a service must become ready; after that the release has failed. 600 when left out.
-    #[serde(default = "default_progress_deadline")]
-    #[schemars(range(min = 10, max = 86_400))]
-    pub progress_deadline_seconds: i32,
-}
-
-impl Default for ReleaseSpec {
-    fn default() -> Self {
-        Self {
-            soak_seconds: default_soak(),
-            progress_deadline_seconds: default_progress_deadline(),
-        }
-    }
-}
-
 /// A quantity of Kubernetes, without a sign.
 fn quantity() -> serde_json::Value {
     serde_json::json!({ "type": "string", "maxLength": 20, "pattern": r"^([0-9]+\.?[0-9]*|\.[0-9]+)(n|u|m|k|[MGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$" })
@@ -373,12 +359,6 @@ fn default_test_deadline() -> i32 {
 }
 fn default_attempts() -> i32 {
     1
-}
-fn default_soak() -> i32 {
-    600
-}
-fn default_progress_deadline() -> i32 {
-    600
 }
 fn default_storage() -> String {
     "1Gi".to_owned()

@@ -17,6 +17,8 @@ pub struct JobView {
     pub owner: String,
     /// Release label.
     pub release: String,
+    /// Stage label.
+    pub stage: String,
     /// Hash over what its containers run.
     pub fingerprint: String,
     /// Its terminal condition.
@@ -66,6 +68,7 @@ impl From<&Job> for JobView {
             uid: metadata.uid.clone().unwrap_or_default(),
             owner: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
             release: label(metadata, labels::RELEASE),
+            stage: label(metadata, labels::STAGE),
             fingerprint: fingerprint(job),
             end: terminal.map(|condition| match condition.type_.as_str() {
                 "Complete" => JobEnd::Complete,

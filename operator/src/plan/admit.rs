@@ -2,45 +2,44 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::draft::Draft;
-use super::foundation;
 use super::moves::superseded;
+use super::{foundation, permit, requests};
 use crate::api::conditions;
-use crate::api::status::{Finding, ResolvedImage, Stage, Verdict};
+use crate::api::status::{Candidate, Finding, ResolvedImage, Stage, Verdict};
+use crate::cost::seconds;
 use crate::desired::labels;
 use crate::observed::Unresolved;
 
 /// Seconds after which an image that could not be resolved is tried again.
 const RESOLVE_AGAIN: f64 = 10.0;
+/// Seconds for which a rejected release that the spec has left is remembered: 30 days.
+const REJECTED_FOR: f64 = 30.0 * 86_400.0;
 /// Seconds after which an answer that has not come yet is looked for.
 const ANSWER_AFTER: f64 = 1.0;
 
 /// Records resolved images and admits, keeps or replaces the candidate.
 pub(super) fn admit(draft: &mut Draft<'_>) {
     resolve(draft);
-    let Some(release) = draft.platform.wanted(&draft.memory.images) else {
+    let wanted = draft.platform.wanted(&draft.memory.images);
+    draft.wanted = wanted.map(|release| (release.id(), release));
+    requests::handle(draft);
+    let Some((id, release)) = draft.wanted.clone().filter(|_| !draft.moved) else {
         return;
     };
-    let id = release.id();
-    draft.wanted = Some((id.clone(), release.clone()));
+    leave_rejected(draft, &id);
     let stable = draft.wants_stable();
     match draft.memory.candidate.clone() {
         Some(candidate) if candidate.release == id => {}
+        // A person went back from what the spec asks for.
+        Some(candidate) if candidate.rollback && is_rejected(draft, &id) => {}
         Some(candidate) => {
             draft.superseded = true;
-            replace(
-                draft,
-                candidate.stage,
-                candidate.returning.is_some(),
-                candidate.held.is_some(),
-            );
+            replace(draft, &candidate);
         }
-        None if stable
-            || draft
-                .memory
-                .rejected
-                .iter()
-                .any(|rejected| rejected.release == id) => {}
+        None if stable || is_rejected(draft, &id) => {}
         None if memory_is_lost(draft) => adopt(draft),
         None => {
             draft.superseded = draft.memory.stable.is_some();
@@ -54,21 +53,46 @@ pub(super) fn admit(draft: &mut Draft<'_>) {
                     format!("the scratch database of an earlier try of release {id} to be dropped"),
                     5.0,
                 );
-            } else if super::optimise::is_at_rest(draft) {
+            } else if !super::optimise::is_at_rest(draft) {
+                // It has said what it waits for.
+            } else if draft.platform.paused {
+                draft.hold_back(permit::paused());
+            } else {
                 draft.start(&id, &release);
             }
         }
     }
 }
 
+/// Whether a release is not tried again by itself. One that the spec had left and asks for again is.
+fn is_rejected(draft: &Draft<'_>, id: &str) -> bool {
+    let mut all = draft.memory.rejected.iter();
+    all.any(|rejected| rejected.release == id && rejected.left_at.is_none())
+}
+
+/// Marks rejected releases that the spec does not ask for any more, and forgets old ones.
+fn leave_rejected(draft: &mut Draft<'_>, id: &str) {
+    let now = draft.now;
+    let rejected = &mut draft.memory.rejected;
+    for left in rejected
+        .iter_mut()
+        .filter(|rejected| rejected.release != id)
+    {
+        left.left_at.get_or_insert(Time(now));
+    }
+    let is_old = |left: &Time| seconds(left.0, now) > REJECTED_FOR;
+    rejected.retain(|rejected| !rejected.left_at.as_ref().is_some_and(is_old));
+}
+
 /// A running test is dropped at once, a running migration never, a roll-out is taken back.
-fn replace(draft: &mut Draft<'_>, stage: Stage, returning: bool, held: bool) {
-    match stage {
-        _ if returning => {}
-        _ if held => draft.conclude(Verdict::Superseded, superseded()),
-        Stage::Resolve | Stage::Rehearse | Stage::Gate => {
+fn replace(draft: &mut Draft<'_>, candidate: &Candidate) {
+    let waits = candidate.held.is_some() || permit::is_waiting(draft, candidate);
+    match candidate.stage {
+        _ if candidate.returning.is_some() => {}
+        stage if stage < Stage::Migrate || (stage == Stage::Migrate && waits) => {
             draft.conclude(Verdict::Superseded, superseded())
         }
+        Stage::Resolve | Stage::Rehearse | Stage::Gate | Stage::Approve => {}
         Stage::Migrate => {}
         Stage::Rollout | Stage::Verify | Stage::Optimise => draft.start_return(superseded()),
     }

@@ -5,7 +5,7 @@ use super::draft::Draft;
 use crate::api::status::{Stage, Verdict};
 use crate::desired::job::{self, Step};
 use crate::desired::{labels, names};
-use crate::observed::JobEnd;
+use crate::observed::{JobEnd, JobView};
 
 /// How many of the last releases keep their ended Jobs, so that a person can read the logs.
 const RELEASES_WITH_JOBS: usize = 3;
@@ -93,6 +93,9 @@ fn jobs(draft: &mut Draft<'_>) {
         let why = match &view.end {
             None if view.live_migration => continue,
             None if given_up(&view.uid) => "its verdict is found, and it would not end by itself",
+            None if beyond_gate(draft, view) && !is_scratch_removal(draft, &view.name) => {
+                "its release goes on without it"
+            }
             None if !current && !is_scratch_removal(draft, &view.name) => {
                 "its release is no longer being tried"
             }
@@ -113,6 +116,17 @@ fn jobs(draft: &mut Draft<'_>) {
             why,
         );
     }
+}
+
+/// Whether a Job belongs to the rehearsal or the tests of a release that is beyond them, because a person let it skip them.
+fn beyond_gate(draft: &Draft<'_>, view: &JobView) -> bool {
+    let early = [Stage::Rehearse, Stage::Gate].map(Stage::name);
+    let candidate = draft.memory.candidate.as_ref();
+    candidate.is_some_and(|candidate| {
+        candidate.release == view.release
+            && candidate.stage > Stage::Gate
+            && early.contains(&view.stage.as_str())
+    })
 }
 
 fn is_scratch_removal(draft: &Draft<'_>, job: &str) -> bool {

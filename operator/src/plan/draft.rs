@@ -6,8 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Created, Note, Object, SecretRecipe, Target, Write};
+use super::permit::{self, Hindrance};
 use super::{Plan, record};
-use crate::api::status::{Finding, Memory};
+use crate::api::status::{Finding, Memory, Stage};
 use crate::desired::{Scope, labels};
 use crate::observed::Observed;
 use crate::platform::Platform;
@@ -30,6 +31,8 @@ pub(super) struct Draft<'a> {
     pub notes: Vec<Note>,
     pub waiting: Option<String>,
     pub problem: Option<Finding>,
+    /// What people hold back.
+    pub held_back: Option<Finding>,
     pub wanted: Option<(String, Release)>,
     /// The spec asks for another release than the one at work.
     pub superseded: bool,
@@ -51,6 +54,7 @@ impl<'a> Draft<'a> {
             notes: Vec::new(),
             waiting: None,
             problem: None,
+            held_back: None,
             wanted: None,
             superseded: false,
             moved: false,
@@ -76,6 +80,7 @@ impl<'a> Draft<'a> {
             waiting: self.waiting,
             wanted: self.wanted.map(|(id, _)| id),
             problem: self.problem,
+            held_back: self.held_back,
         }
     }
 
@@ -88,6 +93,12 @@ impl<'a> Draft<'a> {
             .as_ref()
             .map(|candidate| candidate.release.clone())
             .unwrap_or_default()
+    }
+
+    /// Whether the candidate goes on without rehearsal and tests, as a person asked for.
+    pub fn is_ungated(&self) -> bool {
+        let candidate = self.memory.candidate.as_ref();
+        candidate.is_some_and(|candidate| candidate.ungated)
     }
 
     /// The recorded inputs of a release; of the wanted one also before they are recorded.
@@ -103,6 +114,14 @@ impl<'a> Draft<'a> {
     pub fn wants_stable(&self) -> bool {
         let wanted = self.wanted.as_ref().map(|(id, _)| id);
         wanted.is_some() && wanted == self.memory.stable.as_ref().map(|stable| &stable.release)
+    }
+
+    /// Whether no Job of a stage may be begun any more: its release shall end, or people hold the stage back.
+    pub fn begins_nothing(&self, stage: Stage) -> bool {
+        let candidate = self.memory.candidate.as_ref();
+        let aborting = candidate.is_some_and(|candidate| candidate.aborting.is_some());
+        let held_back = stage == Stage::Optimise && permit::hindrance(self, stage).is_some();
+        self.superseded || aborting || held_back
     }
 
     /// A migration of the live database that has not ended, other than the Job `except`: never may two of them run, nor a release begin beside one.
@@ -177,6 +196,14 @@ impl<'a> Draft<'a> {
     pub fn wait(&mut self, what: impl Into<String>, seconds: f64) {
         self.waiting.get_or_insert_with(|| what.into());
         self.wake_in(seconds);
+    }
+
+    /// Says what people hold back, and looks again when that may be over.
+    pub fn hold_back(&mut self, hindrance: Hindrance) {
+        if let Some(seconds) = hindrance.over_in {
+            self.wake_in(seconds);
+        }
+        self.held_back.get_or_insert(hindrance.finding);
     }
 
     pub fn wake_in(&mut self, seconds: f64) {

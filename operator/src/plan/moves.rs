@@ -3,7 +3,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::action::Note;
 use super::draft::Draft;
+use super::permit::{self, Hindrance};
 use super::{record, remedy};
 use crate::api::conditions;
 use crate::api::spec::GatePolicy;
@@ -19,18 +21,43 @@ pub(super) fn superseded() -> Finding {
 impl Draft<'_> {
     /// Makes the wanted release the candidate.
     pub fn start(&mut self, id: &str, release: &Release) {
-        let images = release.service_images();
-        let now = self.open_record(id);
+        let candidate = self.begin(id, release);
+        self.memory.candidate = Some(candidate);
+        self.enter_next(Verdict::Passed);
+    }
+
+    /// Makes an earlier release the candidate although the spec does not ask for it. It goes through the gate again only if it never passed it.
+    pub fn start_rollback(&mut self, id: &str, release: &Release) {
+        let records = self.memory.releases.iter();
+        let mut stages = records
+            .filter(|record| record.release == id)
+            .flat_map(|record| &record.stages);
+        let ungated =
+            stages.any(|stage| stage.name == Stage::Gate && stage.verdict == Some(Verdict::Passed));
+        let candidate = self.begin(id, release);
         self.memory.candidate = Some(Candidate {
-            release: id.to_owned(),
-            stage: Stage::Resolve,
-            since: now,
-            generation: self.platform.generation,
-            images,
-            held: None,
-            returning: None,
+            approved: true,
+            rollback: true,
+            ungated,
+            ..candidate
         });
         self.enter_next(Verdict::Passed);
+    }
+
+    fn begin(&mut self, id: &str, release: &Release) -> Candidate {
+        Candidate {
+            release: id.to_owned(),
+            stage: Stage::Resolve,
+            since: self.open_record(id),
+            generation: self.platform.generation,
+            images: release.service_images(),
+            held: None,
+            returning: None,
+            aborting: None,
+            approved: false,
+            ungated: false,
+            rollback: false,
+        }
     }
 
     /// Begins the history of a release, and answers when.
@@ -53,6 +80,7 @@ impl Draft<'_> {
             since: now,
             images: release.service_images(),
             optimised: false,
+            untested: false,
         });
         self.moved = true;
     }
@@ -63,31 +91,47 @@ impl Draft<'_> {
             return;
         };
         self.close_stage(&candidate.release, candidate.stage, verdict, None);
-        let next = Stage::ALL
-            .into_iter()
-            .find(|stage| *stage > candidate.stage)
-            .unwrap_or(Stage::Optimise);
+        let next = self.stage_after(candidate.stage);
         record::enter(
             &mut self.memory.releases,
             &candidate.release,
             next,
             Time(self.now),
         );
-        self.note(
-            false,
-            conditions::STAGE_PASSED,
-            format!(
-                "release {}: {} {}, {} begins",
-                candidate.release,
-                candidate.stage.name(),
-                verdict.name(),
-                next.name()
-            ),
+        let passed = format!(
+            "release {}: {} {}",
+            candidate.release,
+            candidate.stage.name(),
+            verdict.name()
         );
+        match permit::hindrance(self, next) {
+            None => self.note(
+                false,
+                conditions::STAGE_PASSED,
+                format!("{passed}, {} begins", next.name()),
+            ),
+            Some(Hindrance { finding, .. }) => {
+                if let Some(stage) =
+                    record::stage(&mut self.memory.releases, &candidate.release, next)
+                {
+                    stage.waiting_since = Some(Time(self.now));
+                }
+                let message = format!("{passed}, {} waits: {}", next.name(), finding.message);
+                self.notes.push(Note {
+                    warning: false,
+                    reason: finding.reason,
+                    message,
+                });
+            }
+        }
         let gated = self
             .release(&candidate.release)
             .is_none_or(|release| release.gate != GatePolicy::None);
-        if gated && next == Stage::Rehearse && !self.memory.scratch.contains(&candidate.release) {
+        if gated
+            && !candidate.ungated
+            && next == Stage::Rehearse
+            && !self.memory.scratch.contains(&candidate.release)
+        {
             self.memory.scratch.push(candidate.release.clone());
         }
         self.memory.candidate = Some(Candidate {
@@ -96,6 +140,18 @@ impl Draft<'_> {
             ..candidate
         });
         self.moved = true;
+    }
+
+    /// The stage that follows; Approve only when there is somebody to wait for.
+    fn stage_after(&self, stage: Stage) -> Stage {
+        let mut later = Stage::ALL.into_iter().filter(|later| *later > stage);
+        let unneeded = |stage: &Stage| {
+            *stage == Stage::Approve
+                && (self.platform.paused || permit::hindrance(self, *stage).is_none())
+        };
+        later
+            .find(|stage| !unneeded(stage))
+            .unwrap_or(Stage::Optimise)
     }
 
     /// Verification is over, passed or with nothing to run: the candidate is stable now.
@@ -138,11 +194,12 @@ impl Draft<'_> {
             since: Time(self.now),
             images: candidate.images,
             optimised: false,
+            untested: candidate.ungated && !candidate.rollback,
         });
         self.moved = true;
     }
 
-    /// The candidate is over. A failed one is remembered, so that it is not tried again by itself.
+    /// The candidate is over. A failed or aborted one is remembered, so that it is not tried again by itself.
     pub fn conclude(&mut self, verdict: Verdict, finding: Finding) {
         let Some(candidate) = self.memory.candidate.take() else {
             return;
@@ -160,7 +217,14 @@ impl Draft<'_> {
             Some(finding.clone()),
             Time(self.now),
         );
-        if verdict != Verdict::Superseded {
+        if candidate.rollback {
+            // What it should have replaced serves on, and is what the spec asks for.
+            let serves = self.memory.stable.as_ref().map(|stable| &stable.release);
+            self.memory
+                .rejected
+                .retain(|rejected| Some(&rejected.release) != serves);
+        }
+        if matches!(verdict, Verdict::Failed | Verdict::Aborted) {
             let message = format!(
                 "release {} was rejected: {}; {}",
                 candidate.release,
@@ -177,6 +241,7 @@ impl Draft<'_> {
                 reason: finding.reason,
                 message: finding.message,
                 at: Time(self.now),
+                left_at: None,
             };
             self.memory.rejected.insert(0, rejected);
         }

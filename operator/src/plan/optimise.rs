@@ -5,7 +5,7 @@ use super::draft::Draft;
 use super::judge::Kind;
 use super::rehearse::wanted_after_expand;
 use super::steps::{self, Work};
-use super::{Progress, record};
+use super::{Progress, permit, record};
 use crate::api::conditions::{CONTRACT_REFUSED, OPTIMISE_FAILED};
 use crate::api::status::{Finding, Stage, Verdict};
 use crate::desired::{Track, job, labels};
@@ -45,6 +45,9 @@ pub(super) fn optimise(draft: &mut Draft<'_>) {
         Progress::Failed(finding) => close(draft, &stable.release, Verdict::Failed, Some(finding)),
         Progress::Inconclusive(finding) => {
             close(draft, &stable.release, Verdict::Inconclusive, Some(finding))
+        }
+        Progress::Stopped if let Some(hindrance) = permit::hindrance(draft, Stage::Optimise) => {
+            draft.hold_back(hindrance)
         }
         Progress::Waiting | Progress::Stopped => {}
     }

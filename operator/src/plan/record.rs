@@ -15,15 +15,7 @@ pub(super) fn open(releases: &mut Vec<ReleaseRecord>, id: &str, generation: i64,
         .map(|record| record.round)
         .max()
         .unwrap_or(0);
-    let first = StageRecord {
-        name: Stage::Resolve,
-        verdict: None,
-        started_at: now.clone(),
-        finished_at: None,
-        message: None,
-        jobs: Vec::new(),
-        cost: None,
-    };
+    let first = begun(Stage::Resolve, now.clone());
     releases.insert(
         0,
         ReleaseRecord {
@@ -34,6 +26,7 @@ pub(super) fn open(releases: &mut Vec<ReleaseRecord>, id: &str, generation: i64,
             finished_at: None,
             verdict: None,
             finding: None,
+            interventions: Vec::new(),
             stages: vec![first],
         },
     );
@@ -59,15 +52,21 @@ pub(super) fn stage<'a>(
 /// Begins a stage.
 pub(super) fn enter(releases: &mut [ReleaseRecord], id: &str, stage: Stage, now: Time) {
     if let Some(record) = of(releases, id) {
-        record.stages.push(StageRecord {
-            name: stage,
-            verdict: None,
-            started_at: now,
-            finished_at: None,
-            message: None,
-            jobs: Vec::new(),
-            cost: None,
-        });
+        record.stages.push(begun(stage, now));
+    }
+}
+
+fn begun(stage: Stage, now: Time) -> StageRecord {
+    StageRecord {
+        name: stage,
+        verdict: None,
+        started_at: now,
+        waiting_since: None,
+        human_wait_seconds: None,
+        finished_at: None,
+        message: None,
+        jobs: Vec::new(),
+        cost: None,
     }
 }
 

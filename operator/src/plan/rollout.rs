@@ -3,7 +3,7 @@
 use super::action::{Object, Target, TargetKind};
 use super::draft::Draft;
 use super::{Progress, foundation};
-use crate::api::conditions::{ROLLOUT_FAILED, SUPERSEDED};
+use crate::api::conditions::{ABORTED, ROLLOUT_FAILED, SUPERSEDED};
 use crate::api::status::Verdict;
 use crate::desired::{deployment, labels, service};
 use crate::observed::{WorkloadView, content_hash};
@@ -83,10 +83,10 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
         draft.wait("all services to be back at stable", 10.0);
         return;
     }
-    let verdict = if finding.reason == SUPERSEDED {
-        Verdict::Superseded
-    } else {
-        Verdict::Failed
+    let verdict = match finding.reason.as_str() {
+        SUPERSEDED => Verdict::Superseded,
+        ABORTED => Verdict::Aborted,
+        _ => Verdict::Failed,
     };
     draft.conclude(verdict, finding);
 }

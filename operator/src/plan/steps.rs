@@ -59,7 +59,7 @@ pub(super) fn run(
         if ended.verdict != Some(Verdict::Inconclusive) || tries >= work.tries {
             return standing(work, ended);
         }
-        if draft.superseded {
+        if draft.begins_nothing(work.stage) {
             return Progress::Stopped;
         }
         let pause = RETRY_DELAY * f64::from(tries);
@@ -70,7 +70,7 @@ pub(super) fn run(
         if waited < pause {
             return try_again(draft, ended, pause - waited);
         }
-    } else if last.is_none() && draft.superseded {
+    } else if last.is_none() && draft.begins_nothing(work.stage) {
         return Progress::Stopped;
     }
     let attempt = match &last {
@@ -233,7 +233,10 @@ fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
         return Progress::Waiting;
     };
     let tries = ended.attempt % NUMBERS_PER_ROUND;
-    if ended.verdict == Some(Verdict::Inconclusive) && tries < work.tries && !draft.superseded {
+    if ended.verdict == Some(Verdict::Inconclusive)
+        && tries < work.tries
+        && !draft.begins_nothing(work.stage)
+    {
         return try_again(draft, &ended, RETRY_DELAY * f64::from(tries));
     }
     standing(work, &ended)

@@ -115,6 +115,7 @@ fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
             since: Time(now()),
             images: stable.service_images(),
             optimised: false,
+            untested: false,
         }),
         candidate: case.stage.map(|stage| Candidate {
             release: candidate.id(),
@@ -124,6 +125,10 @@ fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
             images: candidate.service_images(),
             held: case.held.then(finding),
             returning: case.returning.then(finding),
+            aborting: None,
+            approved: false,
+            ungated: false,
+            rollback: false,
         }),
         ..Memory::default()
     }

@@ -49,12 +49,17 @@ impl Summary {
         }
         let waiting = plan.waiting.as_deref();
         let waiting = waiting.map_or_else(String::new, |what| format!("; waiting for {what}"));
+        let held_back = plan.held_back.as_ref();
+        let held_back_by = held_back.map_or_else(String::new, |by| format!("; {}", by.message));
+        let waiting = format!("{waiting}{held_back_by}");
+        let progressing = held_back.map_or(words::PROGRESSING, |by| by.reason.as_str());
         if let Some(candidate) = &memory.candidate {
-            return Self::of_candidate(memory, candidate, &waiting);
+            return Self::of_candidate(memory, candidate, (progressing, &waiting));
         }
+        let serves = memory.stable.as_ref().map(|stable| &stable.release);
         let rejected = plan.wanted.as_ref().and_then(|id| {
             let mut all = memory.rejected.iter();
-            all.find(|rejected| rejected.release == *id)
+            all.find(|rejected| rejected.release == *id && serves != Some(id))
         });
         if let Some(rejected) = rejected {
             return Self::of_rejected(memory, rejected);
@@ -64,13 +69,17 @@ impl Summary {
                 Self::of_stable(object, stable, (short, &waiting))
             }
             _ => Self::working(
-                words::PROGRESSING,
+                progressing,
                 &format!("the release of this spec has not begun{waiting}"),
             ),
         }
     }
 
-    fn of_candidate(memory: &Memory, candidate: &Candidate, waiting: &str) -> Self {
+    fn of_candidate(
+        memory: &Memory,
+        candidate: &Candidate,
+        (progressing, waiting): (&str, &str),
+    ) -> Self {
         let (release, stage) = (&candidate.release, candidate.stage.name());
         if let Some(held) = &candidate.held {
             let serving = serving(memory);
@@ -88,12 +97,12 @@ impl Summary {
             return Self::working(words::RETURNING_TO_STABLE, &message);
         }
         let message = format!("release {release} is in {stage}{waiting}");
-        Self::working(words::PROGRESSING, &message)
+        Self::working(progressing, &message)
     }
 
     fn of_rejected(memory: &Memory, rejected: &Rejected) -> Self {
         let message = format!(
-            "release {} was rejected: {}; {}; change the spec to try another",
+            "release {} was rejected: {}; {}; change the spec to try another, or annotate crmplatform.io/retry",
             rejected.release,
             rejected.message,
             serving(memory)
@@ -113,6 +122,7 @@ impl Summary {
         }
         let untested = match object.spec.gate {
             GatePolicy::None => " (untested: spec.gate is None)",
+            GatePolicy::Required if stable.untested => " (untested: its gate was skipped)",
             GatePolicy::Required => "",
         };
         let reason = match stable.optimised {

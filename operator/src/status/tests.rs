@@ -29,6 +29,7 @@ fn plan(memory: Memory) -> Result<Plan, Invalid> {
         waiting: None,
         wanted: Some(ID.to_owned()),
         problem: None,
+        held_back: None,
     })
 }
 
@@ -38,6 +39,7 @@ fn stable(release: &str) -> Option<Stable> {
         since: Time(now()),
         images: Vec::new(),
         optimised: true,
+        untested: false,
     })
 }
 
@@ -50,6 +52,10 @@ fn candidate() -> Candidate {
         images: Vec::new(),
         held: None,
         returning: None,
+        aborting: None,
+        approved: false,
+        ungated: false,
+        rollback: false,
     }
 }
 
@@ -60,6 +66,7 @@ fn rejected() -> Rejected {
         reason: words::TESTS_FAILED.to_owned(),
         message: "2 of 20 tests did not pass".to_owned(),
         at: Time(now()),
+        left_at: None,
     }
 }
 
@@ -138,7 +145,7 @@ fn a_rejected_release_has_failed_and_says_what_serves() {
     assert_eq!(with_stable.stage.as_deref(), Some("Rejected"));
     assert_eq!(
         message(&with_stable, words::STALLED),
-        "release r0123456789 was rejected: 2 of 20 tests did not pass; release rstable serves on; change the spec to try another"
+        "release r0123456789 was rejected: 2 of 20 tests did not pass; release rstable serves on; change the spec to try another, or annotate crmplatform.io/retry"
     );
     memory.stable = None;
     let first = status(memory);
@@ -256,6 +263,8 @@ fn the_delivery_adds_up() {
         name,
         verdict: Some(Verdict::Passed),
         started_at: at(from),
+        waiting_since: None,
+        human_wait_seconds: None,
         finished_at: Some(at(to)),
         message: None,
         jobs: Vec::new(),
@@ -277,6 +286,7 @@ fn the_delivery_adds_up() {
         finished_at: Some(at(40)),
         verdict: Some(Verdict::Passed),
         finding: None,
+        interventions: Vec::new(),
         stages,
     };
     let status = status(Memory {
@@ -294,6 +304,54 @@ fn the_delivery_adds_up() {
     assert_eq!(delivery.total.seconds, "40");
     assert_eq!(parts.map(|part| part.cost.as_str()), ["0.5", "1", "1.5"]);
     assert_eq!(delivery.total.cost, "3");
+}
+
+#[test]
+fn what_people_hold_back_says_who_can_let_it_go_on() {
+    let held_back = |memory: Memory| {
+        let plan = plan(memory).map(|plan| Plan {
+            held_back: Some(Finding::new(words::FROZEN, "not before Monday (weekend)")),
+            ..plan
+        });
+        next(&object(), &Observed::default(), &plan, None, now())
+    };
+    let waits = held_back(Memory {
+        candidate: Some(candidate()),
+        ..Memory::default()
+    });
+    assert_eq!(word(&waits, words::READY), "False/Frozen");
+    assert_eq!(kstatus(&waits), "InProgress");
+    assert!(message(&waits, words::READY).contains("not before Monday (weekend)"));
+}
+
+#[test]
+fn a_release_that_skipped_its_gate_never_counts_as_tested() {
+    let mut skipped = stable(ID);
+    skipped.as_mut().unwrap().untested = true;
+    let status = status(Memory {
+        stable: skipped,
+        ..Memory::default()
+    });
+    assert_eq!(word(&status, words::TESTS_PASSED), "False/GateSkipped");
+}
+
+#[test]
+fn what_a_person_went_back_from_stalls_unless_it_serves() {
+    let went_back = |serves: &str| {
+        status(Memory {
+            stable: stable(serves),
+            rejected: vec![Rejected {
+                reason: words::ROLLED_BACK.to_owned(),
+                ..rejected()
+            }],
+            ..Memory::default()
+        })
+    };
+    assert_eq!(
+        word(&went_back("rother"), words::STALLED),
+        "True/RolledBack"
+    );
+    assert_eq!(word(&went_back(ID), words::STALLED), "");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crm_operator::api::status::Stage;
 use crm_operator::observed::ContainerState;
 
+use crate::stories::Act::Image;
 use crate::world::{World, name};
 use crate::{Run, STORIES, Story, end, tail};
 
@@ -16,7 +17,7 @@ fn story(name: &str) -> Story {
 /// A cluster in which v1 serves.
 fn serving() -> Run {
     Run::installed(Story {
-        images: &["v1"],
+        acts: &[Image("v1")],
         ..STORIES[0]
     })
 }
@@ -135,7 +136,7 @@ fn without_the_record_of_stable_a_return_removes_nothing() {
         story: story("returns_when_pods_do_not_start"),
         ..serving()
     };
-    run.next_image = 2;
+    run.next_act = 2;
     run.world.set_image("crash");
     let stage = |run: &Run| {
         run.world
@@ -200,7 +201,7 @@ fn a_live_migration_whose_pod_is_away_is_waited_for_and_never_doubled() {
 #[test]
 fn pods_that_break_after_they_were_ready_end_in_a_return() {
     let untested = Story {
-        images: &["v1"],
+        acts: &[Image("v1")],
         ..story("serves_without_a_test_for_verify")
     };
     let mut run = Run::installed(untested);

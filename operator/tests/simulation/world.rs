@@ -127,6 +127,10 @@ pub struct World {
     pub forgotten: bool,
     /// The registry does not answer.
     pub registry_away: bool,
+    /// Releases that a person let go on without tests.
+    pub skipped: BTreeSet<String>,
+    /// Releases that a person approved.
+    pub approved: BTreeSet<String>,
     /// What the operator's watches do not show yet.
     pub lag: Lag,
 }
@@ -180,6 +184,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             next_uid: 0,
             forgotten: false,
             registry_away: false,
+            skipped: BTreeSet::new(),
+            approved: BTreeSet::new(),
             lag: Lag::default(),
         }
     }
@@ -191,12 +197,13 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
     /// A user changes the image.
     pub fn set_image(&mut self, tag: &str) {
         self.platform.spec.image = Some(format!("registry.example/crm:{tag}"));
-        self.platform.metadata.generation = self
-            .platform
-            .metadata
-            .generation
-            .map(|generation| generation + 1);
+        self.new_spec();
         self.say(format!("user: sets image {tag}"));
+    }
+
+    pub fn new_spec(&mut self) {
+        let generation = &mut self.platform.metadata.generation;
+        *generation = generation.map(|generation| generation + 1);
     }
 
     pub fn say(&mut self, line: String) {

@@ -1,0 +1,68 @@
+//! `rollback-to` brings an earlier release back without its gate, which it has passed, while the schema allows it; once old columns are dropped it is refused.
+
+use e2e::scenario::condition;
+use serde_json::{Value, json};
+
+use crate::setting::{RELEASE, Setting, newest, stage};
+
+#[test]
+#[ignore = "needs a cluster: run cargo e2e test"]
+fn rolls_back_within_the_schema_window_and_refuses_beyond_it() {
+    let setting = Setting::new("rollback");
+    let platform = &setting.platform;
+    let first = setting.installed(&setting.images.previous, |_| {});
+    let first = newest(&first)["release"].as_str().unwrap().to_owned();
+    platform
+        .patch(&json!({ "image": setting.images.current }))
+        .unwrap();
+    let second = platform.wait_ready(RELEASE).unwrap();
+    let second = newest(&second)["release"].as_str().unwrap().to_owned();
+    let serves = |release: String| {
+        move |platform: &Value| platform["status"]["stable"]["release"] == release.as_str()
+    };
+
+    let back = format!("{first} anna: slower than before");
+    platform
+        .annotate("crmplatform.io/rollback-to", &back)
+        .unwrap();
+    let after = platform
+        .wait("the first release", RELEASE, serves(first.clone()))
+        .unwrap();
+    assert_eq!(stage(&after, "Gate")["verdict"], "Skipped");
+    let ready = platform
+        .wait("word of it", 60, |platform| {
+            condition(platform, "Stalled") == "True"
+        })
+        .unwrap();
+    assert_eq!(ready["status"]["rejected"][0]["reason"], "RolledBack");
+
+    // The same spec again, tried as any release, and its contract at once.
+    platform
+        .patch(&json!({ "release": { "soakSeconds": 1 } }))
+        .unwrap();
+    platform
+        .annotate("crmplatform.io/retry", "anna: it was the network")
+        .unwrap();
+    platform
+        .wait("contract on the live database", RELEASE, |platform| {
+            platform["status"]["stable"]["release"] == second.as_str()
+                && platform["status"]["stable"]["optimised"] == true
+        })
+        .unwrap();
+    let pods = platform.live_pods().unwrap();
+    let again = format!("{first} anna: slower still");
+    platform
+        .annotate("crmplatform.io/rollback-to", &again)
+        .unwrap();
+    let refused = platform
+        .wait("the refusal", RELEASE, |platform| {
+            platform["status"]["rejected"][0]["release"] == first.as_str()
+        })
+        .unwrap();
+    assert_eq!(
+        refused["status"]["rejected"][0]["reason"], "BelowSchemaFloor",
+        "{}",
+        refused["status"]
+    );
+    assert_eq!(platform.live_pods().unwrap(), pods);
+}

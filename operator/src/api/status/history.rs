@@ -1,0 +1,180 @@
+//! The history of releases: what the status keeps of each release, stage and Job. Bounded, and nothing of it secret.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Finding, Intervention, ServiceImage, Stage, Verdict};
+
+/// History of one release.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseRecord {
+    /// Release id.
+    pub release: String,
+    /// Generation of the spec that asked for it.
+    pub generation: i64,
+    /// Counts how often this release was tried, from 1; part of the numbers of its Jobs.
+    #[serde(default = "one")]
+    pub round: i32,
+    /// When it was first seen.
+    pub started_at: Time,
+    /// When it was decided: serving, rejected or superseded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// How it was decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// Why, if it did not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Finding>,
+    /// What people did to it by annotations, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<Intervention>,
+    /// Its stages so far.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub stages: Vec<StageRecord>,
+}
+
+fn one() -> i32 {
+    1
+}
+
+/// History of one stage.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StageRecord {
+    /// Which stage.
+    pub name: Stage,
+    /// How it ended; absent while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// When it began; when it had to wait for people before that, the end of the wait.
+    pub started_at: Time,
+    /// Since when it waits for people (a pause, an approval, the end of a freeze window) before it begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Time>,
+    /// Seconds that it waited for people before it began; counted in no formula.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub human_wait_seconds: Option<i64>,
+    /// When its verdict was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// What a reader should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The Jobs it ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<JobRecord>,
+    /// Price of the pods it needed, decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
+}
+
+/// One Job and its verdict, kept after the Job is gone.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRecord {
+    /// What it does within its stage, for example `expand-customer` or the name of a test.
+    pub step: String,
+    /// Name of the Job.
+    pub job: String,
+    /// UID of the Job; the verdict holds for this object only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Counts the Jobs made for this step, from 1.
+    pub attempt: i32,
+    /// How it ended; absent while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// When its pod began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When its pod ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// Counts of a test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
+    /// What it said, or why it did not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// One CamelCase word where the cause is a known one, for example `BelowSchemaFloor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Phases its termination message named as still to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Vec<String>>,
+    /// Price of its pods, decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
+    /// Since when it has been seen without a pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub podless_since: Option<Time>,
+}
+
+/// Counts of a test run, from its termination message.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// All.
+    pub tests: i32,
+    /// Passed.
+    pub passed: i32,
+    /// Failed.
+    pub failed: i32,
+    /// Skipped.
+    #[serde(default)]
+    pub skipped: i32,
+    /// Could not be run.
+    #[serde(default)]
+    pub errored: i32,
+    /// The first cases that did not pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_failures: Vec<String>,
+}
+
+/// One migration of the live database.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaRecord {
+    /// Service whose schema it is.
+    pub service: String,
+    /// Phase.
+    pub phase: String,
+    /// Release that brought it.
+    pub release: String,
+    /// UID of the Job that did it.
+    pub job_uid: String,
+    /// When it was done.
+    pub at: Time,
+    /// Schema level before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<i64>,
+    /// Schema level after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<i64>,
+    /// The lowest application level the schema still serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor: Option<i64>,
+}
+
+/// A release that is not tried again by itself.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejected {
+    /// Release id.
+    pub release: String,
+    /// Image digest per service.
+    pub images: Vec<ServiceImage>,
+    /// One CamelCase word.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+    /// When.
+    pub at: Time,
+    /// Since when the spec asks for another release. From then on a spec that asks for this one again is followed; 30 days later this entry goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<Time>,
+}

@@ -1,0 +1,119 @@
+//! Whether a stage may begin: `spec.paused`, `approval: Manual` and freeze windows hold it back. What has begun is finished.
+//!
+//! Verify is never held back: it belongs to the roll-out before it, and a release that was not verified must not serve over a weekend.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::draft::Draft;
+use super::record;
+use crate::api::conditions;
+use crate::api::spec::Approval;
+use crate::api::status::{Candidate, Finding, Stage, Token};
+use crate::cost::seconds;
+
+/// What holds a stage back.
+pub(super) struct Hindrance {
+    /// Why, and what to do.
+    pub finding: Finding,
+    /// When it may be over without a change of the object, in seconds.
+    pub over_in: Option<f64>,
+}
+
+/// What holds a stage back just now. Of the release at work, or of stable's last stage.
+pub(super) fn hindrance(draft: &Draft<'_>, stage: Stage) -> Option<Hindrance> {
+    if stage == Stage::Verify {
+        return None;
+    }
+    if draft.platform.paused {
+        return Some(paused());
+    }
+    let candidate = draft.memory.candidate.as_ref();
+    if candidate.is_some_and(|candidate| candidate.approved) {
+        return None;
+    }
+    match stage {
+        Stage::Approve if draft.platform.approval == Approval::Manual => Some(unapproved(draft)),
+        Stage::Approve | Stage::Migrate | Stage::Rollout | Stage::Optimise => frozen(draft),
+        _ => None,
+    }
+}
+
+/// `spec.paused`, as a hindrance.
+pub(super) fn paused() -> Hindrance {
+    let message = "spec.paused is true: nothing new begins; set it to false to go on";
+    Hindrance {
+        finding: Finding::new(conditions::PAUSED, message),
+        over_in: None,
+    }
+}
+
+fn unapproved(draft: &Draft<'_>) -> Hindrance {
+    let message = format!(
+        "it has passed its tests and waits for a person: {}",
+        approve(draft)
+    );
+    Hindrance {
+        finding: Finding::new(conditions::WAITING_FOR_APPROVAL, message),
+        over_in: None,
+    }
+}
+
+fn frozen(draft: &Draft<'_>) -> Option<Hindrance> {
+    let all = draft.platform.freeze.iter();
+    let windows = all.filter_map(|freeze| Some((freeze.at(draft.now)?, &freeze.reason)));
+    let (window, reason) = windows.max_by_key(|(window, _)| window.ends)?;
+    // The end of windows without a gap between them is not known: a time that moves would be told again and again.
+    let until = match window.is_last {
+        true => format!("before {}", window.ends),
+        false => "while windows follow one another".to_owned(),
+    };
+    let message = format!(
+        "nothing live is changed {until} ({reason}); to go on at once: {}",
+        approve(draft)
+    );
+    Some(Hindrance {
+        finding: Finding::new(conditions::FROZEN, message),
+        over_in: Some(seconds(draft.now, window.ends)),
+    })
+}
+
+fn approve(draft: &Draft<'_>) -> String {
+    format!(
+        "kubectl -n {} annotate --overwrite crmp {} {}='<your name>: <why>'",
+        draft.platform.namespace,
+        draft.platform.name,
+        Token::Approve.annotation()
+    )
+}
+
+/// Whether the candidate waits for people before its stage begins.
+pub(super) fn is_waiting(draft: &mut Draft<'_>, candidate: &Candidate) -> bool {
+    let releases = &mut draft.memory.releases;
+    record::stage(releases, &candidate.release, candidate.stage)
+        .is_some_and(|stage| stage.waiting_since.is_some())
+}
+
+/// Whether the candidate's stage has begun. One that may begin now does so in the next plan, after that was saved: what begins is finished.
+pub(super) fn has_begun(draft: &mut Draft<'_>, candidate: &Candidate) -> bool {
+    if !is_waiting(draft, candidate) {
+        return true;
+    }
+    if let Some(hindrance) = hindrance(draft, candidate.stage) {
+        draft.hold_back(hindrance);
+        return false;
+    }
+    let now = draft.now;
+    let releases = &mut draft.memory.releases;
+    if let Some(stage) = record::stage(releases, &candidate.release, candidate.stage)
+        && let Some(since) = stage.waiting_since.take()
+    {
+        let waited = now.duration_since(since.0).as_secs();
+        stage.human_wait_seconds = Some(stage.human_wait_seconds.unwrap_or(0) + waited);
+        stage.started_at = Time(now);
+    }
+    if let Some(candidate) = &mut draft.memory.candidate {
+        candidate.since = Time(now);
+    }
+    draft.moved = true;
+    false
+}

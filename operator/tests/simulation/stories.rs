@@ -1,0 +1,299 @@
+//! What users do, as stories: images in the order in which they are set, and what people say to them.
+
+use crm_operator::api::status::{Stage, Token};
+
+use Act::{Annotate, Approval, Freeze, Image, Paused, Reach, Serving};
+
+/// A story: what a user does, each after some moves of the cluster or when all is quiet.
+#[derive(Clone, Copy, Debug)]
+pub struct Story {
+    pub name: &'static str,
+    /// The first is an image.
+    pub acts: &'static [Act],
+    /// Turns after which the next act comes; `None` waits until all is quiet.
+    pub impatience: Option<u32>,
+    /// Image that must serve in the end.
+    pub serves: Option<&'static str>,
+    /// Whether a test runs in Verify too.
+    pub verified: bool,
+}
+
+/// What a user does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Sets this image.
+    Image(&'static str),
+    /// Annotates the platform. An image at the beginning of a value stands for the release that has it.
+    Annotate(Token, &'static str),
+    /// Sets `spec.paused`.
+    Paused(bool),
+    /// Sets `approval: Manual`.
+    Approval,
+    /// Sets a freeze window by its schedule and minutes.
+    Freeze(&'static str, i32),
+    /// A cue: the next act comes when the candidate is in this stage.
+    Reach(Stage),
+    /// A cue: the next act comes when the image of the spec serves.
+    Serving,
+}
+
+impl Act {
+    pub fn is_cue(self) -> bool {
+        matches!(self, Reach(_) | Serving)
+    }
+}
+
+impl Story {
+    pub fn first_image(self) -> &'static str {
+        match self.acts[0] {
+            Image(tag) => tag,
+            other => panic!("a story begins with an image, not with {other:?}"),
+        }
+    }
+
+    /// Whether its end is the same in any order.
+    pub fn is_exact(self) -> bool {
+        self.impatience.is_none() && !self.acts.iter().any(|act| act.is_cue())
+    }
+}
+
+const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -> Story {
+    Story {
+        name,
+        acts,
+        impatience: None,
+        serves: Some(serves),
+        verified: true,
+    }
+}
+
+pub const STORIES: [Story; 29] = [
+    story("installs", &[Image("v1")], "v1"),
+    story(
+        "upgrades_with_a_migration",
+        &[Image("v1"), Image("v2")],
+        "v2",
+    ),
+    story("stops_a_bad_image", &[Image("v1"), Image("bad")], "v1"),
+    story("holds_when_unclear", &[Image("v1"), Image("unclear")], "v1"),
+    story(
+        "returns_when_pods_do_not_start",
+        &[Image("v1"), Image("crash")],
+        "v1",
+    ),
+    story(
+        "returns_when_verify_fails",
+        &[Image("v1"), Image("unverified")],
+        "v1",
+    ),
+    story(
+        "stops_when_expand_fails",
+        &[Image("v1"), Image("unmigrated")],
+        "v1",
+    ),
+    story(
+        "refuses_below_the_floor",
+        &[Image("v1"), Image("v2"), Image("v1b")],
+        "v2",
+    ),
+    Story {
+        serves: None,
+        impatience: Some(27),
+        ..story(
+            "follows_an_impatient_user",
+            &[
+                Image("v1"),
+                Image("bad"),
+                Image("v2"),
+                Image("v1b"),
+                Image("v2"),
+            ],
+            "",
+        )
+    },
+    story(
+        "comes_back_to_a_release",
+        &[Image("v1"), Image("v1b"), Image("v1")],
+        "v1",
+    ),
+    Story {
+        verified: false,
+        ..story(
+            "serves_without_a_test_for_verify",
+            &[Image("v1"), Image("v2")],
+            "v2",
+        )
+    },
+    story(
+        "waits_for_approval",
+        &[
+            Image("v1"),
+            Approval,
+            Image("v2"),
+            Annotate(Token::Approve, "anna: checked by hand"),
+        ],
+        "v2",
+    ),
+    story(
+        "is_aborted_while_it_waits",
+        &[
+            Image("v1"),
+            Approval,
+            Image("v2"),
+            Annotate(Token::Abort, "ben: not today"),
+        ],
+        "v1",
+    ),
+    story(
+        "approves_only_what_waits",
+        &[
+            Image("v1"),
+            Approval,
+            Annotate(Token::Approve, "anna: too early"),
+            Image("v2"),
+        ],
+        "v1",
+    ),
+    story(
+        "waits_until_it_thaws",
+        &[Image("v1"), Freeze("0 * * * *", 55), Image("v2")],
+        "v2",
+    ),
+    story(
+        "goes_through_a_freeze_when_approved",
+        &[
+            Image("v1"),
+            Freeze("0 * * * *", 120),
+            Image("v2"),
+            Annotate(Token::Approve, "anna: the fix for today"),
+        ],
+        "v2",
+    ),
+    story(
+        "finishes_a_roll_out_when_it_freezes",
+        &[
+            Image("v1"),
+            Image("v1b"),
+            Reach(Stage::Rollout),
+            Freeze("0 * * * *", 120),
+        ],
+        "v1b",
+    ),
+    story(
+        "pauses_and_goes_on",
+        &[Image("v1"), Paused(true), Image("v2"), Paused(false)],
+        "v2",
+    ),
+    story(
+        "finishes_a_roll_out_when_it_pauses",
+        &[
+            Image("v1"),
+            Image("v2"),
+            Reach(Stage::Rollout),
+            Paused(true),
+            Paused(false),
+        ],
+        "v2",
+    ),
+    story(
+        "is_aborted_in_its_gate",
+        &[
+            Image("v1"),
+            Image("v2"),
+            Reach(Stage::Gate),
+            Annotate(Token::Abort, "ben: wrong image"),
+        ],
+        "v1",
+    ),
+    story(
+        "is_aborted_in_its_migration",
+        &[
+            Image("v1"),
+            Image("v2"),
+            Reach(Stage::Migrate),
+            Annotate(Token::Abort, "ben: wrong image"),
+        ],
+        "v1",
+    ),
+    story(
+        "is_aborted_in_its_roll_out",
+        &[
+            Image("v1"),
+            Image("v2"),
+            Reach(Stage::Rollout),
+            Annotate(Token::Abort, "ben: wrong image"),
+        ],
+        "v1",
+    ),
+    story(
+        "retries_what_is_held",
+        &[
+            Image("v1"),
+            Image("unclear"),
+            Annotate(Token::Retry, "1"),
+            Annotate(Token::Retry, "1"),
+        ],
+        "v1",
+    ),
+    story(
+        "retries_what_was_rejected",
+        &[
+            Image("v1"),
+            Image("bad"),
+            Annotate(Token::Retry, "anna: flaky network"),
+        ],
+        "v1",
+    ),
+    story(
+        "tries_again_what_is_asked_for_again",
+        &[Image("v1"), Image("bad"), Image("v1b"), Image("bad")],
+        "v1b",
+    ),
+    story(
+        "goes_back_to_an_earlier_release",
+        &[
+            Image("v1"),
+            Image("v1b"),
+            Annotate(Token::RollbackTo, "v1 anna: slower than before"),
+        ],
+        "v1",
+    ),
+    story(
+        "does_not_go_back_below_the_floor",
+        &[
+            Image("v1"),
+            Image("v2"),
+            Annotate(Token::RollbackTo, "v1 anna: slower than before"),
+        ],
+        "v2",
+    ),
+    story(
+        "skips_the_gate_when_a_person_says_so",
+        &[
+            Image("v1"),
+            Image("unclear"),
+            Annotate(Token::SkipGate, "anna: test database is down"),
+        ],
+        "unclear",
+    ),
+    story(
+        "gates_what_comes_right_after_a_promotion",
+        &[Image("v1"), Image("v2"), Serving, Image("bad")],
+        "v2",
+    ),
+];
+
+/// Stories that one seed in twenty tells: one of them takes as long as five others.
+const LONG: [usize; 4] = [7, 8, 9, 10];
+
+/// Which story a turn tells.
+pub fn chosen(turn: usize) -> usize {
+    let short: Vec<usize> = (0..STORIES.len())
+        .filter(|index| !LONG.contains(index))
+        .collect();
+    if turn % 20 == 0 {
+        LONG[turn / 20 % LONG.len()]
+    } else {
+        short[turn % short.len()]
+    }
+}
