@@ -3,6 +3,7 @@
 mod account;
 mod contact;
 mod note;
+mod personal;
 
 use axum::Router;
 
@@ -12,6 +13,7 @@ use crate::resource::{self, Operations, Resource};
 pub use account::Account;
 pub use contact::Contact;
 pub use note::Note;
+pub use personal::COLUMNS;
 
 /// The routes of the service.
 pub fn routes() -> Router<Shared> {

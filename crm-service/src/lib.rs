@@ -15,6 +15,7 @@ pub mod load;
 pub mod migrate;
 mod money;
 pub mod openapi;
+pub mod personal;
 pub mod resource;
 pub mod sales;
 pub mod schema;

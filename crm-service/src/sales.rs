@@ -2,6 +2,7 @@
 
 mod forecast;
 mod opportunity;
+mod personal;
 mod pipeline;
 mod stage;
 mod stage_move;
@@ -13,6 +14,7 @@ use crate::http::Shared;
 use crate::resource::{self, Operations, Resource};
 
 pub use opportunity::Opportunity;
+pub use personal::COLUMNS;
 pub use pipeline::Pipeline;
 pub use stage::Stage;
 

@@ -36,6 +36,14 @@ impl Service {
         )
     }
 
+    /// The columns of its tables that may hold text, and what they hold.
+    pub fn columns(self) -> &'static [crate::personal::Column] {
+        match self {
+            Service::Customer => crate::customer::COLUMNS,
+            Service::Sales => crate::sales::COLUMNS,
+        }
+    }
+
     /// What the OpenAPI document says of the routes.
     pub fn operations(self) -> Vec<crate::resource::Operations> {
         match self {

@@ -87,6 +87,29 @@ pub enum Refusal {
     /// The files of this build are not a history.
     #[error("the migrations of this build cannot be used: {0}")]
     Files(#[source] Invalid),
+    /// A mask that is not told of a rehearsal.
+    #[error(
+        "phase mask overwrites personal data for good and is for rehearsals only: set CRM_REHEARSAL=true if this is one"
+    )]
+    Live,
+    /// A mask of a database that no rehearsal made.
+    #[error(
+        "phase mask overwrites personal data for good, and database {database:?} is no scratch database: its name must begin with scratch_"
+    )]
+    NotScratch {
+        /// Its name.
+        database: String,
+    },
+    /// A mask that does not know what a column holds.
+    #[error(
+        "this build does not know what column {column} ({data_type}) holds, so nothing is masked: use the build that brought the column, which must list it in its personal.rs"
+    )]
+    Unlisted {
+        /// The column, with schema and table.
+        column: String,
+        /// Its type.
+        data_type: String,
+    },
     /// The environment misses something.
     #[error("{0}")]
     Settings(String),

@@ -111,7 +111,7 @@ fn problems(statement: &Statement, context: &Context) -> impl Iterator<Item = St
         Phase::Expand | Phase::Contract => found.extend(change(statement, context)),
         Phase::Backfill => found.extend(backfill(statement)),
         Phase::Verify => found.extend(assertion(statement)),
-        Phase::Plan | Phase::Status => {}
+        Phase::Plan | Phase::Mask | Phase::Status => {}
     }
     found.into_iter().map(str::to_owned).chain(
         names::unqualified(statement)

@@ -13,6 +13,8 @@ pub enum Phase {
     Verify,
     /// Drops what only the old release needed, and raises the floor.
     Contract,
+    /// Puts substitutes in the place of personal data; refused outside of a rehearsal.
+    Mask,
     /// Shows levels and ledger; writes nothing.
     Status,
 }
@@ -26,6 +28,9 @@ impl Phase {
         Phase::Contract,
     ];
 
+    /// Phases that an image need not have, and this one has.
+    pub const OFFERED: [&str; 1] = [Phase::Mask.name()];
+
     /// The name in file names, `CRM_PHASE` and the ledger.
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,6 +39,7 @@ impl Phase {
             Phase::Backfill => "backfill",
             Phase::Verify => "verify",
             Phase::Contract => "contract",
+            Phase::Mask => "mask",
             Phase::Status => "status",
         }
     }

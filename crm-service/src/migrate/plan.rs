@@ -30,6 +30,7 @@ pub async fn describe(session: &mut Session, set: &Set, known: &Known) -> Result
         "appLevel": set.app_level,
         "schema": {"level": known.window.schema_level, "floor": known.window.min_app_level, "head": set.head()},
         "steps": steps,
+        "offers": Phase::OFFERED,
     }))
 }
 

@@ -79,6 +79,12 @@ pub struct Report {
     pub applied: Vec<String>,
     /// Later phases with files of this build that are not applied.
     pub pending: Vec<&'static str>,
+    /// Phases that an image need not have and this one has; told by `plan` and `expand`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub offers: &'static [&'static str],
+    /// Rows that a mask changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked_rows: Option<u64>,
     /// One sentence for people.
     pub message: String,
     /// What `plan` and `status` print instead of the summary.
@@ -97,6 +103,11 @@ impl Report {
             app_level: set.app_level,
             applied: Vec::new(),
             pending: Vec::new(),
+            offers: match phase {
+                Phase::Plan | Phase::Expand => &Phase::OFFERED,
+                _ => &[],
+            },
+            masked_rows: None,
             message: String::new(),
             detail: None,
         }
@@ -119,10 +130,27 @@ impl Report {
         self.outcome = Outcome::Done;
     }
 
+    /// Notes how many rows a mask changed.
+    pub(super) fn masked(&mut self, rows: u64) {
+        self.masked_rows = Some(rows);
+        if rows > 0 {
+            self.outcome = Outcome::Done;
+        }
+    }
+
     /// What a run without an error says to people.
     pub(super) fn good_news(&self) -> String {
         let Levels { from, to, floor } = self.schema;
         let (service, phase) = (self.service, self.phase);
+        match self.masked_rows {
+            Some(0) => {
+                return format!(
+                    "nothing to do: {service} holds no personal data that is not masked"
+                );
+            }
+            Some(rows) => return format!("masked personal data in {rows} row(s) of {service}"),
+            None => {}
+        }
         match self.applied.len() {
             0 => format!(
                 "nothing to do: phase {phase} of {service} is complete at schema level {to}, floor {floor}"
@@ -194,7 +222,7 @@ mod tests {
         report.message = "done".to_owned();
         assert_eq!(
             report.summary(),
-            r#"{"service":"customer","phase":"expand","outcome":"done","schema":{"from":0,"to":0,"floor":0},"appLevel":2,"applied":["0002_contact_email.expand"],"pending":["backfill"],"message":"done"}"#
+            r#"{"service":"customer","phase":"expand","outcome":"done","schema":{"from":0,"to":0,"floor":0},"appLevel":2,"applied":["0002_contact_email.expand"],"pending":["backfill"],"offers":["mask"],"message":"done"}"#
         );
     }
 

@@ -12,6 +12,7 @@ mod contact_email;
 mod contention;
 mod history;
 mod kills;
+mod mask;
 mod proxy;
 mod recovery;
 mod reports;

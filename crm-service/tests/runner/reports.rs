@@ -85,7 +85,7 @@ async fn a_status_shows_levels_ledger_and_backfills() {
     scratch.drop().await;
 }
 
-fn program(scratch: &Scratch, phase: &str, termination_log: &std::path::Path) -> Command {
+pub fn program(scratch: &Scratch, phase: &str, termination_log: &std::path::Path) -> Command {
     let options = &scratch.options;
     let mut command = Command::new(env!("CARGO_BIN_EXE_crm-service"));
     command
@@ -122,6 +122,7 @@ async fn the_program_speaks_in_exit_codes_and_termination_messages() {
     assert_eq!((code, &left["outcome"]), (0, &json!("done")));
     assert_eq!(printed, left);
     assert_eq!(left["schema"]["from"], 0);
+    assert_eq!(left["offers"], json!(["mask"]));
     let release = scratch
         .text("select app_version from customer.schema_migration where number = 1")
         .await;
@@ -131,6 +132,9 @@ async fn the_program_speaks_in_exit_codes_and_termination_messages() {
     let (code, printed, left) = run("status");
     assert_eq!((code, &printed["ledger"][0]["number"]), (0, &json!(1)));
     assert_eq!(left["phase"], "status");
+    let (code, printed, left) = run("plan");
+    assert_eq!((code, &printed["offers"]), (0, &json!(["mask"])));
+    assert_eq!(left["offers"], json!(["mask"]));
     scratch
         .execute("update customer.schema_compat set min_app_level = 99")
         .await;

@@ -34,9 +34,18 @@ impl Scratch {
 
     /// A copy of another database, to which nothing may be connected.
     pub async fn copy_of(template: &str) -> Scratch {
+        Scratch::called("runner", template).await
+    }
+
+    /// Called as the operator calls the database of a rehearsal.
+    pub async fn of_a_rehearsal(template: &str) -> Scratch {
+        Scratch::called("scratch", template).await
+    }
+
+    async fn called(prefix: &str, template: &str) -> Scratch {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("runner_{}_{number}", std::process::id());
+        let name = format!("{prefix}_{}_{number}", std::process::id());
         let mut admin = server().connect().await.unwrap();
         // A dead test of the same process id may have left one; connections of a killed runner take a moment to end.
         let drop = format!("drop database if exists {name} with (force)");
