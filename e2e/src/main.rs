@@ -30,7 +30,7 @@ enum Action {
     Down,
     /// Shows what runs.
     Status,
-    /// Prints the log of a component of the cluster, or lists the logs. The operator's: kubectl -n crm-system logs deployment/crm-operator.
+    /// Prints the log of a component of the cluster, or lists the logs. The operator's: kubectl -n crm-system logs --selector app.kubernetes.io/name=crm-operator.
     Logs {
         /// One of those that are listed without a name, such as kubelet.
         name: Option<String>,

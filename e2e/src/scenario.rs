@@ -7,6 +7,7 @@ mod conditions;
 mod install;
 mod kill;
 mod load;
+mod second;
 mod session;
 mod waiting;
 
@@ -17,8 +18,9 @@ use crate::{Cluster, command, paths};
 
 pub use conditions::{condition, message, reason};
 pub use install::{digest, install_operator};
-pub use kill::{kill_operator, operator_pod};
+pub use kill::{kill_leader, operator_pods};
 pub use load::{Load, Traffic};
+pub use second::SecondOperator;
 pub use session::Session;
 
 /// Namespace of the operator.

@@ -9,6 +9,7 @@ use kube::{Client, Resource, ResourceExt};
 
 use crate::backoff::Backoff;
 use crate::controller::Watched;
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::{ForeignJobs, Stores};
 use crate::platform::Settings;
@@ -64,6 +65,8 @@ pub struct Context {
     pub written: Written,
     /// Names of Jobs that stood in the way of a create.
     pub foreign: ForeignJobs,
+    /// Whether this process may write.
+    pub leadership: Arc<Leadership>,
     /// Numbers for Prometheus.
     pub metrics: Arc<Metrics>,
     /// Name of this process in events.

@@ -1,12 +1,13 @@
 //! Watches: which platform is to be looked at, and when.
 //!
-//! In: a client and a stop signal. Out: calls of `reconcile`, one at a time per platform. Must not know what a platform needs.
+//! In: a client and a stop signal. Out: calls of `reconcile`, one at a time per platform, from when this process leads. Must not know what a platform needs.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::Shared;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Config, Controller};
@@ -39,11 +40,11 @@ pub async fn run<S>(
 {
     // Kept until the end: dropping the tasks ends the watches.
     let Watches {
-        changed,
+        mut changed,
         tasks: _tasks,
     } = watches;
     tokio::select! {
-        () = ctx.stores.ready() => tracing::info!("every kind was listed, reconciling"),
+        () = turn(&ctx, &mut changed) => tracing::info!("every kind was listed, reconciling"),
         () = stop.clone() => return,
     }
     let platforms = watcher(
@@ -75,6 +76,23 @@ pub async fn run<S>(
             seconds = DRAIN.as_secs(),
             "reconciles were cut off; the next start goes on where they were"
         );
+    }
+}
+
+/// Waits until every kind was listed and this process leads. A standby keeps the caches of what platforms own warm; of the platforms it knows nothing yet, so
+/// the first list makes it look at each of them, and what changed before may be dropped.
+async fn turn(ctx: &Context, changed: &mut UnboundedReceiver<PlatformKey>) {
+    let ready = async {
+        ctx.stores.ready().await;
+        ctx.leadership.gained().await;
+    };
+    let drop_all = async {
+        while changed.next().await.is_some() {}
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = ready => {}
+        () = drop_all => {}
     }
 }
 

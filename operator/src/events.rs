@@ -48,6 +48,9 @@ pub async fn publish<K: Resource<DynamicType = ()>>(
             platform: format!("{namespace}/{}", object.name_any()),
             cause,
         };
+        if !ctx.leadership.leads() {
+            return Err(failed("this process is no longer the leader".to_owned()));
+        }
         match timeout(
             DEADLINE,
             api.create(&PostParams::default(), &event(ctx, object, note)),

@@ -1,6 +1,7 @@
 //! The operator's own HTTP: `/livez`, `/readyz` and `/metrics`.
 //!
-//! In: a listening socket and what the watches have seen. Out: answers. Ready means that every kind was listed once, so that reconciles run.
+//! In: a listening socket and what the watches have seen. Out: answers. Ready means that every kind was listed once, so that reconciles run
+//! as soon as this process leads: a standby is ready too.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use crm_operator::context::Context;
 use crm_operator::controller;
 use crm_operator::cost::Prices;
 use crm_operator::health;
+use crm_operator::leader::{Election, Leadership, Timing};
 use crm_operator::metrics::Metrics;
 use crm_operator::observe::Stores;
 use crm_operator::platform::Settings;
@@ -21,6 +22,7 @@ use kube::runtime::reflector;
 use kube::{Client, Config, CustomResourceExt};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Safe continuous delivery of a CRM on Kubernetes.
 #[derive(Parser)]
@@ -61,9 +63,12 @@ struct RunArgs {
     /// Which log lines are written.
     #[arg(long, env = "LOG", default_value = "info")]
     log: String,
-    /// Name of this process in events.
+    /// Name of this process in events and in the Lease.
     #[arg(long, env = "POD_NAME", default_value = "crm-operator")]
     instance: String,
+    /// Name of the Lease, in the operator's own namespace, whose holder alone acts. Without it this process acts in any case.
+    #[arg(long)]
+    lease: Option<String>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -105,6 +110,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     ));
     let client = client().await?;
     let watches = stores.watch(&client, &metrics);
+    let (leadership, election) = elect(&args, &client, &metrics);
     let context = Arc::new(Context {
         client,
         stores,
@@ -119,12 +125,52 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         backoff: Default::default(),
         written: Default::default(),
         foreign: Default::default(),
+        leadership,
         metrics,
         instance: args.instance,
     });
     tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %args.listen, "started");
-    controller::run(context, (writer, watches), stop).await;
+    work(controller::run(context, (writer, watches), stop), election).await?;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Whether this process leads, and how it comes to.
+fn elect(
+    args: &RunArgs,
+    client: &Client,
+    metrics: &Arc<Metrics>,
+) -> (Arc<Leadership>, Option<Election>) {
+    let Some(lease) = &args.lease else {
+        metrics.leads(true);
+        return (Arc::new(Leadership::unconditional()), None);
+    };
+    let leadership = Arc::new(Leadership::standby());
+    let shared = (leadership.clone(), metrics.clone());
+    let names = (lease.as_str(), args.instance.as_str());
+    let election = Election::new(client, names, Timing::default(), shared);
+    (leadership, Some(election))
+}
+
+/// Works to the end, and takes part in the election until then; ends at once when the Lease is lost.
+async fn work(
+    controller: impl Future<Output = ()>,
+    election: Option<Election>,
+) -> anyhow::Result<()> {
+    let Some(election) = election else {
+        controller.await;
+        return Ok(());
+    };
+    let (done, ended) = oneshot::channel::<()>();
+    // A task of its own: many reconciles must not hold up a renewal.
+    let election = tokio::spawn(election.run(ended.map(drop)));
+    let controller = async {
+        controller.await;
+        drop(done);
+        anyhow::Ok(())
+    };
+    let election = async { Ok(election.await.context("the election broke off")??) };
+    tokio::try_join!(controller, election)?;
     Ok(())
 }
 

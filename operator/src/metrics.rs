@@ -37,6 +37,7 @@ pub struct Metrics {
     watch_errors: Family<Kind, Counter>,
     invalid: Counter,
     platforms: Family<Fixed<1>, Gauge>,
+    leader: Gauge,
     releases: releases::Releases,
 }
 
@@ -82,6 +83,7 @@ impl Default for Metrics {
             watch_errors: Family::default(),
             invalid: Counter::default(),
             platforms: Family::default(),
+            leader: Gauge::default(),
             releases: releases::Releases::register(&mut registry),
             registry: Registry::default(),
         };
@@ -107,6 +109,8 @@ impl Metrics {
         registry.register("crm_unreadable_platforms", help, self.invalid.clone());
         let help = "Platforms by whether they are ready";
         registry.register("crm_platforms", help, self.platforms.clone());
+        let help = "Whether this process leads, so that it reconciles";
+        registry.register("crm_operator_leader", help, self.leader.clone());
         self.register_reconciles(registry.sub_registry_with_prefix("controller_runtime"));
     }
 
@@ -168,6 +172,11 @@ impl Metrics {
     /// Counts a look at an object that cannot be read.
     pub fn unreadable(&self) {
         self.invalid.inc();
+    }
+
+    /// Notes whether this process leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     /// Numbers of releases, stages and tests.
@@ -243,6 +252,7 @@ mod tests {
             "controller_runtime_active_workers{controller=\"crmplatform\"} 1",
             "controller_runtime_max_concurrent_reconciles{controller=\"crmplatform\"} 8",
             "crm_platforms{ready=\"true\"} 0",
+            "crm_operator_leader 0",
             "crm_operator_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

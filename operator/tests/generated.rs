@@ -157,7 +157,8 @@ metadata:
 #[ignore = "needs helm, which cargo e2e up builds: cargo e2e test runs it"]
 fn helm_refuses_a_value_that_the_chart_does_not_know_or_cannot_use() {
     for (setting, word) in [
-        ("replicas=2", "replicas"),
+        ("servers=2", "servers"),
+        ("replicas=-1", "replicas"),
         ("logFormat=xml", "logFormat"),
         ("image.digest=latest", "digest"),
     ] {

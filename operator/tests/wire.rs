@@ -18,6 +18,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
+#[path = "wire/leader.rs"]
+mod leader;
 #[path = "wire/server.rs"]
 mod server;
 

@@ -1,4 +1,4 @@
-//! Ends the operator without a warning, as the kernel does when memory is short. In: the cluster. Out: nothing of the operator runs any more.
+//! Ends the operator that leads without a warning, as the kernel does when memory is short. In: the cluster. Out: the leader runs no more.
 
 use std::time::Duration;
 
@@ -11,53 +11,67 @@ use crate::cluster::Origin;
 use crate::process::{signal, wait_until};
 use crate::{Cluster, command, node, progress};
 
-const SELECTOR: &str = "--selector=app.kubernetes.io/name=crm-operator";
+/// All pods of the operator, and the Lease that says which of them leads.
+const SELECTOR: &str =
+    "--selector=app.kubernetes.io/name=crm-operator,app.kubernetes.io/instance=crm-operator";
+const LEASE: &str = "crm-operator";
 
-/// Kills the operator's processes by SIGKILL; the kubelet starts its container again. Answers false when its pod was deleted by force instead, because
-/// its processes are not on this machine: then the operator has a moment to end in order.
+/// Kills the processes of the operator that leads by SIGKILL; the kubelet starts its container again, and meanwhile another takes over. Answers false when
+/// its pod was deleted by force instead, because its processes are not on this machine: then the operator has a moment to end in order.
 ///
 /// # Errors
-/// When no operator runs within 30 seconds, or its processes do not end.
-pub fn kill_operator(cluster: &Cluster) -> Result<bool> {
+/// When no operator leads within 60 seconds, or its processes do not end.
+pub fn kill_leader(cluster: &Cluster) -> Result<bool> {
     if cluster.origin != Origin::Node {
         progress::note(
-            "the operator's pod is deleted by force instead of killed: its processes are not on this machine",
+            "the leader's pod is deleted by force instead of killed: its processes are not on this machine",
         );
         let delete = ["--grace-period=0", "--force", "--wait=false"];
-        kubectl(
-            cluster,
-            &[&["delete", "pod", SELECTOR], &delete[..]].concat(),
-        )?;
+        let pod = leader(cluster)?;
+        kubectl(cluster, &[&["delete", "pod", &pod], &delete[..]].concat())?;
         return Ok(false);
     }
     let mut pids = Vec::new();
-    // For a moment after a restart the status still names the container before.
+    // For a moment after a restart the status still names the container before, and the Lease the process before.
     let found = || {
-        pids = operator_pod(cluster).map_or_else(|_| Vec::new(), |pod| processes(&pod));
+        pids = leading_pod(cluster).map_or_else(|_| Vec::new(), |pod| processes(&pod));
         !pids.is_empty()
     };
     ensure!(
-        wait_until(Duration::from_secs(30), found, || true),
-        "no process of the operator was found within 30 s: look at the pods of the namespace {SYSTEM}"
+        wait_until(Duration::from_secs(60), found, || true),
+        "no process of a leader was found within 60 s: look at the pods and the Lease of the namespace {SYSTEM}"
     );
     pids.iter().for_each(|&pid| signal(pid, Signal::KILL));
     Ok(true)
 }
 
-/// The operator's pod as it is.
+/// The operator's pods as they are.
 ///
 /// # Errors
-/// When there is not exactly one.
-pub fn operator_pod(cluster: &Cluster) -> Result<Value> {
+/// When kubectl fails.
+pub fn operator_pods(cluster: &Cluster) -> Result<Vec<Value>> {
     let text = kubectl(cluster, &["get", "pods", SELECTOR, "--output=json"])?;
     let list: Value = serde_json::from_str(&text)?;
-    let pods = list["items"].as_array().context("a list has items")?;
-    ensure!(
-        pods.len() == 1,
-        "the namespace {SYSTEM} has {} pods of the operator instead of one",
-        pods.len()
-    );
-    Ok(pods[0].clone())
+    Ok(list["items"]
+        .as_array()
+        .context("a list has items")?
+        .clone())
+}
+
+/// Name of the pod that leads: what stands in the Lease before the part that each process has for itself.
+fn leader(cluster: &Cluster) -> Result<String> {
+    let holder = "--output=jsonpath={.spec.holderIdentity}";
+    let holder = kubectl(cluster, &["get", "lease", LEASE, holder])?;
+    let (pod, _) = holder.rsplit_once('_').context("nobody leads")?;
+    Ok(pod.to_owned())
+}
+
+fn leading_pod(cluster: &Cluster) -> Result<Value> {
+    let leader = leader(cluster)?;
+    let pods = operator_pods(cluster)?;
+    let mut pods = pods.into_iter();
+    pods.find(|pod| pod["metadata"]["name"] == leader)
+        .context("the leader's pod is gone")
 }
 
 fn processes(pod: &Value) -> Vec<i32> {

@@ -96,7 +96,8 @@ impl Platform {
             "--namespace",
             SYSTEM,
             "logs",
-            "deployment/crm-operator",
+            "--selector=app.kubernetes.io/name=crm-operator",
+            "--prefix",
             "--tail=15",
         ]))
         .unwrap_or_default();

@@ -15,5 +15,6 @@ mod rolls_out_under_load_without_a_failed_request;
 mod setting;
 mod stops_a_bad_image;
 mod survives_kill_nine_at_every_stage;
+mod two_leaders_migrate_once;
 mod two_platforms_in_one_namespace;
 mod waits_for_approval_and_remembers_who;

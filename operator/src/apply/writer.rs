@@ -33,6 +33,8 @@ pub enum Refusal {
     Conflict,
     /// There is one of that name.
     AlreadyExists,
+    /// Not asked: this process is not the leader any more.
+    NotLeading,
     /// Anything else, in words.
     Other(String),
 }
@@ -195,11 +197,15 @@ impl Writer<'_> {
         }
     }
 
-    /// One call. kube's own retries may take minutes, so each call has a deadline.
+    /// One call, of the leader only. kube's own retries may take minutes, so each call has a deadline.
     pub async fn call<T>(
         &self,
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Refusal> {
+        // A request is sent when its future is first polled, so not yet.
+        if !self.ctx.leadership.leads() {
+            return Err(Refusal::NotLeading);
+        }
         match timeout(DEADLINE, request).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(kube::Error::Api(status))) if status.is_not_found() || status.code == 404 => {
@@ -229,6 +235,7 @@ impl Writer<'_> {
             Refusal::NotFound => "it is not there (its namespace may be gone)".to_owned(),
             Refusal::Conflict => "somebody else changed it at the same time".to_owned(),
             Refusal::AlreadyExists => "there is one of that name already, which is not this platform's or says something else: delete it".to_owned(),
+            Refusal::NotLeading => "this process is no longer the leader".to_owned(),
             Refusal::Other(reason) => reason,
         };
         Error::Request {

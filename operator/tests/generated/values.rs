@@ -13,6 +13,9 @@ pub struct Values {
     pub image: Image,
     /// Names of Secrets in the release's namespace that let the operator's own image be pulled.
     image_pull_secrets: Vec<String>,
+    /// Pods of the operator: one leads, the others stand by.
+    #[schemars(range(min = 0, max = 5))]
+    replicas: i32,
     /// Image with PostgreSQL's server and client programs, for embedded databases and for scratch databases.
     #[schemars(length(min = 1))]
     postgres_image: String,

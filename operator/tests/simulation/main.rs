@@ -9,6 +9,7 @@
 mod controllers;
 mod forgeries;
 mod lag;
+mod leaders;
 mod losses;
 mod operator;
 mod people;

@@ -107,7 +107,8 @@ fn tell(
     }
 }
 
-fn describe(write: &Write) -> String {
+/// A write in words.
+pub fn describe(write: &Write) -> String {
     match write {
         Write::Apply(Object::Deployment(object)) => {
             format!("applies Deployment {}", name(&object.metadata))

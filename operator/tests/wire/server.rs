@@ -6,6 +6,7 @@ use crm_operator::api::CrmPlatform;
 use crm_operator::context::Context;
 use crm_operator::controller::Watched;
 use crm_operator::cost::Prices;
+use crm_operator::leader::Leadership;
 use crm_operator::metrics::Metrics;
 use crm_operator::observe::Stores;
 use crm_operator::platform::Settings;
@@ -31,6 +32,14 @@ pub struct Seen {
 
 /// A context whose client talks to a server that gives these answers (code and body), in order; and what the server saw.
 pub fn context(answers: Vec<(u16, Value)>) -> (Arc<Context>, JoinHandle<Vec<Seen>>) {
+    context_of(Leadership::unconditional(), answers)
+}
+
+/// As [`context`], of a process that leads or not.
+pub fn context_of(
+    leadership: Leadership,
+    answers: Vec<(u16, Value)>,
+) -> (Arc<Context>, JoinHandle<Vec<Seen>>) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
     let seen = tokio::spawn(async move {
@@ -39,7 +48,9 @@ pub fn context(answers: Vec<(u16, Value)>) -> (Arc<Context>, JoinHandle<Vec<Seen
             let Some((request, reply)) = handle.next_request().await else {
                 break;
             };
-            seen.push(keep(request).await);
+            let request = keep(request).await;
+            let body = stored(&request, body);
+            seen.push(request);
             let body = Body::from(serde_json::to_vec(&body).unwrap());
             reply.send_response(Response::builder().status(code).body(body).unwrap());
         }
@@ -68,10 +79,26 @@ pub fn context(answers: Vec<(u16, Value)>) -> (Arc<Context>, JoinHandle<Vec<Seen
         backoff: Default::default(),
         written: Default::default(),
         foreign: Default::default(),
+        leadership: Arc::new(leadership),
         metrics: Arc::new(Metrics::default()),
         instance: "test".into(),
     };
     (Arc::new(context), seen)
+}
+
+/// The answer to a write that is taken: what was sent, at this version.
+pub fn taken(version: &str) -> (u16, Value) {
+    (200, json!({ "taken": version }))
+}
+
+fn stored(request: &Seen, answer: Value) -> Value {
+    if answer["taken"].is_null() || request.method == Method::GET {
+        return answer;
+    }
+    let mut object = request.body.clone();
+    object["metadata"]["namespace"] = json!("crm");
+    object["metadata"]["resourceVersion"] = answer["taken"].clone();
+    object
 }
 
 async fn keep(request: Request<Body>) -> Seen {
