@@ -160,10 +160,10 @@ impl Pair {
     }
 
     fn go_on(&mut self) -> bool {
-        if self.run.next_image == self.run.story.images.len() {
+        if self.run.next_act == self.run.story.acts.len() {
             return true;
         }
-        self.run.set_next_image();
+        self.run.next_act();
         self.version += 1;
         false
     }
@@ -198,6 +198,8 @@ fn two_leaders_migrate_once_and_come_to_the_same_end() {
         "stops_a_bad_image",
         "returns_when_verify_fails",
         "stops_when_expand_fails",
+        "waits_for_approval",
+        "goes_back_to_an_earlier_release",
     ];
     let stories = STORIES
         .into_iter()
@@ -206,7 +208,7 @@ fn two_leaders_migrate_once_and_come_to_the_same_end() {
     for story in stories {
         let expected = end(&Run::new(story).finish(None));
         let installed = match story {
-            Story { images: [_], .. } => Run::new(story),
+            Story { acts: [_], .. } => Run::new(story),
             _ => Run::installed(story),
         };
         for seed in 1..=SEEDS {

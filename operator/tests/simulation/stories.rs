@@ -291,7 +291,7 @@ pub fn chosen(turn: usize) -> usize {
     let short: Vec<usize> = (0..STORIES.len())
         .filter(|index| !LONG.contains(index))
         .collect();
-    if turn % 20 == 0 {
+    if turn.is_multiple_of(20) {
         LONG[turn / 20 % LONG.len()]
     } else {
         short[turn % short.len()]
