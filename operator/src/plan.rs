@@ -156,7 +156,9 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
         _ if draft.superseded && stage == Stage::Migrate => {
             draft.conclude(Verdict::Superseded, moves::superseded())
         }
-        Progress::Passed | Progress::Stopped if let Some(finding) = aborting(draft) => {
+        Progress::Passed | Progress::Skipped | Progress::Stopped | Progress::Inconclusive(_)
+            if let Some(finding) = aborting(draft) =>
+        {
             draft.conclude(Verdict::Aborted, finding)
         }
         // A release without a test for this phase has nothing that could fail.

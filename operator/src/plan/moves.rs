@@ -9,7 +9,7 @@ use super::permit::{self, Hindrance};
 use super::{record, remedy};
 use crate::api::conditions;
 use crate::api::spec::GatePolicy;
-use crate::api::status::{Candidate, Finding, Rejected, Stable, Stage, Verdict};
+use crate::api::status::{Candidate, Finding, Rejected, Stable, Stage, Token, Verdict};
 use crate::desired::labels;
 use crate::platform::release::Release;
 
@@ -160,6 +160,11 @@ impl Draft<'_> {
             return;
         };
         self.close_stage(&candidate.release, Stage::Verify, verdict, None);
+        let record = record::of(&mut self.memory.releases, &candidate.release);
+        let untested = record.is_some_and(|record| {
+            let mut all = record.interventions.iter();
+            all.any(|intervention| intervention.token == Token::SkipGate)
+        });
         if let Some(old) = self.memory.stable.take()
             && let Some(stage) =
                 record::stage(&mut self.memory.releases, &old.release, Stage::Optimise)
@@ -194,7 +199,7 @@ impl Draft<'_> {
             since: Time(self.now),
             images: candidate.images,
             optimised: false,
-            untested: candidate.ungated && !candidate.rollback,
+            untested,
         });
         self.moved = true;
     }
