@@ -18,6 +18,8 @@ use crate::observed::{JobView, PodView, label};
 const LOOK_AGAIN: f64 = 5.0;
 /// Seconds for which a Job may have no pod.
 const PODLESS_FOR: f64 = 40.0;
+/// Seconds after which a Job that was seen once and is seen no more counts as deleted: another leader may have seen it first, and our watch may be behind.
+const UNSEEN_FOR: f64 = 10.0;
 /// Seconds between two tries of a step, times the number of tries so far.
 const RETRY_DELAY: f64 = 10.0;
 /// Numbers of Jobs that one round of a release may use.
@@ -105,8 +107,7 @@ fn follow(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Pro
     let (known, uid) = (open.is_some(), open.and_then(|open| open.uid.clone()));
     let Some(view) = draft.observed.jobs.get(&name) else {
         if uid.is_some() {
-            let ending = Ending::inconclusive(format!("Job {name} was deleted before it ended"));
-            return close(draft, work, ending);
+            return vanished(draft, work, &name);
         }
         return begin(draft, work, job, attempt);
     };
@@ -122,6 +123,22 @@ fn follow(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Pro
         open.uid = Some(view.uid.clone());
     }
     look(draft, work, view)
+}
+
+/// A Job that was there once, by its record, and is not seen now.
+fn vanished(draft: &mut Draft<'_>, work: &Work<'_>, name: &str) -> Progress {
+    let now = draft.now;
+    let since = work
+        .record(draft)
+        .map(|open| open.unseen_since.get_or_insert(Time(now)).0);
+    let unseen = since.map_or(UNSEEN_FOR, |since| seconds(since, now));
+    if unseen < UNSEEN_FOR {
+        let what = format!("Job {name}, which is not seen any more");
+        draft.wait(what, UNSEEN_FOR - unseen);
+        return Progress::Waiting;
+    }
+    let ending = Ending::inconclusive(format!("Job {name} was deleted before it ended"));
+    close(draft, work, ending)
 }
 
 /// Makes the Job; one that migrates live data only when no other does.
@@ -179,10 +196,10 @@ fn hindered(
         .is_none_or(|created| seconds(created, now) < LOOK_AGAIN);
     let open = work.record(draft)?;
     if !pods.is_empty() || fresh {
-        open.podless_since = None;
+        open.unseen_since = None;
         return judge::stuck(pods, now);
     }
-    let since = open.podless_since.get_or_insert(Time(now));
+    let since = open.unseen_since.get_or_insert(Time(now));
     (seconds(since.0, now) > PODLESS_FOR).then(|| "no pod could be made for it: look at its events for a quota or a missing service account".to_owned())
 }
 
@@ -257,7 +274,7 @@ fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRe
         .sum();
     let reason = below_floor(draft, work, &ending);
     let open = work.record(draft)?;
-    open.podless_since = None;
+    open.unseen_since = None;
     open.verdict = Some(ending.verdict);
     open.started_at = ending.started.map(Time);
     open.finished_at = Some(Time(ending.finished.unwrap_or(now)));

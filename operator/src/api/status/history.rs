@@ -109,9 +109,9 @@ pub struct JobRecord {
     /// Price of its pods, decimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,
-    /// Since when it has been seen without a pod.
+    /// Since when the Job itself, or any pod of it, has not been seen although there should be one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub podless_since: Option<Time>,
+    pub unseen_since: Option<Time>,
 }
 
 /// Counts of a test run, from its termination message.
