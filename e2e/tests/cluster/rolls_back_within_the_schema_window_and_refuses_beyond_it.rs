@@ -13,9 +13,14 @@ fn rolls_back_within_the_schema_window_and_refuses_beyond_it() {
     let first = setting.installed(&setting.images.previous, |_| {});
     let first = newest(&first)["release"].as_str().unwrap().to_owned();
     platform
-        .patch(&json!({ "image": setting.images.current }))
+        .patch(&json!({ "image": setting.images.current, "release": { "soakSeconds": 3600 } }))
         .unwrap();
-    let second = platform.wait_ready(RELEASE).unwrap();
+    // A request while rows are being moved is answered with "ask again", and contract must not close the window.
+    let second = platform
+        .wait("the rows moved", RELEASE, |platform| {
+            condition(platform, "Ready") == "True" && backfilled(platform)
+        })
+        .unwrap();
     let second = newest(&second)["release"].as_str().unwrap().to_owned();
     let serves = |release: String| {
         move |platform: &Value| platform["status"]["stable"]["release"] == release.as_str()
@@ -65,4 +70,9 @@ fn rolls_back_within_the_schema_window_and_refuses_beyond_it() {
         refused["status"]
     );
     assert_eq!(platform.live_pods().unwrap(), pods);
+}
+
+fn backfilled(platform: &Value) -> bool {
+    let schema = platform["status"]["schema"].as_array();
+    schema.is_some_and(|steps| steps.iter().any(|step| step["phase"] == "backfill"))
 }
