@@ -41,9 +41,9 @@ fn rolls_back_within_the_schema_window_and_refuses_beyond_it() {
         .unwrap();
     assert_eq!(ready["status"]["rejected"][0]["reason"], "RolledBack");
 
-    // The same spec again, tried as any release, and its contract at once.
+    // The same spec again, tried as any release, and its contract soon.
     platform
-        .patch(&json!({ "release": { "soakSeconds": 1 } }))
+        .patch(&json!({ "release": { "soakSeconds": 20 } }))
         .unwrap();
     platform
         .annotate("crmplatform.io/retry", "anna: it was the network")
