@@ -2,7 +2,7 @@
 
 use super::action::{Created, Target, TargetKind};
 use super::draft::Draft;
-use crate::api::status::{Stage, Verdict};
+use crate::api::status::{ReleaseRecord, Stage, Verdict};
 use crate::desired::job::{self, Step};
 use crate::desired::{labels, names};
 use crate::observed::{JobEnd, JobView};
@@ -69,19 +69,13 @@ fn jobs(draft: &mut Draft<'_>) {
         draft.memory.candidate.as_ref().map(|c| c.release.clone()),
         draft.memory.stable.as_ref().map(|s| s.release.clone()),
     ];
-    // As saved, not as just found: nothing goes before its verdict is safe. One that passed ends by itself.
+    // As saved, not as just found: nothing goes before its verdict is safe.
     let given_up = |uid: &str| {
-        let stages = draft
-            .observed
-            .memory
-            .releases
-            .iter()
-            .flat_map(|release| &release.stages);
-        let mut jobs = stages
-            .flat_map(|stage| &stage.jobs)
-            .filter(|job| job.uid.as_deref() == Some(uid));
-        jobs.any(|job| matches!(job.verdict, Some(Verdict::Failed | Verdict::Inconclusive)))
+        let verdict = verdict(&draft.observed.memory.releases, uid);
+        matches!(verdict, Some(Verdict::Failed | Verdict::Inconclusive))
     };
+    // Its pod has ended well; a Job says so a second or two after its pod.
+    let ends_by_itself = |uid: &str| verdict(&draft.memory.releases, uid) == Some(Verdict::Passed);
     let mut leftover = Vec::new();
     for view in draft
         .observed
@@ -93,6 +87,7 @@ fn jobs(draft: &mut Draft<'_>) {
         let why = match &view.end {
             None if view.live_migration => continue,
             None if given_up(&view.uid) => "its verdict is found, and it would not end by itself",
+            None if current && ends_by_itself(&view.uid) => continue,
             None if beyond_gate(draft, view) && !is_scratch_removal(draft, &view.name) => {
                 "its release goes on without it"
             }
@@ -116,6 +111,12 @@ fn jobs(draft: &mut Draft<'_>) {
             why,
         );
     }
+}
+
+fn verdict(releases: &[ReleaseRecord], uid: &str) -> Option<Verdict> {
+    let stages = releases.iter().flat_map(|release| &release.stages);
+    let mut jobs = stages.flat_map(|stage| &stage.jobs);
+    jobs.find(|job| job.uid.as_deref() == Some(uid))?.verdict
 }
 
 /// Whether a Job belongs to the rehearsal or the tests of a release that is beyond them, because a person let it skip them.
