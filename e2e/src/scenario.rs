@@ -176,13 +176,21 @@ impl Platform {
     /// # Errors
     /// When the statement fails.
     pub fn sql(&self, statement: &str) -> Result<String> {
+        self.sql_in("crm", statement)
+    }
+
+    /// As [`Platform::sql`], in another database of the server.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub fn sql_in(&self, database: &str, statement: &str) -> Result<String> {
         let pod = format!("{}-postgres-0", self.name);
         let psql = [
             "psql",
             "-U",
             "postgres",
             "-d",
-            "crm",
+            database,
             "-Atq",
             "-v",
             "ON_ERROR_STOP=1",

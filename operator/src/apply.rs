@@ -83,6 +83,12 @@ fn describe(write: &Write) -> String {
         Write::Create(Created::Revision(object)) => {
             format!("create ControllerRevision {}", object.name_any())
         }
+        Write::Create(Created::Claim(object)) => {
+            format!(
+                "create PersistentVolumeClaim {} unless it is there",
+                object.name_any()
+            )
+        }
         Write::CreateSecret(recipe) => format!("create Secret {} unless it is there", recipe.name),
         Write::Delete(target) => format!("delete {:?} {}", target.kind, target.name),
     }

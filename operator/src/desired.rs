@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::platform::Platform;
 use crate::platform::release::Release;
 
+pub mod backup;
 pub mod database;
 pub mod deployment;
 pub mod environment;

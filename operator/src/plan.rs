@@ -22,6 +22,7 @@ use crate::platform::Platform;
 
 pub mod action;
 mod admit;
+mod backup;
 mod cleanup;
 mod draft;
 mod foundation;
@@ -130,6 +131,7 @@ fn advance(draft: &mut Draft<'_>) {
     }
     let progress = match candidate.stage {
         Stage::Resolve => Progress::Passed,
+        Stage::Backup => backup::backup(draft),
         Stage::Rehearse => rehearse::rehearse(draft),
         Stage::Gate => gate::gate(draft),
         Stage::Approve => Progress::Passed,
@@ -207,6 +209,12 @@ impl Progress {
 fn remedy(reason: &str, memory: &Memory) -> &'static str {
     match reason {
         conditions::JOB_NOT_OURS => "delete that Job, then annotate crmplatform.io/retry",
+        conditions::BACKUP_FAILED => {
+            "nothing was changed; mend the cause and annotate crmplatform.io/retry, or set spec.database.backup.policy to Never"
+        }
+        conditions::BACKUP_NOT_RESTORABLE => {
+            "nothing live was changed, but do not rely on this backup; annotate crmplatform.io/retry for a new one"
+        }
         conditions::ABORTED | conditions::ROLLED_BACK => {
             "change the spec, or annotate crmplatform.io/retry"
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use crate::api::spec::{Approval, CrmPlatform, DeletionPolicy};
+use crate::api::spec::{Approval, BackupPolicy, BackupSpec, CrmPlatform, DeletionPolicy};
 use crate::api::status::{ResolvedImage, Token};
 use crate::cost::Prices;
 
@@ -74,6 +74,8 @@ pub struct Platform {
     pub embedded_storage: Option<String>,
     /// What goes away with the platform.
     pub deletion: DeletionPolicy,
+    /// How the live database is dumped before a migration; absent when it is not.
+    pub backup: Option<BackupSpec>,
     /// Operator configuration.
     pub settings: Settings,
     wanted: Release,
@@ -121,6 +123,11 @@ impl Platform {
                 .as_ref()
                 .map(|embedded| embedded.storage.clone()),
             deletion: spec.deletion_policy,
+            backup: spec
+                .database
+                .backup
+                .clone()
+                .filter(|backup| backup.policy == BackupPolicy::BeforeMigration),
             settings: settings.clone(),
             wanted: wanted::wanted(spec)?,
         })

@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod a_backup_that_cannot_be_restored_stops_the_release;
 mod a_failed_then_passed_job_counts_as_passed_and_a_failed_job_never;
 mod a_newer_spec_cancels_tests_but_not_a_migration;
 mod deletes_cleanly_and_keeps_the_database;
 mod gates_the_first_release;
 mod holds_when_the_test_image_cannot_be_pulled;
 mod installs_from_nothing;
+mod proves_its_backup_by_restoring_it;
 mod refuses_an_image_below_the_schema_floor;
+mod restores_deleted_rows_as_the_document_says;
 mod returns_to_stable_when_verify_fails;
 mod rolls_back_within_the_schema_window_and_refuses_beyond_it;
 mod rolls_out_under_load_without_a_failed_request;

@@ -23,6 +23,12 @@ pub const PROGRESSING: &str = "Progressing";
 pub const INVALID_SPEC: &str = "InvalidSpec";
 /// An image reference could not be turned into a digest.
 pub const IMAGE_NOT_RESOLVED: &str = "ImageNotResolved";
+/// The live database could not be dumped, or what was dumped is not there.
+pub const BACKUP_FAILED: &str = "BackupFailed";
+/// The dump of the live database could not be restored.
+pub const BACKUP_NOT_RESTORABLE: &str = "BackupNotRestorable";
+/// Old columns and tables stay, because the newest dump of the live database was never restored.
+pub const BACKUP_NOT_PROVEN: &str = "BackupNotProven";
 /// The scratch database could not be made or filled.
 pub const REHEARSAL_INCONCLUSIVE: &str = "RehearsalInconclusive";
 /// The candidate's migrations failed on the scratch database.

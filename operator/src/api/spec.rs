@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::status::CrmPlatformStatus;
 
+mod database;
 mod release;
 
+pub use database::{
+    BackupPolicy, BackupSpec, DatabaseSpec, EmbeddedDatabaseSpec, RehearsalData, RehearsalSpec,
+};
 pub use release::{Approval, FreezeSpec, ReleaseSpec};
 
 /// A CRM that is delivered safely: its services, database, tests and release rules. A new image reaches live traffic only after
@@ -210,60 +214,6 @@ pub struct SeedSpec {
     pub args: Vec<String>,
 }
 
-/// Where the data lives: exactly one of `embedded` and `secret`.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("has(self.embedded) != has(self.secret)").message("set exactly one of spec.database.embedded and spec.database.secret"),
-    validation = Rule::new("!has(self.appSecret) || has(self.secret)").message("spec.database.appSecret goes with spec.database.secret"),
-    validation = Rule::new("has(self.embedded) == has(oldSelf.embedded)").message("spec.database cannot change between embedded and secret: data would stay behind; make a new platform and restore into it")
-)]
-pub struct DatabaseSpec {
-    /// One PostgreSQL that the operator runs, for trials and small installs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub embedded: Option<EmbeddedDatabaseSpec>,
-    /// Secret with the keys `host`, `port`, `dbname`, `username` and `password` of a role that owns the database and may create databases (as in
-    /// CloudNativePG's app Secret).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub secret: Option<String>,
-    /// Secret of the same keys with a role of fewer rights for the services; absent: they use `secret`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub app_secret: Option<String>,
-    /// What the scratch database of a rehearsal holds.
-    #[serde(default)]
-    pub rehearsal: RehearsalSpec,
-}
-
-/// One PostgreSQL run by the operator.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct EmbeddedDatabaseSpec {
-    /// Size of its volume; 1Gi when left out. It cannot be changed afterwards.
-    #[serde(default = "default_storage")]
-    #[schemars(length(max = 20), regex(pattern = "^[1-9][0-9]*(Mi|Gi|Ti)$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.database.embedded.storage cannot be changed: volumes of a StatefulSet keep their size"))]
-    pub storage: String,
-}
-
-/// What the scratch database of a rehearsal holds.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-pub struct RehearsalSpec {
-    /// `Synthetic` (when left out): rows made by `services[].seed`. `None`: empty tables.
-    #[serde(default)]
-    pub data: RehearsalData,
-}
-
-/// Kind of rows in a scratch database.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RehearsalData {
-    /// Rows made by the image's own seeding.
-    #[default]
-    Synthetic,
-    /// Empty tables.
-    None,
-}
-
 /// One kind of test Job.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -359,7 +309,4 @@ fn default_test_deadline() -> i32 {
 }
 fn default_attempts() -> i32 {
     1
-}
-fn default_storage() -> String {
-    "1Gi".to_owned()
 }

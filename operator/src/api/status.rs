@@ -8,10 +8,12 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod backup;
 mod delivery;
 mod history;
 mod token;
 
+pub use backup::{BackupRecord, ServiceLevel};
 pub use delivery::{Amount, BuildDelivery, Delivery, DeployDelivery, TestDelivery};
 pub use history::{JobRecord, Rejected, ReleaseRecord, Report, SchemaRecord, StageRecord};
 pub use token::{HandledToken, Intervention, LastHandled, Token, VALUE_LIMIT};
@@ -60,6 +62,9 @@ pub struct Memory {
     /// The migrations applied to the live database, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schema: Vec<SchemaRecord>,
+    /// The dumps of the live database that are kept, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backups: Vec<BackupRecord>,
     /// Releases that failed and are not tried again by themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<Rejected>,
@@ -138,6 +143,8 @@ fn is_false(value: &bool) -> bool {
 pub enum Stage {
     /// Tags become digests.
     Resolve,
+    /// The live database is dumped. Entered only where the spec asks for it.
+    Backup,
     /// The migrations run on a scratch database, contract included.
     Rehearse,
     /// Test Jobs run against candidate pods on the scratch database.
@@ -156,8 +163,9 @@ pub enum Stage {
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Resolve,
+        Self::Backup,
         Self::Rehearse,
         Self::Gate,
         Self::Approve,
@@ -171,6 +179,7 @@ impl Stage {
     pub fn name(self) -> &'static str {
         match self {
             Self::Resolve => "Resolve",
+            Self::Backup => "Backup",
             Self::Rehearse => "Rehearse",
             Self::Gate => "Gate",
             Self::Approve => "Approve",

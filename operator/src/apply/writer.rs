@@ -9,7 +9,7 @@ use std::time::Duration;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::Service;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
@@ -87,6 +87,7 @@ impl Writer<'_> {
                     self.ctx.foreign.insert(&self.key, &job.name_any());
                 }
             }
+            Created::Claim(claim) => self.create_unless_there(&**claim).await?,
             Created::Revision(revision) => {
                 // One that is ours and readable would have been seen.
                 if !self.create_one(Kind::Revision, &**revision).await? {
@@ -133,12 +134,15 @@ impl Writer<'_> {
             name: format!("{}/{}", self.key.namespace, recipe.name),
             source,
         })?;
-        match self
-            .call(self.api::<Secret>().create(&self.creation(), &secret))
-            .await
-        {
+        self.create_unless_there(&secret).await
+    }
+
+    /// Creates an object that is not watched, unless there is one of that name.
+    async fn create_unless_there<K: Child>(&self, object: &K) -> Result<(), Error> {
+        let request = self.api::<K>();
+        match self.call(request.create(&self.creation(), object)).await {
             Ok(_) | Err(Refusal::AlreadyExists) => Ok(()),
-            Err(refusal) => Err(self.error("create", "Secret", &recipe.name, refusal)),
+            Err(refusal) => Err(self.error("create", K::KIND, &object.name_any(), refusal)),
         }
     }
 

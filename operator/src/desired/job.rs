@@ -64,6 +64,7 @@ pub fn migration(scope: Scope<'_>, step: &Step, work: &Migration<'_>) -> Job {
             deadline: work.migration.deadline_seconds,
             tries: 3,
             final_codes: &[10, 30, 40, 50],
+            volume: None,
         },
     )
 }
@@ -105,6 +106,7 @@ pub fn seed(scope: Scope<'_>, step: &Step, service: &ReleaseService, args: &[Str
             deadline: SCRATCH_DEADLINE_SECONDS,
             tries: 1,
             final_codes: &[],
+            volume: None,
         },
     )
 }
@@ -131,6 +133,7 @@ pub fn test(scope: Scope<'_>, step: &Step, test: &ReleaseTest, track: Track) -> 
             deadline: test.deadline_seconds,
             tries: test.attempts,
             final_codes: &[],
+            volume: None,
         },
     )
 }
@@ -164,21 +167,30 @@ pub fn scratch(scope: Scope<'_>, step: &Step, create: bool) -> Job {
             deadline: SCRATCH_DEADLINE_SECONDS,
             tries: 3,
             final_codes: &[],
+            volume: None,
         },
     )
 }
 
-struct Shape<'a> {
-    service: &'a str,
-    track: &'a str,
-    container: Value,
-    deadline: i32,
-    tries: i32,
+/// What Jobs differ in.
+pub(super) struct Shape<'a> {
+    /// Service it works for, or nothing.
+    pub service: &'a str,
+    /// Track on its label.
+    pub track: &'a str,
+    /// Image, command, environment and resources.
+    pub container: Value,
+    /// Deadline in seconds.
+    pub deadline: i32,
+    /// Pods that may fail.
+    pub tries: i32,
     /// Exit codes that end the Job at once: trying again would find the same.
-    final_codes: &'a [i32],
+    pub final_codes: &'a [i32],
+    /// Another volume and where it is mounted.
+    pub volume: Option<(Value, Value)>,
 }
 
-fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
+pub(super) fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
     let mut all = labels::with_release(labels::platform(&scope.platform.name), scope.id);
     all.insert(labels::TRACK.to_owned(), json!(shape.track));
     all.insert(labels::STAGE.to_owned(), json!(step.stage.name()));
@@ -196,7 +208,19 @@ fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
     container["name"] = json!("main");
     container["securityContext"] = container_security();
     container["terminationMessagePolicy"] = json!("FallbackToLogsOnError");
-    container["volumeMounts"] = json!([{ "name": "tmp", "mountPath": "/tmp" }, { "name": "report", "mountPath": REPORT_DIR }]);
+    let mut mounts = vec![
+        json!({ "name": "tmp", "mountPath": "/tmp" }),
+        json!({ "name": "report", "mountPath": REPORT_DIR }),
+    ];
+    let mut volumes = vec![
+        json!({ "name": "tmp", "emptyDir": {} }),
+        json!({ "name": "report", "emptyDir": {} }),
+    ];
+    if let Some((volume, mount)) = shape.volume {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
+    container["volumeMounts"] = json!(mounts);
     object(json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -214,7 +238,7 @@ fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
                     "enableServiceLinks": false,
                     "securityContext": pod_security(SERVICE_USER),
                     "containers": [container],
-                    "volumes": [{ "name": "tmp", "emptyDir": {} }, { "name": "report", "emptyDir": {} }]
+                    "volumes": volumes
                 }
             }
         }

@@ -52,6 +52,11 @@ pub fn identity_secret(platform: &str) -> String {
     format!("{platform}-identity")
 }
 
+/// Volume of the dumps of the live database.
+pub fn backup_claim(platform: &str) -> String {
+    format!("{platform}-backup")
+}
+
 /// Scratch database of a release. The platform's UID keeps two platforms on one server apart.
 pub fn scratch_database(platform_uid: &str, release: &str) -> String {
     let uid: String = platform_uid

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
 
 /// One write and why.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub enum Created {
     Job(Box<Job>),
     /// The recorded inputs of a release.
     Revision(Box<ControllerRevision>),
+    /// The volume of the dumps.
+    Claim(Box<PersistentVolumeClaim>),
 }
 
 /// A Secret whose content `apply` generates: random values must not be made in a pure plan.

@@ -92,8 +92,8 @@ fn replace(draft: &mut Draft<'_>, candidate: &Candidate) {
         stage if stage < Stage::Migrate || (stage == Stage::Migrate && waits) => {
             draft.conclude(Verdict::Superseded, superseded())
         }
-        Stage::Resolve | Stage::Rehearse | Stage::Gate | Stage::Approve => {}
-        Stage::Migrate => {}
+        Stage::Resolve | Stage::Backup | Stage::Rehearse | Stage::Gate => {}
+        Stage::Approve | Stage::Migrate => {}
         Stage::Rollout | Stage::Verify | Stage::Optimise => draft.start_return(superseded()),
     }
 }

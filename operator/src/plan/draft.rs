@@ -168,6 +168,12 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// A creation that comes before an action that is planned already.
+    pub fn create_before(&mut self, at: usize, created: Created, because: String) {
+        let write = Write::Create(created);
+        self.actions.insert(at, Action { write, because });
+    }
+
     pub fn create_secret(&mut self, recipe: SecretRecipe) {
         self.actions.push(Action {
             write: Write::CreateSecret(recipe),

@@ -31,6 +31,9 @@ const MESSAGE_LIMIT: usize = 500;
 /// Failed cases kept.
 const FAILURES_KEPT: usize = 5;
 
+/// Words of `offers` kept.
+const OFFERS_KEPT: usize = 8;
+
 /// How the end of a Job is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -43,6 +46,8 @@ pub(super) enum Kind {
     },
     /// Exit 10 = nothing to do, 30 and 40 = failed, 20 and 50 = could not be found out.
     Migration,
+    /// As preparation, and its words must tell of a dump.
+    Backup,
     /// Preparation: anything but success means that nothing could be found out.
     Preparation,
 }
@@ -55,6 +60,8 @@ pub(super) struct Ending {
     pub report: Option<Report>,
     pub pending: Option<Vec<String>>,
     pub schema: Option<SchemaSummary>,
+    pub backup: Option<BackupSummary>,
+    pub offers: Vec<String>,
     /// Level of the application that migrated.
     pub app_level: Option<i64>,
     pub started: Option<Timestamp>,
@@ -68,6 +75,21 @@ pub(super) struct SchemaSummary {
     pub from: Option<i64>,
     pub to: Option<i64>,
     pub floor: Option<i64>,
+}
+
+/// The dump in the termination message of a backup.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(super) struct BackupSummary {
+    pub bytes: i64,
+    pub sha256: String,
+}
+
+impl BackupSummary {
+    /// Whether it can be that of a dump.
+    fn is_sound(&self) -> bool {
+        let digits = self.sha256.bytes().all(|digit| digit.is_ascii_hexdigit());
+        self.bytes > 0 && self.sha256.len() == 64 && digits
+    }
 }
 
 /// The termination message of a test or migration; every field may be missing.
@@ -84,6 +106,8 @@ struct Summary {
     schema: Option<SchemaSummary>,
     app_level: Option<i64>,
     pending: Option<Vec<String>>,
+    offers: Vec<String>,
+    backup: Option<BackupSummary>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -105,6 +129,8 @@ impl Ending {
             report: None,
             pending: None,
             schema: None,
+            backup: None,
+            offers: Vec::new(),
             app_level: None,
             started: None,
             finished: None,
@@ -161,6 +187,10 @@ fn silent(kind: &Kind) -> Ending {
         Kind::Test { report: true, .. } => Ending::inconclusive(
             "it is complete, but its pod was removed before its report was read".to_owned(),
         ),
+        Kind::Backup => Ending::inconclusive(
+            "it is complete, but its pod was removed before the checksum of its dump was read"
+                .to_owned(),
+        ),
         _ => Ending {
             message: None,
             ..Ending::new(Verdict::Passed, String::new())
@@ -186,11 +216,14 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
     let mut ending = match kind {
         Kind::Test { report, min_tests } => test(code, summary.as_ref(), *report, *min_tests),
         Kind::Migration => migration(code, summary.as_ref()),
+        Kind::Backup if code == 0 => dumped(summary.as_ref()),
         Kind::Preparation if code == 0 => Ending {
             message: None,
             ..Ending::new(Verdict::Passed, String::new())
         },
-        Kind::Preparation => Ending::inconclusive(format!("exit code {code}: {}", tail(message))),
+        Kind::Preparation | Kind::Backup => {
+            Ending::inconclusive(format!("exit code {code}: {}", tail(message)))
+        }
     };
     if reason == "OOMKilled" {
         ending = Ending::inconclusive(
@@ -204,10 +237,24 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
     ending.finished = *finished;
     if let Some(summary) = summary {
         ending.pending = summary.pending;
+        ending.offers = summary.offers;
+        ending.offers.truncate(OFFERS_KEPT);
         ending.app_level = summary.app_level;
         ending.schema = summary.schema;
     }
     ending
+}
+
+fn dumped(summary: Option<&Summary>) -> Ending {
+    let made = summary.and_then(|summary| summary.backup.clone());
+    let Some(made) = made.filter(BackupSummary::is_sound) else {
+        let words = "exit code 0, but its termination message tells of no dump: is the PostgreSQL image of the operator's configuration a sound one?";
+        return Ending::inconclusive(words.to_owned());
+    };
+    Ending {
+        backup: Some(made),
+        ..Ending::new(Verdict::Passed, said(summary, "dumped".to_owned()))
+    }
 }
 
 fn test(code: i32, summary: Option<&Summary>, declared: bool, min_tests: i32) -> Ending {

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::action::Note;
 use super::draft::Draft;
 use super::permit::{self, Hindrance};
-use super::{record, remedy};
+use super::{backup, record, remedy};
 use crate::api::conditions;
 use crate::api::spec::GatePolicy;
 use crate::api::status::{Candidate, Finding, Rejected, Stable, Stage, Token, Verdict};
@@ -91,7 +91,10 @@ impl Draft<'_> {
             return;
         };
         self.close_stage(&candidate.release, candidate.stage, verdict, None);
-        let next = self.stage_after(candidate.stage);
+        let next = self.stage_after(&candidate);
+        if next == Stage::Backup {
+            backup::make_room(self);
+        }
         record::enter(
             &mut self.memory.releases,
             &candidate.release,
@@ -142,16 +145,16 @@ impl Draft<'_> {
         self.moved = true;
     }
 
-    /// The stage that follows; Approve only when there is somebody to wait for.
-    fn stage_after(&self, stage: Stage) -> Stage {
-        let mut later = Stage::ALL.into_iter().filter(|later| *later > stage);
-        let unneeded = |stage: &Stage| {
-            *stage == Stage::Approve
-                && (self.platform.paused || permit::hindrance(self, *stage).is_none())
+    /// The stage that follows; Backup only when it is asked for, Approve only when there is somebody to wait for.
+    fn stage_after(&self, candidate: &Candidate) -> Stage {
+        let stages = Stage::ALL.into_iter();
+        let mut later = stages.filter(|later| *later > candidate.stage);
+        let needed = |stage: &Stage| match stage {
+            Stage::Backup => backup::is_wanted(self, candidate),
+            Stage::Approve => !self.platform.paused && permit::hindrance(self, *stage).is_some(),
+            _ => true,
         };
-        later
-            .find(|stage| !unneeded(stage))
-            .unwrap_or(Stage::Optimise)
+        later.find(needed).unwrap_or(Stage::Optimise)
     }
 
     /// Verification is over, passed or with nothing to run: the candidate is stable now.

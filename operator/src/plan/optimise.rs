@@ -5,8 +5,8 @@ use super::draft::Draft;
 use super::judge::Kind;
 use super::rehearse::wanted_after_expand;
 use super::steps::{self, Work};
-use super::{Progress, permit, record};
-use crate::api::conditions::{CONTRACT_REFUSED, OPTIMISE_FAILED};
+use super::{Progress, backup, permit, record};
+use crate::api::conditions::{BACKUP_NOT_PROVEN, CONTRACT_REFUSED, OPTIMISE_FAILED};
 use crate::api::status::{Finding, Stage, Verdict};
 use crate::desired::{Track, job, labels};
 use crate::platform::release::Release;
@@ -119,6 +119,10 @@ fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Pr
             left,
         );
         return Progress::Waiting;
+    }
+    if !backup::is_proven(draft, release.rehearsal) {
+        let message = "old columns and tables stay, because the newest backup was never restored: it is with the next release that passes its rehearsal";
+        return Progress::Inconclusive(Finding::new(BACKUP_NOT_PROVEN, message));
     }
     let older = draft.observed.pods.iter().find(|pod| {
         pod.track == labels::STABLE

@@ -1,5 +1,7 @@
-//! Stage Rehearse: a scratch database is made, brought to stable's level by stable's own image, filled, and migrated by the candidate, contract included.
-//! Nothing live is touched.
+//! Stage Rehearse: a scratch database is made, filled from the release's backup or brought to stable's level and filled by stable's own image, and migrated by
+//! the candidate, contract included. Nothing live is touched.
+
+mod restored;
 
 use super::draft::Draft;
 use super::judge::Kind;
@@ -41,19 +43,12 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
     if !created.is_good() {
         return created;
     }
-    let stable = match draft.memory.stable.clone() {
-        None => None,
-        Some(stable) => match draft.release(&stable.release) {
-            Some(release) => Some((release, stable.optimised)),
-            // `settle` has told it. Without stable the rehearsal would prove another migration than the live one.
-            None => return Progress::Waiting,
-        },
+    let filled = match release.rehearsal {
+        RehearsalData::Backup => restored::restore(draft, (&id, &release)),
+        RehearsalData::Synthetic | RehearsalData::None => as_stable(draft, (&id, &release)),
     };
-    if let Some((stable, optimised)) = &stable {
-        let rebuilt = rebuild(draft, (&id, &release), (stable, *optimised));
-        if !rebuilt.is_good() {
-            return rebuilt;
-        }
+    if !filled.is_good() {
+        return filled;
     }
     for phase in std::iter::once("expand").chain(LATER_PHASES.map(|(phase, _)| phase)) {
         let progress = migrate(draft, (&id, &release), &release, (phase, ""));
@@ -61,7 +56,13 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
             return progress;
         }
     }
-    if stable.is_none() {
+    if release.rehearsal == RehearsalData::Backup {
+        let masked = restored::mask(draft, (&id, &release));
+        if !masked.is_good() {
+            return masked;
+        }
+    }
+    if draft.memory.stable.is_none() {
         let seeded = seed(draft, (&id, &release), &release);
         if !seeded.is_good() {
             return seeded;
@@ -70,7 +71,19 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
     Progress::Passed
 }
 
-/// Brings the scratch database to where the live one is, by stable's own image, and fills it.
+/// Brings the scratch database to where the live one is, without its rows; nothing to do for a first release.
+fn as_stable(draft: &mut Draft<'_>, (id, release): (&str, &Release)) -> Progress {
+    let Some(stable) = draft.memory.stable.clone() else {
+        return Progress::Skipped;
+    };
+    match draft.release(&stable.release) {
+        Some(of) => rebuild(draft, (id, release), (&of, stable.optimised)),
+        // `settle` has told it. Without stable the rehearsal would prove another migration than the live one.
+        None => Progress::Waiting,
+    }
+}
+
+/// Brings it there by stable's own image, and fills it.
 fn rebuild(
     draft: &mut Draft<'_>,
     (id, release): (&str, &Release),
@@ -128,13 +141,14 @@ fn migrate(
         let Some(migration) = &service.migrate else {
             continue;
         };
-        if !wanted_after_expand(
-            draft,
-            id,
-            Stage::Rehearse,
-            &format!("{prefix}expand-{}", service.name),
-            phase,
-        ) {
+        let wanted = match phase {
+            restored::MASK => offers(draft, id, &service.name, phase),
+            _ => {
+                let expand = format!("{prefix}expand-{}", service.name);
+                wanted_after_expand(draft, id, Stage::Rehearse, &expand, phase)
+            }
+        };
+        if !wanted {
             continue;
         }
         let work = work(
@@ -154,6 +168,13 @@ fn migrate(
         }));
     }
     Progress::worst(all)
+}
+
+/// Whether the candidate's image offers a phase beyond the usual ones; its expand on the scratch database told.
+fn offers(draft: &mut Draft<'_>, id: &str, service: &str, phase: &str) -> bool {
+    let expand = format!("expand-{service}");
+    record::job(&mut draft.memory.releases, id, Stage::Rehearse, &expand)
+        .is_some_and(|job| job.offers.iter().any(|offered| offered == phase))
 }
 
 /// Whether a phase is still to do: yes, unless expand said what is pending and did not name it.

@@ -208,6 +208,12 @@ fn skip_gate(draft: &mut Draft<'_>) -> Outcome {
             candidate.stage.name()
         ));
     }
+    if candidate.stage == Stage::Backup && candidate.held.is_some() {
+        return Err(format!(
+            "release {release} has no backup, which is not part of the gate: mend that and annotate {}",
+            Token::Retry.annotation()
+        ));
+    }
     draft.memory.candidate = Some(Candidate {
         ungated: true,
         held: None,

@@ -282,10 +282,14 @@ fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRe
     open.message = ending.message;
     open.reason = reason.map(str::to_owned);
     open.pending = ending.pending;
+    open.offers = ending.offers;
     open.cost = Some(crate::cost::decimal(cost));
     let ended = open.clone();
     if let Some(schema) = ending.schema {
         super::migrate::enter_ledger(draft, work, &ended, schema);
+    }
+    if let Some(made) = ending.backup {
+        super::backup::enter(draft, work, (&ended, made));
     }
     Some(ended)
 }

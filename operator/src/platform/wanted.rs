@@ -3,20 +3,33 @@
 
 use super::release::{DatabaseUse, Release, ReleaseMigration, ReleaseService, ReleaseTest};
 use super::{Invalid, invalid};
-use crate::api::spec::{CrmPlatformSpec, GatePolicy, ServiceSpec, TestPhase, TestSpec};
+use crate::api::spec::{
+    BackupPolicy, CrmPlatformSpec, GatePolicy, RehearsalData, ServiceSpec, TestPhase, TestSpec,
+};
 
 /// Reads a release.
 ///
 /// # Errors
 /// [`Invalid`] for the first field that cannot be followed.
 pub(super) fn wanted(spec: &CrmPlatformSpec) -> Result<Release, Invalid> {
+    let data = spec.database.rehearsal.data;
+    let backup = spec.database.backup.as_ref();
+    if data == RehearsalData::Backup
+        && backup.is_none_or(|backup| backup.policy == BackupPolicy::Never)
+    {
+        return Err(invalid(
+            "spec.database.rehearsal.data",
+            "is Backup, but no backup is made",
+            "set spec.database.backup with policy BeforeMigration, or choose Synthetic",
+        ));
+    }
     let services = in_dependency_order(&spec.services)?;
     let services = services.into_iter().map(|own| service(spec, own));
     Ok(Release {
         services: services.collect::<Result<_, _>>()?,
         tests: tests(spec)?,
         gate: spec.gate,
-        rehearsal: spec.database.rehearsal.data,
+        rehearsal: data,
         database: database(spec)?,
     })
 }

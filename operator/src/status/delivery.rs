@@ -30,7 +30,8 @@ pub(super) fn of(memory: &Memory) -> Option<Delivery> {
     let install = figures(&whole(stage(Stage::Rollout)));
     let configure = figures(&whole(stage(Stage::Verify)));
     let (later, optimise) = optimise(stage(Stage::Optimise));
-    let migrate = add(figures(&whole(stage(Stage::Migrate))), later);
+    let backup = figures(&whole(stage(Stage::Backup)));
+    let migrate = add(add(backup, figures(&whole(stage(Stage::Migrate)))), later);
     let total_deploy = add(add(install, configure), add(migrate, optimise));
     let deploy = DeployDelivery {
         install: amount(install),

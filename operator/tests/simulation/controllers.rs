@@ -195,7 +195,20 @@ fn run(world: &mut World, name: &str) -> (i32, String) {
     if let Some(phase) = variable("CRM_PHASE") {
         let database = variable("PGDATABASE").unwrap_or_else(|| "live".into());
         let service = variable("CRM_SERVICE").unwrap();
+        if phase == "mask" {
+            world.mask(&database, (&release, &service));
+            return (0, r#"{"message":"masked"}"#.to_owned());
+        }
+        if database == "live" && phase == "expand" {
+            world.assert_backed_up(&release);
+        }
         return migrate(world, (&database, &service), (&image, &phase), name);
+    }
+    if let Some(id) = variable("CRM_BACKUP_ID") {
+        return match variable("CRM_BACKUPS_KEPT") {
+            Some(kept) => world.dump(&id, &kept),
+            None => world.restore(&id, &release),
+        };
     }
     if image == "postgres:15" {
         let script = container.command.clone().unwrap().join(" ");
@@ -265,7 +278,7 @@ fn migrate(
         } else {
             &[]
         };
-        let summary = json!({ "schema": { "from": from, "to": schema.level, "floor": schema.floor }, "appLevel": level, "pending": pending });
+        let summary = json!({ "schema": { "from": from, "to": schema.level, "floor": schema.floor }, "appLevel": level, "pending": pending, "offers": ["mask"] });
         (code, summary.to_string())
     };
     if level < schema.floor {

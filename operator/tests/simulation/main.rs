@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod backups;
 mod controllers;
 mod forgeries;
 mod lag;
@@ -255,7 +256,8 @@ fn tells_whole_releases_as_stories() {
 }
 
 /// Stories that between them make every kind of write.
-const CRASHED: [&str; 8] = [
+const CRASHED: [&str; 9] = [
+    "proves_each_backup",
     "upgrades_with_a_migration",
     "stops_a_bad_image",
     "returns_when_verify_fails",

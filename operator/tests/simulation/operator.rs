@@ -123,6 +123,9 @@ pub fn describe(write: &Write) -> String {
             format!("applies ConfigMap {}", name(&object.metadata))
         }
         Write::Create(Created::Job(job)) => format!("creates Job {}", name(&job.metadata)),
+        Write::Create(Created::Claim(claim)) => {
+            format!("creates PersistentVolumeClaim {}", name(&claim.metadata))
+        }
         Write::Create(Created::Revision(revision)) => {
             format!("creates ControllerRevision {}", name(&revision.metadata))
         }

@@ -9,19 +9,25 @@ use crate::world::World;
 impl World {
     /// Does what a user does.
     pub fn act(&mut self, act: Act) {
-        let release = &mut self.platform.spec.release;
         match act {
             Act::Image(tag) => return self.set_image(tag),
             Act::Annotate(token, value) => return self.annotate(token, value),
             Act::Reach(_) | Act::Serving => return,
+            Act::Backup => self.ask_for_backups(),
+            Act::Spoil => {
+                self.volume.rotten = true;
+                return;
+            }
             Act::Paused(paused) => self.platform.spec.paused = paused,
-            Act::Approval => release.approval = Approval::Manual,
-            Act::Freeze(schedule, duration_minutes) => release.freeze.push(FreezeSpec {
-                schedule: schedule.into(),
-                duration_minutes,
-                time_zone: "UTC".into(),
-                reason: "a freeze".into(),
-            }),
+            Act::Approval => self.platform.spec.release.approval = Approval::Manual,
+            Act::Freeze(schedule, duration_minutes) => {
+                self.platform.spec.release.freeze.push(FreezeSpec {
+                    schedule: schedule.into(),
+                    duration_minutes,
+                    time_zone: "UTC".into(),
+                    reason: "a freeze".into(),
+                })
+            }
         }
         self.new_spec();
         self.say(format!("user: sets {act:?}"));

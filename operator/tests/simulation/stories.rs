@@ -2,7 +2,7 @@
 
 use crm_operator::api::status::{Stage, Token};
 
-use Act::{Annotate, Approval, Freeze, Image, Paused, Reach, Serving};
+use Act::{Annotate, Approval, Backup, Freeze, Image, Paused, Reach, Serving, Spoil};
 
 /// A story: what a user does, each after some moves of the cluster or when all is quiet.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,10 @@ pub enum Act {
     Approval,
     /// Sets a freeze window by its schedule and minutes.
     Freeze(&'static str, i32),
+    /// Asks for a backup before each migration, restored in the rehearsal.
+    Backup,
+    /// No file on the volume of the backups can be restored any more.
+    Spoil,
     /// A cue: the next act comes when the candidate is in this stage.
     Reach(Stage),
     /// A cue: the next act comes when the image of the spec serves.
@@ -67,7 +71,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 29] = [
+pub const STORIES: [Story; 32] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -275,6 +279,27 @@ pub const STORIES: [Story; 29] = [
             Annotate(Token::SkipGate, "anna: test database is down"),
         ],
         "unclear",
+    ),
+    story(
+        "proves_each_backup",
+        &[Image("v1"), Backup, Image("v2"), Image("bad")],
+        "v2",
+    ),
+    story(
+        "holds_when_its_backup_cannot_be_restored",
+        &[Image("v1"), Backup, Spoil, Image("v2")],
+        "v1",
+    ),
+    story(
+        "keeps_old_columns_while_its_backup_is_not_proven",
+        &[
+            Image("v1"),
+            Backup,
+            Spoil,
+            Image("v2"),
+            Annotate(Token::SkipGate, "anna: the fix cannot wait"),
+        ],
+        "v2",
     ),
     story(
         "gates_what_comes_right_after_a_promotion",

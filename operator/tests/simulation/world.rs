@@ -15,6 +15,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::backups::Volume;
 use crate::lag::Lag;
 
 /// What an image of the model is able to do. Its tag is its name.
@@ -133,6 +134,8 @@ pub struct World {
     pub approved: BTreeSet<String>,
     /// What the operator's watches do not show yet.
     pub lag: Lag,
+    /// Dumps of the live database.
+    pub volume: Volume,
 }
 
 pub fn settings() -> Settings {
@@ -187,6 +190,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             skipped: BTreeSet::new(),
             approved: BTreeSet::new(),
             lag: Lag::default(),
+            volume: Volume::default(),
         }
     }
 
@@ -319,6 +323,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 );
             }
             Write::Create(Created::Job(job)) => self.create_job(job),
+            Write::Create(Created::Claim(_)) => self.make_volume(),
             Write::Create(Created::Revision(revision)) => {
                 let id = label(&revision.metadata, labels::RELEASE);
                 let release =
@@ -334,6 +339,9 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
 
     fn apply_deployment(&mut self, object: &Deployment) {
         let name = name(&object.metadata);
+        if label(&object.metadata, labels::TRACK) == labels::CANDIDATE {
+            self.assert_masked(&label(&object.metadata, labels::RELEASE));
+        }
         let uid = self.uid();
         let entry = self
             .deployments

@@ -106,6 +106,9 @@ pub struct JobRecord {
     /// Phases its termination message named as still to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<Vec<String>>,
+    /// Phases beyond the usual ones that its image offers, for example `mask`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<String>,
     /// Price of its pods, decimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,

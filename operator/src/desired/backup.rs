@@ -1,0 +1,119 @@
+//! Dumps of the live database: the volume they are on, the Job that makes one, and the Job that restores one into a scratch database.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use serde_json::{Value, json};
+
+use super::environment::{self, Role};
+use super::job::{Shape, Step, job};
+use super::{Scope, Track, labels, names, object};
+use crate::api::spec::{BackupSpec, DeletionPolicy};
+use crate::api::status::BackupRecord;
+use crate::platform::Platform;
+use crate::platform::release::DatabaseUse;
+
+/// Where the volume is mounted.
+const FOLDER: &str = "/backup";
+
+/// A dump has its name only when it is whole and on the disk. Dumps that are not needed go only after that.
+const DUMP: &str = r#"umask 077
+cd /backup
+rm -f ./*.partial
+file="$CRM_BACKUP_ID.dump"
+pg_dump --format=custom --lock-wait-timeout=60s --file="$file.partial"
+sync "$file.partial"
+mv "$file.partial" "$file"
+sync .
+bytes=$(stat --format=%s "$file")
+sum=$(sha256sum "$file")
+for other in *.dump; do
+  case " $CRM_BACKUP_ID $CRM_BACKUPS_KEPT " in
+    *" ${other%.dump} "*) ;;
+    *) rm -f "$other" ;;
+  esac
+done
+printf '{"message":"dumped %s bytes","backup":{"bytes":%s,"sha256":"%s"}}' "$bytes" "$bytes" "${sum%% *}" > /dev/termination-log
+"#;
+
+/// The file must be the one that was written, and every statement of it must succeed.
+const RESTORE: &str = r#"cd /backup
+file="$CRM_BACKUP_ID.dump"
+if [ ! -f "$file" ]; then echo "there is no $file on the volume" >&2; exit 1; fi
+if ! echo "$CRM_BACKUP_SHA256  $file" | sha256sum --check --status; then echo "$file is not the file that was written: its checksum is another" >&2; exit 1; fi
+pg_restore --exit-on-error --no-owner ${CRM_OWNER_ROLE:+"--role=$CRM_OWNER_ROLE"} --dbname="$PGDATABASE" "$file"
+"#;
+
+/// The volume of all dumps of a platform. It outlives the platform unless `deletionPolicy: Delete` says otherwise.
+pub fn claim(platform: &Platform, backup: &BackupSpec) -> PersistentVolumeClaim {
+    let owners = match platform.deletion {
+        DeletionPolicy::Delete => json!([platform.owner]),
+        DeletionPolicy::Retain => json!([]),
+    };
+    object(json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": { "name": names::backup_claim(&platform.name), "namespace": platform.namespace, "labels": labels::platform(&platform.name), "ownerReferences": owners },
+        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": backup.storage } } }
+    }))
+}
+
+/// Id of the dump that a Job makes.
+pub fn id(release: &str, step: &Step) -> String {
+    format!("{release}-{}", step.attempt)
+}
+
+/// Dumps the live database and removes the dumps that are on no record any more.
+pub fn dump(scope: Scope<'_>, step: &Step, (backup, kept): (&BackupSpec, &[BackupRecord])) -> Job {
+    let kept: Vec<_> = kept.iter().map(|record| record.id.as_str()).collect();
+    let mut env = environment::database(scope, Role::Migrator, Track::Live);
+    env.extend([
+        environment::variable("CRM_BACKUP_ID", &id(scope.id, step)),
+        environment::variable("CRM_BACKUPS_KEPT", &kept.join(" ")),
+    ]);
+    tools(scope, step, (DUMP, env, false), backup.deadline_seconds)
+}
+
+/// Restores a dump into the scratch database of the candidate.
+pub fn restore(scope: Scope<'_>, step: &Step, (record, deadline): (&BackupRecord, i32)) -> Job {
+    let mut env = environment::database(scope, Role::Migrator, Track::Scratch);
+    if scope.release.database == DatabaseUse::Embedded {
+        env.push(environment::variable(
+            "CRM_OWNER_ROLE",
+            environment::OWNER_ROLE,
+        ));
+    }
+    env.extend([
+        environment::variable("CRM_BACKUP_ID", &record.id),
+        environment::variable("CRM_BACKUP_SHA256", &record.sha256),
+    ]);
+    tools(scope, step, (RESTORE, env, true), deadline)
+}
+
+/// A Job with PostgreSQL's own programs and the volume of the dumps.
+fn tools(
+    scope: Scope<'_>,
+    step: &Step,
+    (script, env, read_only): (&str, Vec<Value>, bool),
+    deadline: i32,
+) -> Job {
+    let claim = names::backup_claim(&scope.platform.name);
+    let container = json!({
+        "image": scope.platform.settings.postgres_image,
+        "command": ["sh", "-euc", script],
+        "env": env,
+        "resources": { "requests": { "cpu": "100m", "memory": "64Mi" }, "limits": { "memory": "512Mi" } }
+    });
+    let shape = Shape {
+        service: "",
+        track: labels::CANDIDATE,
+        container,
+        deadline,
+        tries: 2,
+        final_codes: &[],
+        volume: Some((
+            json!({ "name": "backup", "persistentVolumeClaim": { "claimName": claim } }),
+            json!({ "name": "backup", "mountPath": FOLDER, "readOnly": read_only }),
+        )),
+    };
+    job(scope, step, shape)
+}

@@ -1,0 +1,145 @@
+//! Stage Backup: a dump of the live database before anything of a release touches it. Nothing is changed; without a good dump the release is held.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::Progress;
+use super::action::Created;
+use super::draft::Draft;
+use super::judge::{BackupSummary, Kind};
+use super::steps::{self, Work};
+use crate::api::conditions::BACKUP_FAILED;
+use crate::api::spec::RehearsalData;
+use crate::api::status::{BackupRecord, Candidate, JobRecord, ServiceLevel, Stage};
+use crate::desired::backup as objects;
+
+/// Jobs made for a dump.
+const TRIES: i32 = 3;
+
+/// Whether the candidate needs a dump: not one that migrates nothing, nor one that serves again after it has passed its gate before.
+pub(super) fn is_wanted(draft: &Draft<'_>, candidate: &Candidate) -> bool {
+    let Some(release) = draft.release(&candidate.release) else {
+        return false;
+    };
+    let migrates = release.services.iter().any(|own| own.migrate.is_some());
+    draft.platform.backup.is_some()
+        && (migrates || release.rehearsal == RehearsalData::Backup)
+        && !(candidate.rollback && candidate.ungated)
+}
+
+/// Forgets the dumps that are not kept beside a new one; their files go once that is made. What stable can be brought back with stays.
+pub(super) fn make_room(draft: &mut Draft<'_>) {
+    let Some(backup) = &draft.platform.backup else {
+        return;
+    };
+    let mut newest = usize::try_from(backup.keep - 1).unwrap_or(0);
+    let stable = draft
+        .memory
+        .stable
+        .as_ref()
+        .map(|stable| stable.release.clone());
+    let mut of_stable = 1;
+    draft.memory.backups.retain(|record| {
+        let needed = Some(&record.release) == stable.as_ref() && of_stable > 0;
+        of_stable -= i32::from(needed);
+        let kept = newest > 0;
+        newest = newest.saturating_sub(1);
+        kept || needed
+    });
+}
+
+/// Makes the volume and the dump.
+pub(super) fn backup(draft: &mut Draft<'_>) -> Progress {
+    let id = draft.candidate_id();
+    if !super::foundation::release(draft, &id) {
+        return Progress::Waiting;
+    }
+    let (Some(release), Some(backup)) = (draft.release(&id), draft.platform.backup.clone()) else {
+        return Progress::Skipped;
+    };
+    if !draft.database_answers {
+        draft.wait("the embedded database to answer", 10.0);
+        return Progress::Waiting;
+    }
+    let work = Work {
+        release: &id,
+        stage: Stage::Backup,
+        step: "dump".to_owned(),
+        kind: Kind::Backup,
+        tries: TRIES,
+        reasons: (BACKUP_FAILED, BACKUP_FAILED),
+    };
+    let begun = draft.actions.len();
+    let progress = steps::run(draft, &work, |draft, step| {
+        objects::dump(
+            draft.scope(&id, &release),
+            step,
+            (&backup, &draft.memory.backups),
+        )
+    });
+    // A Job is about to be made: its volume first.
+    if draft.actions.len() > begun {
+        let claim = objects::claim(draft.platform, &backup);
+        let because = format!("release {id}: the dump of the live database needs it");
+        draft.create_before(begun, Created::Claim(Box::new(claim)), because);
+    }
+    progress
+}
+
+/// Writes a dump into the status, once per Job.
+pub(super) fn enter(
+    draft: &mut Draft<'_>,
+    work: &Work<'_>,
+    (ended, made): (&JobRecord, BackupSummary),
+) {
+    let id = format!("{}-{}", work.release, ended.attempt);
+    if draft.memory.backups.iter().any(|record| record.id == id) {
+        return;
+    }
+    let record = BackupRecord {
+        id,
+        release: work.release.to_owned(),
+        at: ended.finished_at.clone().unwrap_or(Time(draft.now)),
+        bytes: made.bytes,
+        sha256: made.sha256,
+        levels: levels(draft),
+        restored_at: None,
+    };
+    draft.memory.backups.insert(0, record);
+}
+
+/// Level of each service by the ledger, whose newest entry stands first.
+fn levels(draft: &Draft<'_>) -> Vec<ServiceLevel> {
+    let mut levels: Vec<ServiceLevel> = Vec::new();
+    for record in &draft.memory.schema {
+        let is_known = levels.iter().any(|level| level.service == record.service);
+        if let Some(level) = record.to.filter(|_| !is_known) {
+            levels.push(ServiceLevel {
+                service: record.service.clone(),
+                level,
+            });
+        }
+    }
+    levels.sort_by(|left, right| left.service.cmp(&right.service));
+    levels
+}
+
+/// The dump that was made for a release.
+pub(super) fn of(draft: &Draft<'_>, release: &str) -> Option<BackupRecord> {
+    let mut all = draft.memory.backups.iter();
+    all.find(|record| record.release == release).cloned()
+}
+
+/// Remembers that the dump of a release was restored.
+pub(super) fn restored(draft: &mut Draft<'_>, id: &str) {
+    let now = Time(draft.now);
+    let mut all = draft.memory.backups.iter_mut();
+    if let Some(record) = all.find(|record| record.id == id) {
+        record.restored_at.get_or_insert(now);
+    }
+}
+
+/// Whether the newest dump was restored once, or nobody asked for that.
+pub(super) fn is_proven(draft: &Draft<'_>, rehearsal: RehearsalData) -> bool {
+    let newest = draft.memory.backups.first();
+    rehearsal != RehearsalData::Backup || newest.is_some_and(|record| record.restored_at.is_some())
+}
