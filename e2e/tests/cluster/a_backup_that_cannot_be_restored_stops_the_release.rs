@@ -31,9 +31,7 @@ fn a_backup_that_cannot_be_restored_stops_the_release() {
         })
         .unwrap();
     let backup = paused["status"]["backups"][0]["id"].as_str().unwrap();
-    platform
-        .apply(&damage(&setting.cluster.registry, backup))
-        .unwrap();
+    platform.apply(&damage(&setting, backup)).unwrap();
     platform
         .kubectl(&[
             "wait",
@@ -67,18 +65,18 @@ fn a_backup_that_cannot_be_restored_stops_the_release() {
 }
 
 /// Turns one byte of a dump over.
-fn damage(registry: &str, backup: &str) -> Value {
+fn damage(setting: &Setting, backup: &str) -> Value {
     let script = format!("printf X | dd of=/backup/{backup}.dump bs=1 seek=200 conv=notrunc");
     json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": { "name": "damage" },
+        "metadata": { "name": "damage", "namespace": setting.platform.namespace },
         "spec": { "template": { "spec": {
             "restartPolicy": "Never",
             "securityContext": { "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
             "containers": [{
                 "name": "main",
-                "image": format!("{registry}/postgres:15"),
+                "image": format!("{}/postgres:15", setting.cluster.registry),
                 "command": ["sh", "-ec", script],
                 "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
                 "volumeMounts": [{ "name": "backup", "mountPath": "/backup" }]

@@ -72,7 +72,7 @@ fn assert_proven(platform: &Value) {
     assert_eq!(backup["release"], newest(platform)["release"], "{backup}");
     assert!(backup["restoredAt"].is_string(), "{backup}");
     assert!(
-        backup["bytes"].as_i64().is_some_and(|bytes| bytes > 1000),
+        backup["bytes"].as_i64().is_some_and(|bytes| bytes > 500),
         "{backup}"
     );
     assert_eq!(
