@@ -3,8 +3,12 @@
 //! In: our Job, its pods, the clock's reading. Out: an [`Ending`], or nothing while it goes on. Rests on terminal conditions, pod phases and exit codes; never
 //! on counters.
 
+mod summary;
+
 use k8s_openapi::jiff::Timestamp;
-use serde::Deserialize;
+
+use summary::Summary;
+pub(super) use summary::{BackupSummary, SchemaSummary};
 
 use crate::api::status::{Report, Verdict};
 use crate::cost::seconds;
@@ -28,12 +32,6 @@ const STUCK: [&str; 7] = [
 ];
 /// Longest message kept.
 const MESSAGE_LIMIT: usize = 500;
-/// Failed cases kept.
-const FAILURES_KEPT: usize = 5;
-
-/// Words of `offers` kept.
-const OFFERS_KEPT: usize = 8;
-
 /// How the end of a Job is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -66,55 +64,6 @@ pub(super) struct Ending {
     pub app_level: Option<i64>,
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
-}
-
-/// Levels in the termination message of a migration.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub(super) struct SchemaSummary {
-    pub from: Option<i64>,
-    pub to: Option<i64>,
-    pub floor: Option<i64>,
-}
-
-/// The dump in the termination message of a backup.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(super) struct BackupSummary {
-    pub bytes: i64,
-    pub sha256: String,
-}
-
-impl BackupSummary {
-    /// Whether it can be that of a dump.
-    fn is_sound(&self) -> bool {
-        let digits = self.sha256.bytes().all(|digit| digit.is_ascii_hexdigit());
-        self.bytes > 0 && self.sha256.len() == 64 && digits
-    }
-}
-
-/// The termination message of a test or migration; every field may be missing.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Summary {
-    message: Option<String>,
-    tests: Option<i32>,
-    passed: i32,
-    failed: i32,
-    skipped: i32,
-    errored: i32,
-    first_failures: Vec<FailedCase>,
-    schema: Option<SchemaSummary>,
-    app_level: Option<i64>,
-    pending: Option<Vec<String>>,
-    offers: Vec<String>,
-    backup: Option<BackupSummary>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct FailedCase {
-    name: String,
-    message: String,
 }
 
 impl Ending {
@@ -212,7 +161,7 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
             ..silent(kind)
         };
     };
-    let summary = serde_json::from_str::<Summary>(message.trim()).ok();
+    let summary = Summary::read(message);
     let mut ending = match kind {
         Kind::Test { report, min_tests } => test(code, summary.as_ref(), *report, *min_tests),
         Kind::Migration => migration(code, summary.as_ref()),
@@ -238,7 +187,6 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
     if let Some(summary) = summary {
         ending.pending = summary.pending;
         ending.offers = summary.offers;
-        ending.offers.truncate(OFFERS_KEPT);
         ending.app_level = summary.app_level;
         ending.schema = summary.schema;
     }
@@ -258,7 +206,7 @@ fn dumped(summary: Option<&Summary>) -> Ending {
 }
 
 fn test(code: i32, summary: Option<&Summary>, declared: bool, min_tests: i32) -> Ending {
-    let report = summary.and_then(report);
+    let report = summary.and_then(Summary::report);
     let mut ending = match (code, &report) {
         (2 | 3 | 126 | 127, _) => {
             Ending::inconclusive(said(summary, format!("exit code {code}: it could not run")))
@@ -307,29 +255,6 @@ fn test(code: i32, summary: Option<&Summary>, declared: bool, min_tests: i32) ->
     };
     ending.report = report;
     ending
-}
-
-impl Report {
-    /// Whether its counts can be those of a run.
-    fn adds_up(&self) -> bool {
-        let parts = [self.passed, self.failed, self.skipped, self.errored];
-        let sum: i64 = parts.iter().map(|part| i64::from(*part)).sum();
-        parts.iter().all(|part| *part >= 0) && sum <= i64::from(self.tests)
-    }
-}
-
-fn report(summary: &Summary) -> Option<Report> {
-    let cases = summary.first_failures.iter().take(FAILURES_KEPT);
-    Some(Report {
-        tests: summary.tests?,
-        passed: summary.passed,
-        failed: summary.failed,
-        skipped: summary.skipped,
-        errored: summary.errored,
-        first_failures: cases
-            .map(|case| bounded_to(&format!("{}: {}", case.name, case.message), 160))
-            .collect(),
-    })
 }
 
 fn migration(code: i32, summary: Option<&Summary>) -> Ending {

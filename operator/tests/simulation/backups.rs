@@ -89,7 +89,7 @@ impl World {
             .push((release.to_owned(), service.to_owned()));
     }
 
-    /// Before candidate pods are there, no real row is to be seen.
+    /// Before candidate pods are there, the backup is restored, and no real row is to be seen.
     pub fn assert_masked(&self, release: &str) {
         let is_masked = |service: &str| {
             self.volume
@@ -97,6 +97,12 @@ impl World {
                 .contains(&(release.to_owned(), service.to_owned()))
         };
         let restored = self.volume.restored.iter().any(|of| of == release);
+        let known = self.revisions.get(release);
+        let wanted = known.is_some_and(|known| known.rehearsal == RehearsalData::Backup);
+        assert!(
+            !wanted || restored,
+            "candidate {release} is tested without its backup"
+        );
         assert!(
             !restored || (is_masked("customer") && is_masked("sales")),
             "candidate {release} sees real rows"

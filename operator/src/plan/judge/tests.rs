@@ -181,6 +181,26 @@ fn a_preparation_that_fails_says_nothing_about_the_image() {
 }
 
 #[test]
+fn a_dump_counts_only_with_its_size_and_checksum() {
+    let dump = |bytes: i64, sum: &str| {
+        let words = format!(r#"{{"backup":{{"bytes":{bytes},"sha256":"{sum}"}}}}"#);
+        of(0, &words, Kind::Backup)
+    };
+    let sum = "a".repeat(64);
+    let made = dump(853, &sum);
+    assert_eq!(made.verdict, Verdict::Passed);
+    assert_eq!(made.backup.map(|made| made.bytes), Some(853));
+    for unsound in [dump(0, &sum), dump(853, "a"), dump(853, &"x".repeat(64))] {
+        assert_eq!(unsound.verdict, Verdict::Inconclusive);
+        assert_eq!(unsound.backup, None);
+    }
+    assert_eq!(of(0, "done", Kind::Backup).verdict, Verdict::Inconclusive);
+    let full = of(1, "pg_dump: error: No space left on device", Kind::Backup);
+    assert_eq!(full.verdict, Verdict::Inconclusive);
+    assert!(full.message.unwrap().contains("No space left"));
+}
+
+#[test]
 fn a_running_job_has_no_verdict() {
     let running = PodView {
         phase: "Running".into(),

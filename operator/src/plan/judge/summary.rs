@@ -1,0 +1,94 @@
+//! The words of a container: its termination message, of which every field may be missing. What is kept of them is bounded.
+
+use serde::Deserialize;
+
+use super::bounded_to;
+use crate::api::status::Report;
+
+/// Failed cases kept.
+const FAILURES_KEPT: usize = 5;
+
+/// Words of `offers` kept.
+const OFFERS_KEPT: usize = 8;
+
+/// Levels in the termination message of a migration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct SchemaSummary {
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+    pub floor: Option<i64>,
+}
+
+/// The dump in the termination message of a backup.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct BackupSummary {
+    pub bytes: i64,
+    pub sha256: String,
+}
+
+impl BackupSummary {
+    /// Whether it can be that of a dump.
+    pub fn is_sound(&self) -> bool {
+        let digits = self.sha256.bytes().all(|digit| digit.is_ascii_hexdigit());
+        self.bytes > 0 && self.sha256.len() == 64 && digits
+    }
+}
+
+/// The termination message of a test or migration; every field may be missing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Summary {
+    pub message: Option<String>,
+    tests: Option<i32>,
+    passed: i32,
+    failed: i32,
+    skipped: i32,
+    errored: i32,
+    first_failures: Vec<FailedCase>,
+    pub schema: Option<SchemaSummary>,
+    pub app_level: Option<i64>,
+    pub pending: Option<Vec<String>>,
+    pub offers: Vec<String>,
+    pub backup: Option<BackupSummary>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct FailedCase {
+    name: String,
+    message: String,
+}
+
+impl Summary {
+    /// Reads a termination message; nothing when it is not one of the delivery contract.
+    pub fn read(message: &str) -> Option<Self> {
+        let mut summary: Self = serde_json::from_str(message.trim()).ok()?;
+        summary.offers.truncate(OFFERS_KEPT);
+        Some(summary)
+    }
+
+    /// The counts of a test.
+    pub fn report(&self) -> Option<Report> {
+        let cases = self.first_failures.iter().take(FAILURES_KEPT);
+        Some(Report {
+            tests: self.tests?,
+            passed: self.passed,
+            failed: self.failed,
+            skipped: self.skipped,
+            errored: self.errored,
+            first_failures: cases
+                .map(|case| bounded_to(&format!("{}: {}", case.name, case.message), 160))
+                .collect(),
+        })
+    }
+}
+
+impl Report {
+    /// Whether its counts can be those of a run.
+    pub(super) fn adds_up(&self) -> bool {
+        let parts = [self.passed, self.failed, self.skipped, self.errored];
+        let sum: i64 = parts.iter().map(|part| i64::from(*part)).sum();
+        parts.iter().all(|part| *part >= 0) && sum <= i64::from(self.tests)
+    }
+}
