@@ -1,12 +1,16 @@
 //! How long to wait before a platform that failed is tried again: 1 second, doubling to 5 minutes, per platform.
 //!
 //! In: failures and successes. Out: a delay. kube's `error_policy` hears of failures only, so successes are told to it by `reconcile`; and since each failure
-//! writes a status, whose watch event asks for a look at once, `reconcile` also asks how much of the delay is left. A new spec does not wait.
+//! writes a status, whose watch event asks for a look at once, `reconcile` also asks how much of the delay is left. A new spec does not wait, nor does a request by annotation.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::api::status::Token;
 use crate::context::PlatformKey;
 
 const FIRST: Duration = Duration::from_secs(1);
@@ -21,13 +25,23 @@ pub struct Backoff {
 #[derive(Debug)]
 struct Failures {
     count: u32,
-    generation: i64,
+    asked: u64,
     until: Instant,
 }
 
+/// Stands for what people ask of a platform: the generation of its spec and their requests by annotation.
+pub fn asked(platform: &ObjectMeta) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    platform.generation.hash(&mut hasher);
+    let annotations = platform.annotations.as_ref();
+    let value = |token: Token| annotations.and_then(|all| all.get(token.annotation()));
+    Token::ALL.map(value).hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Backoff {
-    /// Counts a failure with this generation of the spec; returns how long to wait.
-    pub fn failed(&self, platform: &PlatformKey, generation: i64) -> Duration {
+    /// Counts a failure of what was [`asked`] for; returns how long to wait.
+    pub fn failed(&self, platform: &PlatformKey, asked: u64) -> Duration {
         let mut failures = self.lock();
         let count = failures.get(platform).map_or(0, |failures| failures.count);
         let delay = FIRST
@@ -35,19 +49,19 @@ impl Backoff {
             .min(LONGEST);
         let failure = Failures {
             count: count.saturating_add(1),
-            generation,
+            asked,
             until: Instant::now() + delay,
         };
         failures.insert(platform.clone(), failure);
         delay
     }
 
-    /// What is left of the wait; nothing for another generation of the spec than the one that failed.
-    pub fn left(&self, platform: &PlatformKey, generation: i64) -> Option<Duration> {
+    /// What is left of the wait; nothing when something else is [`asked`] for than what failed.
+    pub fn left(&self, platform: &PlatformKey, asked: u64) -> Option<Duration> {
         let failures = self.lock();
         let failed = failures
             .get(platform)
-            .filter(|failures| failures.generation == generation)?;
+            .filter(|failures| failures.asked == asked)?;
         Some(failed.until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 

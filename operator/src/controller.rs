@@ -17,6 +17,7 @@ use kube::{Api, Resource, ResourceExt};
 use tokio::time::timeout;
 
 use crate::api::CrmPlatform;
+use crate::backoff;
 use crate::context::{Context, PlatformKey};
 use crate::error::{Error, innermost};
 use crate::metrics::CONCURRENCY;
@@ -108,8 +109,8 @@ fn notice(ctx: &Context, event: &Result<Event<Watched>, watcher::Error>) {
 }
 
 fn retry(object: Arc<Watched>, _: &Error, ctx: Arc<Context>) -> Action {
-    let generation = object.meta().generation.unwrap_or_default();
-    Action::requeue(ctx.backoff.failed(&PlatformKey::of(&*object), generation))
+    let asked = backoff::asked(object.meta());
+    Action::requeue(ctx.backoff.failed(&PlatformKey::of(&*object), asked))
 }
 
 /// Each outcome is logged once, here.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::conditions;
-use crate::api::status::{Finding, Memory, Stage, Verdict};
+use crate::api::status::{Candidate, Finding, Memory, Stage, Verdict};
 use crate::observed::Observed;
 use crate::platform::Platform;
 
@@ -35,6 +35,7 @@ mod permit;
 mod record;
 mod rehearse;
 mod requests;
+mod rollback;
 mod rollout;
 mod steps;
 mod verify;
@@ -206,8 +207,14 @@ impl Progress {
 }
 
 /// What a person should do about a release that failed or is held; ends every such message.
-fn remedy(reason: &str, memory: &Memory) -> &'static str {
+fn remedy(reason: &str, candidate: &Candidate, memory: &Memory) -> &'static str {
     match reason {
+        conditions::BELOW_SCHEMA_FLOOR => {
+            "choose an image of at least that level, or restore a backup"
+        }
+        _ if candidate.rollback.is_some() => {
+            "stable serves on; mend the cause and annotate crmplatform.io/rollback-to again, or choose another release"
+        }
         conditions::JOB_NOT_OURS => "delete that Job, then annotate crmplatform.io/retry",
         conditions::BACKUP_FAILED => {
             "nothing was changed; mend the cause and annotate crmplatform.io/retry, or set spec.database.backup.policy to Never"
@@ -217,9 +224,6 @@ fn remedy(reason: &str, memory: &Memory) -> &'static str {
         }
         conditions::ABORTED | conditions::ROLLED_BACK => {
             "change the spec, or annotate crmplatform.io/retry"
-        }
-        conditions::BELOW_SCHEMA_FLOOR => {
-            "choose an image of at least that level, or restore a backup"
         }
         _ if memory.stable.is_some() => {
             "stable serves on; mend the cause, then change the spec or annotate crmplatform.io/retry"

@@ -29,7 +29,7 @@ use crate::observe::observe;
 use crate::plan::action::Note;
 use crate::plan::{Plan, plan};
 use crate::platform::{Invalid, Platform};
-use crate::{events, status};
+use crate::{backoff, events, status};
 
 /// A look without any reason, in case an event was lost.
 const SAFETY_NET: Duration = Duration::from_secs(900);
@@ -84,8 +84,7 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     {
         return Ok(Next::LookAgain);
     }
-    let generation = object.metadata.generation.unwrap_or_default();
-    if let Some(left) = ctx.backoff.left(key, generation) {
+    if let Some(left) = ctx.backoff.left(key, backoff::asked(&object.metadata)) {
         return Ok(Next::Wait(left));
     }
     let now = Timestamp::now();

@@ -178,8 +178,9 @@ fn tests_passed(
 fn skipped_by(memory: &Memory, wanted: Option<&str>) -> Option<String> {
     let wanted = wanted?;
     let candidate = memory.candidate.as_ref();
-    let skipping = candidate
-        .is_some_and(|at_work| at_work.release == wanted && at_work.ungated && !at_work.rollback);
+    let skipping = candidate.is_some_and(|at_work| {
+        at_work.release == wanted && at_work.ungated && at_work.rollback.is_none()
+    });
     let stable = memory.stable.as_ref();
     let skipped = stable.is_some_and(|stable| stable.release == wanted && stable.untested);
     let record = memory

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crm_operator::api::CrmPlatformStatus;
 use crm_operator::apply::{StatusWrite, apply, write_status};
+use crm_operator::backoff::asked;
 use crm_operator::context::PlatformKey;
 use crm_operator::controller::Watched;
 use crm_operator::observe::observe;
@@ -240,8 +241,9 @@ async fn the_first_look_at_a_release_writes_its_memory_before_anything_else() {
 }
 
 #[tokio::test]
-async fn a_platform_that_failed_is_left_alone_until_its_time_or_a_new_spec_comes() {
-    let (ctx, server) = context(vec![refusal(403, "Forbidden"), refusal(403, "Forbidden")]);
+async fn a_platform_that_failed_is_left_alone_until_its_time_or_something_new_is_asked_for() {
+    let refusals = [(); 3].map(|()| refusal(403, "Forbidden"));
+    let (ctx, server) = context(refusals.to_vec());
     let look = |object| reconcile(Arc::new(DeserializeGuard(Ok(object))), ctx.clone());
     let error = look(platform()).await.unwrap_err();
     assert!(
@@ -250,15 +252,19 @@ async fn a_platform_that_failed_is_left_alone_until_its_time_or_a_new_spec_comes
             .contains("failed to write the status of CrmPlatform \"crm/acme\""),
         "{error}"
     );
-    ctx.backoff.failed(&key(), 1);
+    ctx.backoff.failed(&key(), asked(&platform().metadata));
     look(platform()).await.unwrap();
+    let mut aborted = platform();
+    let abort = ("crmplatform.io/abort".to_owned(), "anna: stop".to_owned());
+    aborted.metadata.annotations = Some([abort].into());
+    look(aborted).await.unwrap_err();
     let mut fixed = platform();
     fixed.metadata.generation = Some(2);
     look(fixed).await.unwrap_err();
     drop(ctx);
     assert_eq!(
         server.await.unwrap().len(),
-        2,
+        3,
         "the second look asked for nothing"
     );
 }

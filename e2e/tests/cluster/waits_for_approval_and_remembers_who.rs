@@ -1,4 +1,4 @@
-//! With `approval: Manual` a tested release waits, and nothing live is touched, until a person approves it; who did it and why is kept. The same word acts once.
+//! With `approval: Manual` a tested release waits, and nothing live is touched, until a person approves it; who did it and why is kept.
 
 use e2e::scenario::reason;
 use serde_json::json;

@@ -16,7 +16,9 @@ mod token;
 pub use backup::{BackupRecord, ServiceLevel};
 pub use delivery::{Amount, BuildDelivery, Delivery, DeployDelivery, TestDelivery};
 pub use history::{JobRecord, Rejected, ReleaseRecord, Report, SchemaRecord, StageRecord};
-pub use token::{HandledToken, Intervention, LastHandled, Token, VALUE_LIMIT};
+pub use token::{
+    ACTOR_LIMIT, HandledToken, Intervention, LastHandled, REASON_LIMIT, Token, VALUE_LIMIT,
+};
 
 /// Longest message of a finding, in characters.
 const MESSAGE_LIMIT: usize = 1024;
@@ -123,9 +125,9 @@ pub struct Candidate {
     /// Whether a person let it go on without rehearsal and tests, or it passed them before and is being rolled back to.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ungated: bool,
-    /// Whether a person asked for it with `rollback-to`, and not the spec.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub rollback: bool,
+    /// Set when a person asked for it with `rollback-to`, and not the spec: how the release that the spec asks for counts once this one serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Box<Rejected>>,
 }
 
 #[expect(

@@ -34,7 +34,11 @@ pub(super) fn admit(draft: &mut Draft<'_>) {
     match draft.memory.candidate.clone() {
         Some(candidate) if candidate.release == id => {}
         // A person went back from what the spec asks for.
-        Some(candidate) if candidate.rollback && is_rejected(draft, &id) => {}
+        Some(candidate)
+            if candidate
+                .rollback
+                .as_ref()
+                .is_some_and(|left| left.release == id) => {}
         Some(candidate) => {
             draft.superseded = true;
             replace(draft, &candidate);
@@ -65,7 +69,7 @@ pub(super) fn admit(draft: &mut Draft<'_>) {
 }
 
 /// Whether a release is not tried again by itself. One that the spec had left and asks for again is.
-fn is_rejected(draft: &Draft<'_>, id: &str) -> bool {
+pub(super) fn is_rejected(draft: &Draft<'_>, id: &str) -> bool {
     let mut all = draft.memory.rejected.iter();
     all.any(|rejected| rejected.release == id && rejected.left_at.is_none())
 }
@@ -89,7 +93,7 @@ fn replace(draft: &mut Draft<'_>, candidate: &Candidate) {
     let waits = candidate.held.is_some() || permit::is_waiting(draft, candidate);
     match candidate.stage {
         _ if candidate.returning.is_some() => {}
-        stage if stage < Stage::Migrate || (stage == Stage::Migrate && waits) => {
+        stage if stage < Stage::Migrate || (stage <= Stage::Rollout && waits) => {
             draft.conclude(Verdict::Superseded, superseded())
         }
         Stage::Resolve | Stage::Backup | Stage::Rehearse | Stage::Gate => {}

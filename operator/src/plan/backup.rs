@@ -23,7 +23,7 @@ pub(super) fn is_wanted(draft: &Draft<'_>, candidate: &Candidate) -> bool {
     let migrates = release.services.iter().any(|own| own.migrate.is_some());
     draft.platform.backup.is_some()
         && (migrates || release.rehearsal == RehearsalData::Backup)
-        && !(candidate.rollback && candidate.ungated)
+        && !(candidate.rollback.is_some() && candidate.ungated)
 }
 
 /// Forgets the dumps that are not kept beside a new one; their files go once that is made. What stable can be brought back with stays.

@@ -68,10 +68,13 @@ impl<'a> Draft<'a> {
             self.actions.clear();
             self.wake = None;
         }
-        self.memory.releases.truncate(RELEASES_KEPT);
         self.memory.schema.truncate(SCHEMA_KEPT);
         self.memory.rejected.truncate(REJECTED_KEPT);
-        record::compact(&mut self.memory.releases);
+        let candidate = self.memory.candidate.iter();
+        let at_work = candidate.map(|candidate| &candidate.release);
+        let stable = self.memory.stable.iter().map(|stable| &stable.release);
+        let at_work: Vec<_> = at_work.chain(stable).cloned().collect();
+        record::bound(&mut self.memory.releases, RELEASES_KEPT, &at_work);
         Plan {
             actions: self.actions,
             memory: self.memory,

@@ -6,10 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::action::Note;
 use super::draft::Draft;
 use super::permit::{self, Hindrance};
-use super::{backup, record, remedy};
+use super::{backup, record, remedy, rollback};
 use crate::api::conditions;
 use crate::api::spec::GatePolicy;
-use crate::api::status::{Candidate, Finding, Rejected, Stable, Stage, Token, Verdict};
+use crate::api::status::{Candidate, Finding, Rejected, Stable, Stage, Verdict};
 use crate::desired::labels;
 use crate::platform::release::Release;
 
@@ -26,25 +26,8 @@ impl Draft<'_> {
         self.enter_next(Verdict::Passed);
     }
 
-    /// Makes an earlier release the candidate although the spec does not ask for it. It goes through the gate again only if it never passed it.
-    pub fn start_rollback(&mut self, id: &str, release: &Release) {
-        let records = self.memory.releases.iter();
-        let mut stages = records
-            .filter(|record| record.release == id)
-            .flat_map(|record| &record.stages);
-        let ungated =
-            stages.any(|stage| stage.name == Stage::Gate && stage.verdict == Some(Verdict::Passed));
-        let candidate = self.begin(id, release);
-        self.memory.candidate = Some(Candidate {
-            approved: true,
-            rollback: true,
-            ungated,
-            ..candidate
-        });
-        self.enter_next(Verdict::Passed);
-    }
-
-    fn begin(&mut self, id: &str, release: &Release) -> Candidate {
+    /// The candidate that a release becomes.
+    pub fn begin(&mut self, id: &str, release: &Release) -> Candidate {
         Candidate {
             release: id.to_owned(),
             stage: Stage::Resolve,
@@ -56,7 +39,7 @@ impl Draft<'_> {
             aborting: None,
             approved: false,
             ungated: false,
-            rollback: false,
+            rollback: None,
         }
     }
 
@@ -151,7 +134,7 @@ impl Draft<'_> {
         let mut later = stages.filter(|later| *later > candidate.stage);
         let needed = |stage: &Stage| match stage {
             Stage::Backup => backup::is_wanted(self, candidate),
-            Stage::Approve => !self.platform.paused && permit::hindrance(self, *stage).is_some(),
+            Stage::Approve => permit::unpermitted(self, *stage).is_some(),
             _ => true,
         };
         later.find(needed).unwrap_or(Stage::Optimise)
@@ -163,11 +146,7 @@ impl Draft<'_> {
             return;
         };
         self.close_stage(&candidate.release, Stage::Verify, verdict, None);
-        let record = record::of(&mut self.memory.releases, &candidate.release);
-        let untested = record.is_some_and(|record| {
-            let mut all = record.interventions.iter();
-            all.any(|intervention| intervention.token == Token::SkipGate)
-        });
+        let untested = candidate.ungated && !rollback::has_served(&self.memory, &candidate.release);
         if let Some(old) = self.memory.stable.take()
             && let Some(stage) =
                 record::stage(&mut self.memory.releases, &old.release, Stage::Optimise)
@@ -189,9 +168,18 @@ impl Draft<'_> {
             Stage::Optimise,
             Time(self.now),
         );
-        self.memory
-            .rejected
-            .retain(|rejected| rejected.release != candidate.release);
+        let left = candidate.rollback.as_deref();
+        let left = left.map(|left| Rejected {
+            at: Time(self.now),
+            ..left.clone()
+        });
+        self.memory.rejected.retain(|rejected| {
+            let is_left = left
+                .as_ref()
+                .is_some_and(|left| left.release == rejected.release);
+            rejected.release != candidate.release && !is_left
+        });
+        self.memory.rejected.splice(..0, left);
         self.note(
             false,
             conditions::PROMOTED,
@@ -225,19 +213,12 @@ impl Draft<'_> {
             Some(finding.clone()),
             Time(self.now),
         );
-        if candidate.rollback {
-            // What it should have replaced serves on, and is what the spec asks for.
-            let serves = self.memory.stable.as_ref().map(|stable| &stable.release);
-            self.memory
-                .rejected
-                .retain(|rejected| Some(&rejected.release) != serves);
-        }
         if matches!(verdict, Verdict::Failed | Verdict::Aborted) {
             let message = format!(
                 "release {} was rejected: {}; {}",
                 candidate.release,
                 finding.message,
-                remedy(&finding.reason, &self.memory)
+                remedy(&finding.reason, &candidate, &self.memory)
             );
             self.note(true, conditions::REJECTED, message);
             self.memory
@@ -274,7 +255,7 @@ impl Draft<'_> {
                 "release {} is held: {}; {}",
                 candidate.release,
                 finding.message,
-                remedy(&finding.reason, &self.memory)
+                remedy(&finding.reason, &candidate, &self.memory)
             ),
         );
         self.memory.candidate = Some(Candidate {

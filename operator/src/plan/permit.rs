@@ -27,12 +27,22 @@ pub(super) fn hindrance(draft: &Draft<'_>, stage: Stage) -> Option<Hindrance> {
     if draft.platform.paused {
         return Some(paused());
     }
+    unpermitted(draft, stage)
+}
+
+/// What a person could lift by an approval: a missing one, or a freeze window. Asked of every stage that touches what is live, not only of Approve: a pause may
+/// have ended, or the spec changed, since.
+pub(super) fn unpermitted(draft: &Draft<'_>, stage: Stage) -> Option<Hindrance> {
     let candidate = draft.memory.candidate.as_ref();
     if candidate.is_some_and(|candidate| candidate.approved) {
         return None;
     }
     match stage {
-        Stage::Approve if draft.platform.approval == Approval::Manual => Some(unapproved(draft)),
+        Stage::Approve | Stage::Migrate | Stage::Rollout
+            if draft.platform.approval == Approval::Manual =>
+        {
+            Some(unapproved(draft))
+        }
         Stage::Approve | Stage::Migrate | Stage::Rollout | Stage::Optimise => frozen(draft),
         _ => None,
     }
@@ -67,10 +77,11 @@ fn frozen(draft: &Draft<'_>) -> Option<Hindrance> {
         true => format!("before {}", window.ends),
         false => "while windows follow one another".to_owned(),
     };
-    let message = format!(
-        "nothing live is changed {until} ({reason}); to go on at once: {}",
-        approve(draft)
-    );
+    let hint = match draft.memory.candidate {
+        Some(_) => format!("; to go on at once: {}", approve(draft)),
+        None => String::new(),
+    };
+    let message = format!("nothing live is changed {until} ({reason}){hint}");
     Some(Hindrance {
         finding: Finding::new(conditions::FROZEN, message),
         over_in: Some(seconds(draft.now, window.ends)),

@@ -6,6 +6,8 @@ use crate::api::status::{Finding, JobRecord, ReleaseRecord, Stage, StageRecord, 
 
 /// How many releases keep the details of their Jobs.
 const DETAILED: usize = 3;
+/// Releases that served and are kept beside the one that serves.
+const WAYS_BACK: usize = 2;
 
 /// Begins the history of a release.
 pub(super) fn open(releases: &mut Vec<ReleaseRecord>, id: &str, generation: i64, now: Time) {
@@ -99,11 +101,67 @@ pub(super) fn job<'a>(
         .find(|job| job.step == step)
 }
 
-/// Drops the Jobs of older releases, so that the status stays small.
-pub(super) fn compact(releases: &mut [ReleaseRecord]) {
-    for record in releases.iter_mut().skip(DETAILED) {
-        for stage in &mut record.stages {
-            stage.jobs.clear();
+/// Drops the oldest records beyond a number, and the Jobs of all but the last, so that the status stays small. The newest record of a release in `at_work` stays
+/// as it is, and so do those of the last two others that served: what is forgotten cannot be gone back to.
+pub(super) fn bound(releases: &mut Vec<ReleaseRecord>, limit: usize, at_work: &[String]) {
+    let mut seen: Vec<String> = Vec::new();
+    let mut served = 0;
+    let mut kept = Vec::new();
+    for (age, record) in releases.iter_mut().enumerate() {
+        let is_newest = !seen.contains(&record.release);
+        seen.push(record.release.clone());
+        let needed = is_newest && at_work.contains(&record.release);
+        let is_way_back =
+            !needed && is_newest && record.verdict == Some(Verdict::Passed) && served < WAYS_BACK;
+        served += usize::from(is_way_back);
+        kept.push(needed || is_way_back);
+        if age >= DETAILED && !needed {
+            for stage in &mut record.stages {
+                stage.jobs.clear();
+            }
         }
+    }
+    while releases.len() > limit
+        && let Some(oldest) = kept.iter().rposition(|kept| !kept)
+    {
+        releases.remove(oldest);
+        kept.remove(oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(releases: &mut Vec<ReleaseRecord>, id: &str, verdict: Option<Verdict>) {
+        let now = Time("2026-01-01T12:00:00Z".parse().unwrap());
+        open(releases, id, 1, now);
+        releases[0].verdict = verdict;
+        releases[0].stages[0].jobs.push(JobRecord::default());
+    }
+
+    #[test]
+    fn many_tries_of_a_bad_release_push_out_neither_what_serves_nor_the_way_back() {
+        let mut releases = Vec::new();
+        for id in ["oldest", "older", "old", "stable"] {
+            opened(&mut releases, id, Some(Verdict::Passed));
+        }
+        for _ in 0..20 {
+            opened(&mut releases, "bad", Some(Verdict::Failed));
+            bound(&mut releases, 10, &["stable".to_owned()]);
+        }
+        let ids: Vec<_> = releases
+            .iter()
+            .map(|record| record.release.as_str())
+            .collect();
+        assert_eq!(ids.len(), 10);
+        assert_eq!(ids[7..], ["stable", "old", "older"]);
+        assert_eq!(releases[0].round, 20);
+        assert_eq!(
+            releases[7].stages[0].jobs.len(),
+            1,
+            "the Jobs of what serves are known"
+        );
+        assert!(releases[8].stages[0].jobs.is_empty());
     }
 }

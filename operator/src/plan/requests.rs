@@ -4,10 +4,11 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
-use super::{permit, record};
+use super::{admit, permit, record, rollback};
 use crate::api::conditions;
 use crate::api::status::{
-    Candidate, Finding, HandledToken, Intervention, Rejected, Stage, Token, Verdict,
+    ACTOR_LIMIT, Candidate, Finding, HandledToken, Intervention, REASON_LIMIT, Stage, Token,
+    Verdict,
 };
 use crate::platform::request::Request;
 
@@ -15,14 +16,14 @@ use crate::platform::request::Request;
 const INTERVENTIONS_KEPT: usize = 8;
 
 /// What a request did, and to which release; or why it did nothing.
-type Outcome = Result<(String, String), String>;
+pub(super) type Outcome = Result<(String, String), String>;
 
 /// Handles the first request that was not handled yet.
 pub(super) fn handle(draft: &mut Draft<'_>) {
     let all = draft.platform.requests.iter();
     let mut unhandled = all.filter(|(token, request)| {
         let last = draft.memory.last_handled.clone().of(*token).clone();
-        last.is_none_or(|last| last.value != request.value)
+        last.is_none_or(|last| last.value != request.value) && !is_early(draft, *token)
     });
     let Some((token, request)) = unhandled.next().cloned() else {
         return;
@@ -30,7 +31,10 @@ pub(super) fn handle(draft: &mut Draft<'_>) {
     let (words, outcome) = match token {
         Token::RollbackTo => {
             let (release, words) = request.release();
-            (words.clone(), rollback_to(draft, &release, &words))
+            (
+                words.clone(),
+                rollback::rollback_to(draft, &release, &words),
+            )
         }
         Token::Abort => (request.clone(), abort(draft, &request)),
         Token::Retry => (request.clone(), retry(draft)),
@@ -60,11 +64,26 @@ pub(super) fn handle(draft: &mut Draft<'_>) {
     draft.moved = true;
 }
 
+/// Whether a request comes before the release that it speaks of: with a new spec, whose images are not known yet or which is about to take the place of the
+/// candidate. It waits, so that it never acts on the release that the spec has left.
+fn is_early(draft: &Draft<'_>, token: Token) -> bool {
+    let Some((wanted, _)) = draft.wanted.as_ref().filter(|_| token != Token::Abort) else {
+        return token != Token::Abort;
+    };
+    if !matches!(token, Token::Retry | Token::Approve | Token::SkipGate) {
+        return false;
+    }
+    match &draft.memory.candidate {
+        Some(candidate) => candidate.release != *wanted && candidate.rollback.is_none(),
+        None => !draft.wants_stable() && !admit::is_rejected(draft, wanted),
+    }
+}
+
 fn intervention(token: Token, words: &Request, at: &Time) -> Intervention {
     Intervention {
         token,
-        actor: words.actor().to_owned(),
-        reason: words.reason().to_owned(),
+        actor: words.actor().chars().take(ACTOR_LIMIT).collect(),
+        reason: words.reason().chars().take(REASON_LIMIT).collect(),
         at: at.clone(),
     }
 }
@@ -99,14 +118,14 @@ fn abort(draft: &mut Draft<'_>, request: &Request) -> Outcome {
     let finding = Finding::new(conditions::ABORTED, message);
     let waits = candidate.held.is_some() || permit::is_waiting(draft, &candidate);
     let did = match candidate.stage {
-        Stage::Migrate if !waits => {
+        Stage::Migrate if !waits && migrates(draft, &release) => {
             draft.memory.candidate = Some(Candidate {
                 aborting: Some(finding),
                 ..candidate
             });
             "ends as soon as the migration that runs has ended"
         }
-        stage if stage <= Stage::Migrate => {
+        stage if stage <= Stage::Migrate || (stage == Stage::Rollout && waits) => {
             draft.conclude(Verdict::Aborted, finding);
             "is aborted"
         }
@@ -118,12 +137,19 @@ fn abort(draft: &mut Draft<'_>, request: &Request) -> Outcome {
     Ok((release.clone(), format!("release {release} {did}")))
 }
 
+/// Whether a migration of the live database may run for a release.
+fn migrates(draft: &mut Draft<'_>, release: &str) -> bool {
+    let stage = record::stage(&mut draft.memory.releases, release, Stage::Migrate);
+    let open = stage.is_some_and(|stage| stage.jobs.iter().any(|job| job.verdict.is_none()));
+    open || draft.live_migration("").is_some()
+}
+
 fn retry(draft: &mut Draft<'_>) -> Outcome {
     if let Some(candidate) = draft.memory.candidate.clone() {
         let release = candidate.release;
         return match candidate.held {
             None => Err(format!("release {release} is at work")),
-            Some(_) if candidate.rollback => Err(format!(
+            Some(_) if candidate.rollback.is_some() => Err(format!(
                 "release {release} was asked for by {0}: use {0} again",
                 Token::RollbackTo.annotation()
             )),
@@ -136,12 +162,10 @@ fn retry(draft: &mut Draft<'_>) -> Outcome {
             }
         };
     }
-    let rejected = &mut draft.memory.rejected;
-    if let Some(place) = rejected
-        .iter()
-        .position(|rejected| rejected.left_at.is_none())
-    {
-        let release = rejected.remove(place).release;
+    let wanted = draft.wanted.as_ref().map(|(wanted, _)| wanted.clone());
+    if let Some(release) = wanted.filter(|wanted| admit::is_rejected(draft, wanted)) {
+        let rejected = &mut draft.memory.rejected;
+        rejected.retain(|rejected| rejected.release != release);
         return Ok((
             release.clone(),
             format!("release {release} is tried again from its beginning"),
@@ -192,6 +216,11 @@ fn approve(draft: &mut Draft<'_>) -> Outcome {
             candidate.stage.name()
         ));
     }
+    if permit::unpermitted(draft, candidate.stage).is_none() {
+        return Err(format!(
+            "release {release} waits for nobody's approval: spec.paused holds it back"
+        ));
+    }
     draft.memory.candidate = Some(Candidate {
         approved: true,
         ..candidate
@@ -222,81 +251,5 @@ fn skip_gate(draft: &mut Draft<'_>) -> Outcome {
     Ok((
         release.clone(),
         format!("release {release} goes on without rehearsal and tests"),
-    ))
-}
-
-fn rollback_to(draft: &mut Draft<'_>, target: &str, words: &Request) -> Outcome {
-    let (wanted, wanted_release) = draft
-        .wanted
-        .clone()
-        .ok_or("the images of the spec are not known yet")?;
-    let stable = draft.memory.stable.clone().ok_or("nothing serves yet")?;
-    if stable.release == target {
-        return Err(format!(
-            "release {target} serves; {} ends the one that is being tried",
-            Token::Abort.annotation()
-        ));
-    }
-    if wanted == target {
-        return Err(format!(
-            "the spec asks for release {target}: {} tries it again",
-            Token::Retry.annotation()
-        ));
-    }
-    let known = draft
-        .memory
-        .releases
-        .iter()
-        .any(|record| record.release == target);
-    let release = draft.release(target).filter(|_| known).ok_or_else(|| {
-        format!("{target:?} is not the id of a release in status.releases; the value begins with such an id")
-    })?;
-    match draft.memory.candidate.clone() {
-        Some(candidate) if candidate.held.is_none() => {
-            let what = format!(
-                "release {} is being tried: end it with {} first",
-                candidate.release,
-                Token::Abort.annotation()
-            );
-            return Err(what);
-        }
-        Some(_) => draft.conclude(Verdict::Superseded, super::moves::superseded()),
-        None => {}
-    }
-    if let Some(what) = draft.live_migration("") {
-        return Err(format!(
-            "{what} migrates the live database: ask again when it has ended"
-        ));
-    }
-    if draft.memory.scratch.iter().any(|id| id == target) {
-        return Err(format!(
-            "the scratch database of an earlier try of release {target} is being dropped: ask again in a minute"
-        ));
-    }
-    let message = format!(
-        "{} went back to release {target}: {}",
-        words.actor(),
-        words.reason()
-    );
-    let left = Rejected {
-        release: wanted.clone(),
-        images: wanted_release.service_images(),
-        reason: conditions::ROLLED_BACK.to_owned(),
-        message,
-        at: Time(draft.now),
-        left_at: None,
-    };
-    draft
-        .memory
-        .rejected
-        .retain(|rejected| rejected.release != wanted);
-    draft.memory.rejected.insert(0, left);
-    draft.start_rollback(target, &release);
-    Ok((
-        target.to_owned(),
-        format!(
-            "release {target} shall serve again instead of {}",
-            stable.release
-        ),
     ))
 }

@@ -128,7 +128,7 @@ fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
             aborting: None,
             approved: false,
             ungated: false,
-            rollback: false,
+            rollback: None,
         }),
         ..Memory::default()
     }

@@ -55,7 +55,7 @@ fn candidate() -> Candidate {
         aborting: None,
         approved: false,
         ungated: false,
-        rollback: false,
+        rollback: None,
     }
 }
 

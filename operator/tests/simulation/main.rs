@@ -20,6 +20,7 @@ mod world;
 use std::collections::BTreeMap;
 
 use controllers::Move;
+use crm_operator::api::status::{Memory, Token};
 use operator::{Fault, Writes, reconcile};
 use stories::{Act, STORIES, Story};
 use world::World;
@@ -205,6 +206,7 @@ fn end(world: &World) -> BTreeMap<&'static str, String> {
         ("secrets", format!("{:?}", world.secrets)),
         ("schemas", format!("{schemas:?}")),
         ("databases", format!("{:?}", memory.scratch)),
+        ("requests", requests(&memory)),
         (
             "rejected",
             format!(
@@ -217,6 +219,28 @@ fn end(world: &World) -> BTreeMap<&'static str, String> {
             ),
         ),
     ])
+}
+
+/// What each request did, how often each release was tried, and what people did to it.
+fn requests(memory: &Memory) -> String {
+    let mut handled = memory.last_handled.clone();
+    let handled = Token::ALL.map(|token| {
+        let last = handled.of(token).clone();
+        last.map(|last| (last.value, last.result.starts_with("nothing was done")))
+    });
+    let tries: Vec<_> = memory
+        .releases
+        .iter()
+        .map(|record| {
+            let by = record.interventions.iter();
+            (
+                &record.release,
+                record.round,
+                by.map(|by| by.token).collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    format!("{handled:?} {tries:?}")
 }
 
 fn assert_served(story: Story, world: &World, whence: &str) {
@@ -256,7 +280,8 @@ fn tells_whole_releases_as_stories() {
 }
 
 /// Stories that between them make every kind of write.
-const CRASHED: [&str; 9] = [
+const CRASHED: [&str; 10] = [
+    "is_aborted_in_its_migration",
     "proves_each_backup",
     "upgrades_with_a_migration",
     "stops_a_bad_image",

@@ -1,17 +1,23 @@
 //! People in the model: they change the spec and annotate the platform, and what they allowed is remembered beside the operator.
 
 use crm_operator::api::spec::{Approval, FreezeSpec};
-use crm_operator::api::status::{Stage, Token};
+use crm_operator::api::status::{ResolvedImage, Stage, Token};
+use crm_operator::platform::Platform;
 
 use crate::stories::Act;
-use crate::world::World;
+use crate::world::{World, settings};
 
 impl World {
     /// Does what a user does.
     pub fn act(&mut self, act: Act) {
         match act {
             Act::Image(tag) => return self.set_image(tag),
-            Act::Annotate(token, value) => return self.annotate(token, value),
+            Act::Annotate(token, value) => return self.annotate(token, value, None),
+            Act::ImageWith(tag, token, value) => {
+                self.set_image(tag);
+                let wanted = self.wanted();
+                return self.annotate(token, value, Some(wanted));
+            }
             Act::Reach(_) | Act::Serving => return,
             Act::Backup => self.ask_for_backups(),
             Act::Spoil => {
@@ -33,7 +39,17 @@ impl World {
         self.say(format!("user: sets {act:?}"));
     }
 
-    fn annotate(&mut self, token: Token, value: &str) {
+    /// The release that the spec asks for.
+    fn wanted(&self) -> String {
+        let reference = self.platform.spec.image.clone().unwrap();
+        let image = reference.replace("crm:", "crm@sha256:");
+        let platform = Platform::parse(&self.platform, &settings()).unwrap();
+        let release = platform.wanted(&[ResolvedImage { reference, image }]);
+        release.unwrap().id()
+    }
+
+    /// Annotates the platform; what that allows is meant for a release, or for the candidate.
+    fn annotate(&mut self, token: Token, value: &str, meant: Option<String>) {
         let (first, rest) = value.split_once(' ').unwrap_or((value, ""));
         let mut releases = self.revisions.iter();
         let named =
@@ -42,10 +58,11 @@ impl World {
             Some((id, _)) => format!("{id} {rest}"),
             None => value.to_owned(),
         };
-        if let Some(candidate) = self.memory().candidate {
+        let candidate = self.memory().candidate;
+        if let Some(meant) = meant.or(candidate.map(|candidate| candidate.release)) {
             match token {
-                Token::SkipGate => self.skipped.insert(candidate.release),
-                Token::Approve => self.approved.insert(candidate.release),
+                Token::SkipGate => self.skipped.insert(meant),
+                Token::Approve => self.approved.insert(meant),
                 _ => false,
             };
         }
@@ -54,10 +71,13 @@ impl World {
         annotations.insert(token.annotation().to_owned(), value);
     }
 
-    /// Whether the candidate is in a stage.
+    /// Whether the candidate is in a stage; of Migrate, whether it migrates.
     pub fn is_in(&self, stage: Stage) -> bool {
         let candidate = self.memory().candidate;
+        let mut jobs = self.jobs.values();
+        let mut migrates = || jobs.any(|job| job.view.live_migration && job.moves == 1);
         candidate.is_some_and(|candidate| candidate.stage == stage)
+            && (stage != Stage::Migrate || migrates())
     }
 
     /// Whether the image of the spec is stable.

@@ -2,7 +2,7 @@
 
 use crm_operator::api::status::{Stage, Token};
 
-use Act::{Annotate, Approval, Backup, Freeze, Image, Paused, Reach, Serving, Spoil};
+use Act::{Annotate, Approval, Backup, Freeze, Image, ImageWith, Paused, Reach, Serving, Spoil};
 
 /// A story: what a user does, each after some moves of the cluster or when all is quiet.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ pub struct Story {
 pub enum Act {
     /// Sets this image.
     Image(&'static str),
+    /// Sets this image and annotates the platform, in one write.
+    ImageWith(&'static str, Token, &'static str),
     /// Annotates the platform. An image at the beginning of a value stands for the release that has it.
     Annotate(Token, &'static str),
     /// Sets `spec.paused`.
@@ -71,7 +73,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 32] = [
+pub const STORIES: [Story; 36] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -268,6 +270,47 @@ pub const STORIES: [Story; 32] = [
             Image("v1"),
             Image("v2"),
             Annotate(Token::RollbackTo, "v1 anna: slower than before"),
+        ],
+        "v2",
+    ),
+    story(
+        "goes_back_from_what_is_held",
+        &[
+            Image("v1"),
+            Image("v1b"),
+            Image("unclear"),
+            Annotate(Token::RollbackTo, "v1 anna: back to the first"),
+        ],
+        "v1",
+    ),
+    story(
+        "keeps_the_rejection_when_the_way_back_fails",
+        &[
+            Image("v1"),
+            Image("v2"),
+            Image("bad"),
+            Annotate(Token::RollbackTo, "v1 anna: slower than before"),
+        ],
+        "v2",
+    ),
+    story(
+        "waits_for_approval_after_a_pause",
+        &[
+            Image("v1"),
+            Approval,
+            Image("v2"),
+            Reach(Stage::Gate),
+            Paused(true),
+            Paused(false),
+        ],
+        "v1",
+    ),
+    story(
+        "skips_the_gate_of_the_image_that_it_came_with",
+        &[
+            Image("v1"),
+            Image("unclear"),
+            ImageWith("v2", Token::SkipGate, "anna: the hotfix"),
         ],
         "v2",
     ),

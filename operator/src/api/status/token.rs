@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 /// Longest value that is looked at, in characters.
 pub const VALUE_LIMIT: usize = 256;
 
+/// Longest name of a person that is kept, in characters.
+pub const ACTOR_LIMIT: usize = 64;
+/// Longest reason of a person that is kept, in characters.
+pub const REASON_LIMIT: usize = 160;
+
 /// A kind of request, and the annotation that makes it.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Token {
@@ -104,8 +109,10 @@ pub struct Intervention {
     /// What was asked for.
     pub token: Token,
     /// Who asked, as the value says before its first `: `; not proven, the API server's audit log is the proof. `unnamed` when the value names nobody.
+    #[schemars(length(max = ACTOR_LIMIT))]
     pub actor: String,
     /// Why, as the value says.
+    #[schemars(length(max = REASON_LIMIT))]
     pub reason: String,
     /// When it was handled.
     pub at: Time,
