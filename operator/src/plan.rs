@@ -34,6 +34,7 @@ mod permit;
 mod record;
 mod rehearse;
 mod requests;
+mod resolve;
 mod rollout;
 mod steps;
 mod verify;
@@ -119,7 +120,7 @@ fn advance(draft: &mut Draft<'_>) {
         // Its inputs are lost and nobody asks for it any more.
         return match candidate.stage {
             stage if stage < Stage::Rollout => transition(draft, stage, Progress::Stopped),
-            _ => draft.start_return(moves::superseded()),
+            _ => draft.start_return(draft.superseding()),
         };
     }
     if candidate.stage < Stage::Rollout {
@@ -154,7 +155,7 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
     match progress {
         Progress::Waiting => {}
         _ if draft.superseded && stage == Stage::Migrate => {
-            draft.conclude(Verdict::Superseded, moves::superseded())
+            draft.conclude(Verdict::Superseded, draft.superseding())
         }
         Progress::Passed | Progress::Skipped | Progress::Stopped | Progress::Inconclusive(_)
             if let Some(finding) = aborting(draft) =>
@@ -171,7 +172,7 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
         }
         Progress::Failed(finding) => draft.conclude(Verdict::Failed, finding),
         Progress::Inconclusive(finding) => draft.hold(finding),
-        Progress::Stopped => draft.conclude(Verdict::Superseded, moves::superseded()),
+        Progress::Stopped => draft.conclude(Verdict::Superseded, draft.superseding()),
     }
 }
 

@@ -23,6 +23,10 @@ pub const PROGRESSING: &str = "Progressing";
 pub const INVALID_SPEC: &str = "InvalidSpec";
 /// An image reference could not be turned into a digest.
 pub const IMAGE_NOT_RESOLVED: &str = "ImageNotResolved";
+/// The operator's configuration does not allow an image of the spec.
+pub const IMAGE_NOT_ALLOWED: &str = "ImageNotAllowed";
+/// An image of the spec has no signature by a key of the operator's configuration.
+pub const IMAGE_NOT_SIGNED: &str = "ImageNotSigned";
 /// The scratch database could not be made or filled.
 pub const REHEARSAL_INCONCLUSIVE: &str = "RehearsalInconclusive";
 /// The candidate's migrations failed on the scratch database.

@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
-use super::{permit, record};
+use super::{permit, record, resolve};
 use crate::api::conditions;
 use crate::api::status::{
     Candidate, Finding, HandledToken, Intervention, Rejected, Stage, Token, Verdict,
@@ -245,6 +245,11 @@ fn rollback_to(draft: &mut Draft<'_>, target: &str, words: &Request) -> Outcome 
     let release = draft.release(target).filter(|_| known).ok_or_else(|| {
         format!("{target:?} is not the id of a release in status.releases; the value begins with such an id")
     })?;
+    if let Some(why) = resolve::forbids(draft, target) {
+        return Err(format!(
+            "the operator's image policy does not allow release {target}: {why}"
+        ));
+    }
     match draft.memory.candidate.clone() {
         Some(candidate) if candidate.held.is_none() => {
             let what = format!(
