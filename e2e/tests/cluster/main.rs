@@ -8,6 +8,7 @@ mod deletes_cleanly_and_keeps_the_database;
 mod gates_the_first_release;
 mod holds_when_the_test_image_cannot_be_pulled;
 mod installs_from_nothing;
+mod makes_nothing_of_an_image_that_the_policy_forbids;
 mod refuses_an_image_below_the_schema_floor;
 mod returns_to_stable_when_verify_fails;
 mod rolls_back_within_the_schema_window_and_refuses_beyond_it;
