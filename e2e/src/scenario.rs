@@ -7,8 +7,10 @@ mod conditions;
 mod install;
 mod kill;
 mod load;
+mod policy;
 mod second;
 mod session;
+mod signature;
 mod waiting;
 
 use anyhow::{Context, Result};
@@ -20,8 +22,10 @@ pub use conditions::{condition, message, reason};
 pub use install::{digest, install_operator};
 pub use kill::{kill_leader, operator_pods};
 pub use load::{Load, Traffic};
+pub use policy::ImagePolicy;
 pub use second::SecondOperator;
 pub use session::Session;
+pub use signature::Signer;
 
 /// Namespace of the operator.
 pub const SYSTEM: &str = "crm-system";

@@ -23,6 +23,7 @@ pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod platform;
+pub mod policy;
 pub mod reconcile;
 pub mod registry;
 pub mod secrets;

@@ -1,6 +1,7 @@
 //! The command line: `run` starts the operator, `crd` prints its CustomResourceDefinition.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crm_operator::leader::{Election, Leadership, Timing};
 use crm_operator::metrics::Metrics;
 use crm_operator::observe::Stores;
 use crm_operator::platform::Settings;
+use crm_operator::policy::ImagePolicy;
+use crm_operator::policy::signature::SignatureKeys;
 use crm_operator::registry::Registry;
 use crm_operator::telemetry::{self, LogFormat};
 use futures::FutureExt;
@@ -35,7 +38,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the operator until SIGTERM.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
 }
@@ -51,6 +54,8 @@ struct RunArgs {
     /// Registries that speak plain http, as host:port, separated by commas.
     #[arg(long, value_delimiter = ',')]
     insecure_registries: Vec<String>,
+    #[command(flatten)]
+    images: ImageArgs,
     /// Price of one core for an hour.
     #[arg(long, default_value_t = 0.04)]
     price_cpu_hour: f64,
@@ -71,6 +76,37 @@ struct RunArgs {
     lease: Option<String>,
 }
 
+/// Which images a CrmPlatform may use.
+#[derive(Args)]
+struct ImageArgs {
+    /// Where images of a spec may come from: registries, or repositories and what lies below them, separated by commas. Without it from anywhere.
+    #[arg(long, value_delimiter = ',')]
+    allowed_registries: Vec<String>,
+    /// Refuse images of a spec that are not named by digest.
+    #[arg(long)]
+    require_digest: bool,
+    /// File with public keys (PEM, ECDSA on P-256): each image of a spec must have a cosign signature by one of them.
+    #[arg(long)]
+    signature_key: Option<PathBuf>,
+}
+
+impl ImageArgs {
+    fn policy(&self) -> anyhow::Result<ImagePolicy> {
+        let keys = self.signature_key.as_deref().map(|file| {
+            let pem = std::fs::read(file)
+                .with_context(|| format!("failed to read --signature-key {}", file.display()))?;
+            let keys = SignatureKeys::parse(&pem);
+            keys.with_context(|| format!("--signature-key {}", file.display()))
+        });
+        let keys = keys.transpose()?;
+        let fingerprints = keys.iter().flat_map(SignatureKeys::fingerprints);
+        let signature_keys = fingerprints.collect::<Vec<_>>().join(",");
+        let (allowed, require_digest) = (&self.allowed_registries, self.require_digest);
+        tracing::info!(?allowed, require_digest, signature_keys, "image policy");
+        Ok(ImagePolicy::new(allowed, require_digest, keys)?)
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Crd => {
@@ -86,7 +122,7 @@ fn main() -> anyhow::Result<()> {
             .enable_all()
             .build()
             .context("failed to start the runtime")?
-            .block_on(run(args)),
+            .block_on(run(*args)),
     }
 }
 
@@ -95,6 +131,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed already"))?;
     telemetry::start(args.log_format, &args.log)?;
+    let images = args.images.policy()?;
     let stop = stop_signal()?.shared();
     let listener = TcpListener::bind(args.listen)
         .await
@@ -114,9 +151,10 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let context = Arc::new(Context {
         client,
         stores,
-        registry: Registry::new(&args.insecure_registries)?,
+        registry: Registry::new(&args.insecure_registries, images.keys().cloned())?,
         settings: Settings {
             postgres_image: args.postgres_image,
+            images,
             prices: Prices {
                 cpu_hour: args.price_cpu_hour,
                 memory_gib_hour: args.price_memory_gib_hour,

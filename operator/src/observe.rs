@@ -13,9 +13,8 @@ use kube::{Api, ResourceExt};
 use tokio::time::timeout;
 
 use crate::api::CrmPlatform;
-use crate::api::status::Memory;
 use crate::context::{Context, PlatformKey};
-use crate::observed::{JobView, Observed, Unresolved};
+use crate::observed::{JobView, Observed, Resolution, Unresolved};
 
 pub mod index;
 pub mod stores;
@@ -37,14 +36,14 @@ pub enum Error {
     },
 }
 
-/// Looks at one platform. `references` are the image references of its spec.
+/// Looks at one platform. `questions` are what a registry has to be asked, by the image reference of its spec.
 ///
 /// # Errors
 /// When a Job that is not in the caches cannot be read.
 pub async fn observe(
     ctx: &Context,
     object: &CrmPlatform,
-    references: &[String],
+    questions: &BTreeMap<String, String>,
 ) -> Result<Observed, Error> {
     let key = PlatformKey::of(object);
     let memory = object
@@ -52,7 +51,7 @@ pub async fn observe(
         .as_ref()
         .map(|status| status.memory.clone())
         .unwrap_or_default();
-    let resolutions = resolve(ctx, &memory, references).await;
+    let resolutions = resolve(ctx, questions).await;
     let mut jobs = ctx.stores.jobs.of(&key);
     jobs.extend(foreign_jobs(ctx, &key).await?);
     let uid = object.uid().unwrap_or_default();
@@ -92,23 +91,13 @@ fn hashes(ctx: &Context, key: &PlatformKey) -> BTreeMap<String, String> {
     services.chain(config_maps).collect()
 }
 
-/// Asks the registry for references that memory does not know, and leaves out what it has not answered yet. One that is a digest already needs no registry.
+/// Asks the registry, and leaves out what it has not answered yet.
 async fn resolve(
     ctx: &Context,
-    memory: &Memory,
-    references: &[String],
-) -> BTreeMap<String, Result<String, Unresolved>> {
-    let unknown = references
-        .iter()
-        .filter(|reference| !reference.contains("@sha256:"))
-        .filter(|reference| {
-            memory
-                .images
-                .iter()
-                .all(|image| image.reference != **reference)
-        });
-    let answers = unknown.map(|reference| async move {
-        let answer = ctx.registry.resolve(reference).await;
+    questions: &BTreeMap<String, String>,
+) -> BTreeMap<String, Result<Resolution, Unresolved>> {
+    let answers = questions.iter().map(|(reference, question)| async move {
+        let answer = ctx.registry.resolve(question).await;
         answer.map(|answer| (reference.clone(), answer))
     });
     join_all(answers).await.into_iter().flatten().collect()

@@ -26,8 +26,8 @@ pub use pod::{ContainerState, PodView};
 pub struct Observed {
     /// The release machine's memory, as the status holds it.
     pub memory: Memory,
-    /// Answers of the registry for references of the spec that memory does not know: the image by digest, or why there is none.
-    pub resolutions: BTreeMap<String, Result<String, Unresolved>>,
+    /// Answers of the registry for references of the spec of which memory does not know enough.
+    pub resolutions: BTreeMap<String, Result<Resolution, Unresolved>>,
     /// Recorded releases by id (from ControllerRevisions).
     pub releases: BTreeMap<String, Release>,
     /// Deployments of the platform by name.
@@ -42,11 +42,22 @@ pub struct Observed {
     pub others: BTreeMap<String, String>,
 }
 
+/// What a registry says of an image reference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolution {
+    /// The image by digest.
+    pub image: String,
+    /// Fingerprint of the key that signed it, if signatures are asked for.
+    pub signed_by: Option<String>,
+}
+
 /// Why there is no digest for an image reference; in words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unresolved {
     /// The registry has no such image for us, or could not be asked for minutes: a person has to do something.
     Refused(String),
+    /// The registry has the image, and no signature of it that counts.
+    NotSigned(String),
     /// The registry could not be asked; that may pass by itself.
     OutOfReach(String),
 }

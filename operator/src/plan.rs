@@ -35,6 +35,7 @@ mod permit;
 mod record;
 mod rehearse;
 mod requests;
+mod resolve;
 mod rollback;
 mod rollout;
 mod steps;
@@ -121,7 +122,7 @@ fn advance(draft: &mut Draft<'_>) {
         // Its inputs are lost and nobody asks for it any more.
         return match candidate.stage {
             stage if stage < Stage::Rollout => transition(draft, stage, Progress::Stopped),
-            _ => draft.start_return(moves::superseded()),
+            _ => draft.start_return(draft.superseding()),
         };
     }
     if candidate.stage < Stage::Rollout {
@@ -157,7 +158,7 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
     match progress {
         Progress::Waiting => {}
         _ if draft.superseded && stage == Stage::Migrate => {
-            draft.conclude(Verdict::Superseded, moves::superseded())
+            draft.conclude(Verdict::Superseded, draft.superseding())
         }
         Progress::Passed | Progress::Skipped | Progress::Stopped | Progress::Inconclusive(_)
             if let Some(finding) = aborting(draft) =>
@@ -174,7 +175,7 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
         }
         Progress::Failed(finding) => draft.conclude(Verdict::Failed, finding),
         Progress::Inconclusive(finding) => draft.hold(finding),
-        Progress::Stopped => draft.conclude(Verdict::Superseded, moves::superseded()),
+        Progress::Stopped => draft.conclude(Verdict::Superseded, draft.superseding()),
     }
 }
 

@@ -10,10 +10,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use crate::api::spec::{Approval, BackupPolicy, BackupSpec, CrmPlatform, DeletionPolicy};
-use crate::api::status::{ResolvedImage, Token};
+use crate::api::status::Token;
 use crate::cost::Prices;
+use crate::policy::ImagePolicy;
 
 pub mod freeze;
+mod images;
 pub mod release;
 pub mod request;
 mod wanted;
@@ -27,6 +29,8 @@ use request::Request;
 pub struct Settings {
     /// Image with PostgreSQL's server and client programs, for embedded databases and scratch databases.
     pub postgres_image: String,
+    /// Which images a spec may name. Not asked about images of this configuration.
+    pub images: ImagePolicy,
     /// Price table.
     pub prices: Prices,
 }
@@ -79,6 +83,8 @@ pub struct Platform {
     /// Operator configuration.
     pub settings: Settings,
     wanted: Release,
+    /// The first field that names it, by image reference.
+    image_fields: BTreeMap<String, String>,
 }
 
 impl Platform {
@@ -130,27 +136,8 @@ impl Platform {
                 .filter(|backup| backup.policy == BackupPolicy::BeforeMigration),
             settings: settings.clone(),
             wanted: wanted::wanted(spec)?,
+            image_fields: images::fields(spec),
         })
-    }
-
-    /// Every image reference of the spec, sorted, once each.
-    pub fn references(&self) -> Vec<String> {
-        let mut references: Vec<_> = self.wanted.images().cloned().collect();
-        references.sort();
-        references.dedup();
-        references
-    }
-
-    /// The release that the spec asks for, once every reference is known by digest.
-    pub fn wanted(&self, images: &[ResolvedImage]) -> Option<Release> {
-        let digest = |reference: &String| match reference.contains("@sha256:") {
-            true => Some(reference.clone()),
-            false => images
-                .iter()
-                .find(|image| image.reference == *reference)
-                .map(|image| image.image.clone()),
-        };
-        self.wanted.with_images(digest)
     }
 
     /// Pods wanted of a service; nothing for one that is not in the spec any more.

@@ -89,11 +89,10 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     }
     let now = Timestamp::now();
     let parsed = Platform::parse(object, &ctx.settings);
-    let references = parsed
-        .as_ref()
-        .map(Platform::references)
-        .unwrap_or_default();
-    let observed = observe(ctx, object, &references).await?;
+    let status = object.status.as_ref();
+    let known = status.map_or(&[][..], |status| &status.memory.images);
+    let questions = parsed.as_ref().map(|platform| platform.questions(known));
+    let observed = observe(ctx, object, &questions.unwrap_or_default()).await?;
     let planned = parsed.map(|platform| plan(&platform, &observed, now));
     let actions = planned
         .as_ref()

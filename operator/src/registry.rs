@@ -1,7 +1,7 @@
-//! Asks a registry for the digest behind a tag.
+//! Asks a registry for the digest behind a tag, and for who signed it.
 //!
-//! In: an image reference of a spec. Out: the same repository by digest, or plain words that name the reference and what to do. Anonymous access only. Each
-//! question has a task of its own, so that a registry which does not answer holds up nobody; a failure is remembered for a few seconds, so that one that is
+//! In: an image reference. Out: the same repository by digest and, where signatures are asked for, the key that signed it; or plain words that name the
+//! reference and what to do. Without a signature that counts there is no digest. Anonymous access only. Each question has a task of its own, so that a registry which does not answer holds up nobody; a failure is remembered for a few seconds, so that one that is
 //! down is not asked by every reconcile.
 
 use std::collections::HashMap;
@@ -11,13 +11,19 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use tokio::time::timeout;
 
 use crate::error::innermost;
-use crate::observed::Unresolved;
+use crate::observed::{Resolution, Unresolved};
+use crate::policy::signature::SignatureKeys;
+
+mod signature;
+mod trouble;
+
+use signature::NoSigner;
+use trouble::unresolved;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long the first looks after a question wait for its answer; most come at once.
@@ -35,13 +41,14 @@ const KEPT: Duration = Duration::from_secs(60);
 )]
 pub struct Error(String);
 
-/// Answers which digest a tag stands for.
+/// Answers which digest a tag stands for, and who signed it.
 pub struct Registry {
     client: Client,
+    keys: Option<SignatureKeys>,
     asked: Mutex<HashMap<String, Asked>>,
 }
 
-type Answer = Result<String, Unresolved>;
+type Answer = Result<Resolution, Unresolved>;
 
 /// A question, and its answer once it is there.
 #[derive(Clone)]
@@ -63,11 +70,12 @@ struct Told {
 }
 
 impl Registry {
-    /// A client that speaks https, but plain http to `insecure` (each `host:port`). It trusts the CA certificates of the system.
+    /// A client that speaks https, but plain http to `insecure` (each `host:port`). It trusts the CA certificates of the system. With `keys`, only images that
+    /// one of them signed have an answer.
     ///
     /// # Errors
     /// When the system has none.
-    pub fn new(insecure: &[String]) -> Result<Self, Error> {
+    pub fn new(insecure: &[String], keys: Option<SignatureKeys>) -> Result<Self, Error> {
         let config = ClientConfig {
             protocol: ClientProtocol::HttpsExcept(insecure.to_vec()),
             connect_timeout: Some(DEADLINE),
@@ -78,11 +86,12 @@ impl Registry {
         let client = Client::try_from(config).map_err(|error| Error(innermost(&error)))?;
         Ok(Self {
             client,
+            keys,
             asked: Mutex::default(),
         })
     }
 
-    /// The image of `reference` by digest, in the same repository. While the registry has not answered: what it said the time before, or nothing.
+    /// The image of `reference` by digest, in the same repository; of one by digest only its signer is asked for. While the registry has not answered: what it said the time before, or nothing.
     ///
     /// # Errors
     /// Words for people: what happened to which reference, and what to do.
@@ -105,7 +114,10 @@ impl Registry {
         }
         let asked = Asked {
             at: Instant::now(),
-            answer: question(self.client.clone(), reference.to_owned()),
+            answer: question(
+                (self.client.clone(), self.keys.clone()),
+                reference.to_owned(),
+            ),
             before: known
                 .and_then(|asked| asked.told.clone())
                 .map(|told| told.answer),
@@ -158,30 +170,67 @@ impl Asked {
 }
 
 /// Asks in a task of its own.
-fn question(client: Client, reference: String) -> Shared<BoxFuture<'static, Answer>> {
+fn question(
+    (client, keys): (Client, Option<SignatureKeys>),
+    reference: String,
+) -> Shared<BoxFuture<'static, Answer>> {
     let lost = Unresolved::OutOfReach(format!(
         "the look-up of image {reference:?} met a bug of the operator and is made again: see its log"
     ));
-    let task = tokio::spawn(async move { ask(&client, &reference).await });
+    let task = tokio::spawn(async move { ask(&client, keys.as_ref(), &reference).await });
     let answer = task.map(move |answer| answer.unwrap_or(Err(lost)));
     answer.boxed().shared()
 }
 
-async fn ask(client: &Client, reference: &str) -> Answer {
+async fn ask(client: &Client, keys: Option<&SignatureKeys>, reference: &str) -> Answer {
     let parsed: Reference = reference.parse().map_err(|error| {
         Unresolved::Refused(format!(
             "image {reference:?} is not a valid reference ({error}): correct it in the spec"
         ))
     })?;
     let registry = parsed.resolve_registry().to_owned();
-    let question = client.fetch_manifest_digest(&parsed, &RegistryAuth::Anonymous);
-    match timeout(DEADLINE, question).await {
-        Ok(Ok(digest)) => Ok(format!("{}@{digest}", repository(reference))),
-        Ok(Err(error)) => Err(unresolved(reference, &registry, &error)),
-        Err(_) => Err(Unresolved::OutOfReach(format!(
+    let answer = async {
+        let (image, digest) = digest(client, &parsed, reference).await?;
+        let signed_by = match keys {
+            None => None,
+            Some(keys) => {
+                let signer = signature::signer(client, keys, (&parsed, &digest)).await;
+                Some(signer.map_err(|why| no_signer((reference, &image), &registry, why))?)
+            }
+        };
+        Ok(Resolution { image, signed_by })
+    };
+    timeout(DEADLINE, answer).await.unwrap_or_else(|_| {
+        Err(Unresolved::OutOfReach(format!(
             "{registry} did not answer within {} s for image {reference:?}: check it and the way to it",
             DEADLINE.as_secs()
-        ))),
+        )))
+    })
+}
+
+/// The image by digest, and its digest. One that is by digest stays as it was written.
+async fn digest(
+    client: &Client,
+    parsed: &Reference,
+    reference: &str,
+) -> Result<(String, String), Unresolved> {
+    if let Some(digest) = parsed.digest() {
+        return Ok((reference.to_owned(), digest.to_owned()));
+    }
+    let registry = parsed.resolve_registry();
+    let question = client.fetch_manifest_digest(parsed, &RegistryAuth::Anonymous);
+    let digest = question
+        .await
+        .map_err(|error| unresolved(reference, registry, &error))?;
+    Ok((format!("{}@{digest}", repository(reference)), digest))
+}
+
+fn no_signer((reference, image): (&str, &str), registry: &str, why: NoSigner) -> Unresolved {
+    match why {
+        NoSigner::Unsigned(why) => Unresolved::NotSigned(format!(
+            "image {reference:?} {why}: sign it with the operator's key (cosign sign --key cosign.key {image}; cosign 3 also needs --new-bundle-format=false --use-signing-config=false), or use an image that is signed"
+        )),
+        NoSigner::Trouble(error) => unresolved(reference, registry, &error),
     }
 }
 
@@ -191,71 +240,6 @@ fn repository(reference: &str) -> &str {
     reference[path..]
         .find(':')
         .map_or(reference, |colon| &reference[..path + colon])
-}
-
-fn unresolved(reference: &str, registry: &str, error: &OciDistributionError) -> Unresolved {
-    match Cause::of(error) {
-        Cause::NotFound => Unresolved::Refused(format!(
-            "image {reference:?} is not in registry {registry}: push it, or correct the reference"
-        )),
-        Cause::Denied => Unresolved::Refused(format!(
-            "registry {registry} does not show image {reference:?} without credentials: make it readable without, or use a registry that is"
-        )),
-        Cause::Limited => Unresolved::OutOfReach(format!(
-            "registry {registry} answers too many requests for image {reference:?}: it is asked again; name the image by digest to need no registry"
-        )),
-        Cause::Unreachable(why) => Unresolved::OutOfReach(format!(
-            "registry {registry} cannot be reached for image {reference:?} ({why}): check its name and the way to it; plain http must be allowed in the operator's configuration"
-        )),
-        Cause::Other => Unresolved::OutOfReach(format!(
-            "registry {registry} did not tell the digest of image {reference:?} ({}): check the registry",
-            innermost(error)
-        )),
-    }
-}
-
-enum Cause {
-    NotFound,
-    Denied,
-    Limited,
-    Unreachable(String),
-    Other,
-}
-
-impl Cause {
-    fn of(error: &OciDistributionError) -> Self {
-        match error {
-            OciDistributionError::ImageManifestNotFoundError(_) => Self::NotFound,
-            OciDistributionError::UnauthorizedError { .. }
-            | OciDistributionError::AuthenticationFailure(_) => Self::Denied,
-            OciDistributionError::ServerError { code: 404, .. } => Self::NotFound,
-            OciDistributionError::ServerError {
-                code: 401 | 403, ..
-            } => Self::Denied,
-            OciDistributionError::ServerError { code: 429, .. } => Self::Limited,
-            OciDistributionError::RegistryError { envelope, .. } => envelope
-                .errors
-                .first()
-                .map_or(Self::Other, |error| Self::of_code(&error.code)),
-            OciDistributionError::RequestError(request)
-                if request.is_connect() || request.is_timeout() =>
-            {
-                Self::Unreachable(innermost(error))
-            }
-            _ => Self::Other,
-        }
-    }
-
-    fn of_code(code: &OciErrorCode) -> Self {
-        match code {
-            OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound => {
-                Self::NotFound
-            }
-            OciErrorCode::Unauthorized | OciErrorCode::Denied => Self::Denied,
-            OciErrorCode::Toomanyrequests => Self::Limited,
-            _ => Self::Other,
-        }
-    }
 }
 
 #[cfg(test)]

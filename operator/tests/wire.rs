@@ -1,6 +1,7 @@
 //! What goes over the wire: the few requests that safety rests on, against a scripted API server.
 #![allow(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crm_operator::api::CrmPlatformStatus;
@@ -19,6 +20,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
+#[path = "wire/images.rs"]
+mod images;
 #[path = "wire/leader.rs"]
 mod leader;
 #[path = "wire/server.rs"]
@@ -121,11 +124,11 @@ async fn a_job_that_is_there_already_is_left_alone_and_looked_at_until_it_is_gon
     apply(&ctx, &platform(), &[creation_of_job()])
         .await
         .unwrap();
-    let first = observe(&ctx, &platform(), &[]).await.unwrap();
+    let first = observe(&ctx, &platform(), &BTreeMap::new()).await.unwrap();
     assert_eq!(first.jobs["acme-gate"].uid, "j1");
-    let second = observe(&ctx, &platform(), &[]).await.unwrap();
+    let second = observe(&ctx, &platform(), &BTreeMap::new()).await.unwrap();
     assert!(second.jobs.is_empty());
-    let third = observe(&ctx, &platform(), &[]).await.unwrap();
+    let third = observe(&ctx, &platform(), &BTreeMap::new()).await.unwrap();
     assert!(third.jobs.is_empty(), "and not asked for again");
     drop(ctx);
     let methods: Vec<_> = server

@@ -29,6 +29,10 @@ pub const BACKUP_FAILED: &str = "BackupFailed";
 pub const BACKUP_NOT_RESTORABLE: &str = "BackupNotRestorable";
 /// Old columns and tables stay, because the newest dump of the live database was never restored.
 pub const BACKUP_NOT_PROVEN: &str = "BackupNotProven";
+/// The operator's configuration does not allow an image of the spec.
+pub const IMAGE_NOT_ALLOWED: &str = "ImageNotAllowed";
+/// An image of the spec has no signature by a key of the operator's configuration.
+pub const IMAGE_NOT_SIGNED: &str = "ImageNotSigned";
 /// The scratch database could not be made or filled.
 pub const REHEARSAL_INCONCLUSIVE: &str = "RehearsalInconclusive";
 /// The candidate's migrations failed on the scratch database.

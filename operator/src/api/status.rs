@@ -55,7 +55,7 @@ pub struct Memory {
     /// The release that is being tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidate: Option<Candidate>,
-    /// Tags of the spec and the digests they were resolved to, once.
+    /// Tags of the spec and the digests they were resolved to, once; where images must be signed, also digests of the spec and who signed them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ResolvedImage>,
     /// The last releases, newest first.
@@ -254,10 +254,14 @@ pub struct ServiceImage {
 }
 
 /// A reference of the spec and what the registry answered.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
 pub struct ResolvedImage {
     /// As the spec has it.
     pub reference: String,
     /// The same image by digest.
     pub image: String,
+    /// Fingerprint of the key that signed it, where the operator's configuration asks for signatures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }

@@ -34,6 +34,7 @@ fn platform(spec: &str) -> (Platform, Release) {
         Some([("argocd.argoproj.io/instance".to_owned(), "crm".to_owned())].into());
     let settings = Settings {
         postgres_image: "registry.example/postgres:15".into(),
+        images: Default::default(),
         prices: Prices {
             cpu_hour: 1.0,
             memory_gib_hour: 1.0,
@@ -46,6 +47,7 @@ fn platform(spec: &str) -> (Platform, Release) {
         .map(|reference| ResolvedImage {
             image: format!("{}@sha256:aa", reference.rsplit_once(':').unwrap().0),
             reference,
+            signed_by: None,
         });
     let release = platform.wanted(&images.collect::<Vec<_>>()).unwrap();
     (platform, release)

@@ -1,31 +1,28 @@
-//! Which release the spec asks for, and what that means for the one at work.
+//! Which release the spec asks for, and what that means for the one at work. A release whose images the operator's policy forbids is neither begun nor gone on with.
 
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
-use super::moves::superseded;
-use super::{foundation, permit, requests};
+use super::{foundation, permit, requests, resolve};
 use crate::api::conditions;
-use crate::api::status::{Candidate, Finding, ResolvedImage, Stage, Verdict};
+use crate::api::status::{Candidate, Finding, Stage, Verdict};
 use crate::cost::seconds;
 use crate::desired::labels;
-use crate::observed::Unresolved;
 
-/// Seconds after which an image that could not be resolved is tried again.
-const RESOLVE_AGAIN: f64 = 10.0;
 /// Seconds for which a rejected release that the spec has left is remembered: 30 days.
 const REJECTED_FOR: f64 = 30.0 * 86_400.0;
-/// Seconds after which an answer that has not come yet is looked for.
-const ANSWER_AFTER: f64 = 1.0;
 
 /// Records resolved images and admits, keeps or replaces the candidate.
 pub(super) fn admit(draft: &mut Draft<'_>) {
-    resolve(draft);
+    resolve::resolve(draft);
     let wanted = draft.platform.wanted(&draft.memory.images);
     draft.wanted = wanted.map(|release| (release.id(), release));
     requests::handle(draft);
+    if leave_forbidden(draft) {
+        return;
+    }
     let Some((id, release)) = draft.wanted.clone().filter(|_| !draft.moved) else {
         return;
     };
@@ -88,17 +85,36 @@ fn leave_rejected(draft: &mut Draft<'_>, id: &str) {
     rejected.retain(|rejected| !rejected.left_at.as_ref().is_some_and(is_old));
 }
 
+/// Ends a candidate that was begun under a policy that allowed its images. It may begin again by itself once the present one allows them.
+fn leave_forbidden(draft: &mut Draft<'_>) -> bool {
+    let candidate = draft.memory.candidate.clone();
+    // Stable's own images are not asked about: what serves is not torn down.
+    let candidate = candidate.filter(|at_work| at_work.returning.is_none() && !draft.moved);
+    let Some(candidate) = candidate else {
+        return false;
+    };
+    let Some(why) = resolve::forbids(draft, &candidate.release) else {
+        return false;
+    };
+    let message = format!("the operator's image policy does not allow it any more: {why}");
+    draft.forbidden = Some(Finding::new(conditions::SUPERSEDED, message));
+    draft.superseded = true;
+    replace(draft, &candidate);
+    true
+}
+
 /// A running test is dropped at once, a running migration never, a roll-out is taken back.
 fn replace(draft: &mut Draft<'_>, candidate: &Candidate) {
+    let because = draft.superseding();
     let waits = candidate.held.is_some() || permit::is_waiting(draft, candidate);
     match candidate.stage {
         _ if candidate.returning.is_some() => {}
         stage if stage < Stage::Migrate || (stage <= Stage::Rollout && waits) => {
-            draft.conclude(Verdict::Superseded, superseded())
+            draft.conclude(Verdict::Superseded, because)
         }
         Stage::Resolve | Stage::Backup | Stage::Rehearse | Stage::Gate => {}
         Stage::Approve | Stage::Migrate => {}
-        Stage::Rollout | Stage::Verify | Stage::Optimise => draft.start_return(superseded()),
+        Stage::Rollout | Stage::Verify | Stage::Optimise => draft.start_return(because),
     }
 }
 
@@ -141,49 +157,4 @@ fn leftovers(draft: &Draft<'_>, id: &str) -> bool {
         .any(|record| record.release == id);
     let mut jobs = draft.observed.jobs.values();
     !known && jobs.any(|job| job.owner == draft.platform.uid && job.release == id)
-}
-
-/// Keeps what the registry said about references of the spec, and forgets references that are gone.
-fn resolve(draft: &mut Draft<'_>) {
-    let references = draft.platform.references();
-    draft
-        .memory
-        .images
-        .retain(|image| references.contains(&image.reference));
-    for reference in references {
-        if reference.contains("@sha256:")
-            || draft
-                .memory
-                .images
-                .iter()
-                .any(|image| image.reference == reference)
-        {
-            continue;
-        }
-        match draft.observed.resolutions.get(&reference) {
-            Some(Ok(image)) => draft.memory.images.push(ResolvedImage {
-                reference,
-                image: image.clone(),
-            }),
-            Some(Err(Unresolved::Refused(problem))) => {
-                draft.problem = Some(Finding::new(conditions::IMAGE_NOT_RESOLVED, problem));
-                draft.wake_in(RESOLVE_AGAIN);
-            }
-            Some(Err(Unresolved::OutOfReach(problem))) => {
-                ask_again(draft, format!("the registry: {problem}"), RESOLVE_AGAIN);
-            }
-            None => {
-                let what = format!("the registry to know {reference}");
-                ask_again(draft, what, ANSWER_AFTER);
-            }
-        }
-    }
-}
-
-/// What a candidate waits for is of more use to people than what the next one will need.
-fn ask_again(draft: &mut Draft<'_>, what: String, seconds: f64) {
-    match draft.memory.candidate {
-        Some(_) => draft.wake_in(seconds),
-        None => draft.wait(what, seconds),
-    }
 }

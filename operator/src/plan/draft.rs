@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Created, Note, Object, SecretRecipe, Target, Write};
 use super::permit::{self, Hindrance};
-use super::{Plan, record};
+use super::{Plan, moves, record};
 use crate::api::status::{Finding, Memory, Stage};
 use crate::desired::{Scope, labels};
 use crate::observed::Observed;
@@ -36,6 +36,8 @@ pub(super) struct Draft<'a> {
     pub wanted: Option<(String, Release)>,
     /// The spec asks for another release than the one at work.
     pub superseded: bool,
+    /// Why the operator's policy ends the release at work, if it does.
+    pub forbidden: Option<Finding>,
     /// A release changed its stage: no write may follow in this plan.
     pub moved: bool,
     /// The embedded database, if there is to be one, is up.
@@ -57,6 +59,7 @@ impl<'a> Draft<'a> {
             held_back: None,
             wanted: None,
             superseded: false,
+            forbidden: None,
             moved: false,
             database_answers: false,
             wake: None,
@@ -117,6 +120,11 @@ impl<'a> Draft<'a> {
     pub fn wants_stable(&self) -> bool {
         let wanted = self.wanted.as_ref().map(|(id, _)| id);
         wanted.is_some() && wanted == self.memory.stable.as_ref().map(|stable| &stable.release)
+    }
+
+    /// Why the release at work ends for another.
+    pub fn superseding(&self) -> Finding {
+        self.forbidden.clone().unwrap_or_else(moves::superseded)
     }
 
     /// Whether no Job of a stage may be begun any more: its release shall end, or people hold the stage back.

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::action::Note;
 use super::draft::Draft;
 use super::permit::{self, Hindrance};
-use super::{backup, record, remedy, rollback};
+use super::{backup, record, remedy, resolve, rollback};
 use crate::api::conditions;
 use crate::api::spec::GatePolicy;
 use crate::api::status::{Candidate, Finding, Rejected, Stable, Stage, Verdict};
@@ -23,6 +23,10 @@ impl Draft<'_> {
     pub fn start(&mut self, id: &str, release: &Release) {
         let candidate = self.begin(id, release);
         self.memory.candidate = Some(candidate);
+        let signed_by = resolve::signers(self);
+        if let Some(record) = record::of(&mut self.memory.releases, id) {
+            record.signed_by = signed_by;
+        }
         self.enter_next(Verdict::Passed);
     }
 

@@ -17,6 +17,9 @@ pub(super) fn open(releases: &mut Vec<ReleaseRecord>, id: &str, generation: i64,
         .map(|record| record.round)
         .max()
         .unwrap_or(0);
+    // A rollback begins without a look at its images: what was found out about them the time before still holds.
+    let before = releases.iter().find(|record| record.release == id);
+    let signed_by = before.map_or_else(Vec::new, |record| record.signed_by.clone());
     let first = begun(Stage::Resolve, now.clone());
     releases.insert(
         0,
@@ -28,6 +31,7 @@ pub(super) fn open(releases: &mut Vec<ReleaseRecord>, id: &str, generation: i64,
             finished_at: None,
             verdict: None,
             finding: None,
+            signed_by,
             interventions: Vec::new(),
             stages: vec![first],
         },

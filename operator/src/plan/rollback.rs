@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::draft::Draft;
 use super::moves::superseded;
 use super::requests::Outcome;
+use super::resolve;
 use crate::api::conditions;
 use crate::api::status::{Candidate, Finding, Memory, Rejected, Stage, Token, Verdict};
 use crate::platform::release::Release;
@@ -94,6 +95,11 @@ fn refusal(draft: &Draft<'_>, target: &str, stable: &str) -> Result<Release, Str
     let release = draft.release(target).filter(|_| known).ok_or_else(|| {
         format!("{target:?} is not the id of a release in status.releases; the value begins with such an id")
     })?;
+    if let Some(why) = resolve::forbids(draft, target) {
+        return Err(format!(
+            "the operator's image policy does not allow release {target}: {why}"
+        ));
+    }
     let candidate = draft.memory.candidate.as_ref();
     if let Some(candidate) = candidate.filter(|candidate| candidate.held.is_none()) {
         let id = &candidate.release;

@@ -69,6 +69,7 @@ fn platform(case: &Case) -> Option<Platform> {
     object.metadata.uid = Some("0a1b2c3d-0000".into());
     let settings = Settings {
         postgres_image: "postgres:15".into(),
+        images: Default::default(),
         prices: Prices {
             cpu_hour: 1.0,
             memory_gib_hour: 1.0,
@@ -81,6 +82,7 @@ fn image(digest: &str) -> ResolvedImage {
     ResolvedImage {
         reference: "registry.example/crm:1".into(),
         image: format!("registry.example/crm@sha256:{digest}"),
+        signed_by: None,
     }
 }
 

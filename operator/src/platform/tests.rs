@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::CrmPlatformSpec;
+use crate::api::status::ResolvedImage;
 
 fn object(yaml: &str) -> CrmPlatform {
     let spec: CrmPlatformSpec = serde_saphyr::from_str(yaml).unwrap();
@@ -14,6 +15,7 @@ fn object(yaml: &str) -> CrmPlatform {
 fn settings() -> Settings {
     Settings {
         postgres_image: "postgres:15".into(),
+        images: Default::default(),
         prices: Prices {
             cpu_hour: 1.0,
             memory_gib_hour: 1.0,
@@ -70,6 +72,7 @@ fn waits_for_every_digest_before_there_is_a_release() {
     let known = ResolvedImage {
         reference: "registry.example/crm:1".into(),
         image: "registry.example/crm@sha256:aa".into(),
+        signed_by: None,
     };
     assert_eq!(
         platform.wanted(&[known]).unwrap().services[0].image,
@@ -83,6 +86,7 @@ fn the_id_of_a_release_never_changes_with_the_operator() {
     let known = ResolvedImage {
         reference: "registry.example/crm:1".into(),
         image: "registry.example/crm@sha256:aa".into(),
+        signed_by: None,
     };
     let release = platform.wanted(&[known]).unwrap();
     insta::assert_snapshot!(release.id());
@@ -93,6 +97,7 @@ fn scaling_is_not_a_release_but_an_argument_is() {
     let known = [ResolvedImage {
         reference: "registry.example/crm:1".into(),
         image: "registry.example/crm@sha256:aa".into(),
+        signed_by: None,
     }];
     let id = |yaml: &str| {
         Platform::parse(&object(yaml), &settings())

@@ -30,6 +30,14 @@ async fn manifest(
     }
 }
 
+/// The answer where no signature is asked for.
+fn image(host: &str, repository: &str) -> Resolution {
+    Resolution {
+        image: format!("{host}/{repository}@{DIGEST}"),
+        signed_by: None,
+    }
+}
+
 /// The words of a refusal, or of a registry that cannot be asked.
 async fn refused(registry: &Registry, reference: &str) -> String {
     match registry.resolve(reference).await {
@@ -49,7 +57,7 @@ async fn registry() -> (Registry, String, Arc<AtomicUsize>) {
     let host = listener.local_addr().unwrap().to_string();
     tokio::spawn(axum::serve(listener, routes).into_future());
     (
-        Registry::new(std::slice::from_ref(&host)).unwrap(),
+        Registry::new(std::slice::from_ref(&host), None).unwrap(),
         host,
         asked,
     )
@@ -60,11 +68,11 @@ async fn a_tag_becomes_a_digest_in_the_same_repository() {
     let (registry, host, _) = registry().await;
     assert_eq!(
         registry.resolve(&format!("{host}/crm:1.0.0")).await,
-        Some(Ok(format!("{host}/crm@{DIGEST}")))
+        Some(Ok(image(&host, "crm")))
     );
     assert_eq!(
         registry.resolve(&format!("{host}/crm")).await,
-        Some(Ok(format!("{host}/crm@{DIGEST}")))
+        Some(Ok(image(&host, "crm")))
     );
 }
 
@@ -94,7 +102,7 @@ async fn a_registry_that_is_down_is_named() {
         .unwrap()
         .to_string();
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let registry = Registry::new(std::slice::from_ref(&closed)).unwrap();
+    let registry = Registry::new(std::slice::from_ref(&closed), None).unwrap();
     let answer = registry.resolve(&format!("{closed}/crm:1")).await;
     let Some(Err(Unresolved::OutOfReach(words))) = answer else {
         panic!("{answer:?}");
@@ -139,7 +147,7 @@ async fn a_registry_that_takes_its_time_holds_up_nobody_and_its_answer_is_found_
         }
         tokio::time::sleep(PATIENCE / 2).await;
     }
-    assert_eq!(answer, Some(Ok(format!("{host}/slow@{DIGEST}"))));
+    assert_eq!(answer, Some(Ok(image(&host, "slow"))));
     assert_eq!(
         asked.load(Ordering::SeqCst),
         1,

@@ -286,6 +286,7 @@ fn the_delivery_adds_up() {
         finished_at: Some(at(40)),
         verdict: Some(Verdict::Passed),
         finding: None,
+        signed_by: Vec::new(),
         interventions: Vec::new(),
         stages,
     };

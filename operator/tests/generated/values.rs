@@ -22,6 +22,8 @@ pub struct Values {
     /// Registries that speak plain http, each as host:port.
     #[schemars(inner(length(min = 1)))]
     insecure_registries: Vec<String>,
+    /// Which images a platform may use.
+    image_policy: ImagePolicy,
     /// Price table for the cost of releases.
     prices: Prices,
     /// Form of log lines.
@@ -59,6 +61,19 @@ enum PullPolicy {
     Always,
     IfNotPresent,
     Never,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ImagePolicy {
+    /// Registries, or repositories and what lies below them; empty: images may come from anywhere.
+    #[schemars(inner(length(min = 1), regex(pattern = "^[^,]+$")))]
+    allowed_registries: Vec<String>,
+    /// Whether each image must be named by digest.
+    require_digest: bool,
+    /// Public keys in PEM, one of which must have signed each image; empty: no signature is asked for.
+    #[schemars(regex(pattern = "^\\s*$|-----BEGIN PUBLIC KEY-----"))]
+    signature_key: String,
 }
 
 #[derive(Deserialize, JsonSchema)]

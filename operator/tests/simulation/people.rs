@@ -44,7 +44,12 @@ impl World {
         let reference = self.platform.spec.image.clone().unwrap();
         let image = reference.replace("crm:", "crm@sha256:");
         let platform = Platform::parse(&self.platform, &settings()).unwrap();
-        let release = platform.wanted(&[ResolvedImage { reference, image }]);
+        let resolved = ResolvedImage {
+            reference,
+            image,
+            signed_by: None,
+        };
+        let release = platform.wanted(&[resolved]);
         release.unwrap().id()
     }
 

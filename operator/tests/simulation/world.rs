@@ -6,7 +6,7 @@ use crm_operator::api::status::Memory;
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::cost::Prices;
 use crm_operator::desired::labels;
-use crm_operator::observed::{JobView, Observed, PodView, WorkloadView};
+use crm_operator::observed::{JobView, Observed, PodView, Resolution, WorkloadView};
 use crm_operator::plan::action::{Created, Object, Target, TargetKind, Write};
 use crm_operator::platform::Settings;
 use crm_operator::platform::release::Release;
@@ -141,6 +141,7 @@ pub struct World {
 pub fn settings() -> Settings {
     Settings {
         postgres_image: "postgres:15".into(),
+        images: Default::default(),
         prices: Prices {
             cpu_hour: 0.04,
             memory_gib_hour: 0.005,
@@ -238,7 +239,10 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             let tag = reference.rsplit(':').next().unwrap();
             (
                 reference.clone(),
-                Ok(format!("registry.example/crm@sha256:{tag}")),
+                Ok(Resolution {
+                    image: format!("registry.example/crm@sha256:{tag}"),
+                    signed_by: None,
+                }),
             )
         };
         let mut others: BTreeMap<String, String> = self

@@ -68,9 +68,10 @@ pub fn context_of(
     let context = Context {
         client: Client::new(service, "crm"),
         stores: Stores::new(platforms),
-        registry: Registry::new(&[]).unwrap(),
+        registry: Registry::new(&[], None).unwrap(),
         settings: Settings {
             postgres_image: "postgres:15".into(),
+            images: Default::default(),
             prices: Prices {
                 cpu_hour: 1.0,
                 memory_gib_hour: 1.0,

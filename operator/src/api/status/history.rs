@@ -28,6 +28,9 @@ pub struct ReleaseRecord {
     /// Why, if it did not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
+    /// Fingerprints of the keys that signed its images, where the operator's configuration asked for signatures when it began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
     /// What people did to it by annotations, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<Intervention>,

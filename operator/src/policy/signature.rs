@@ -1,0 +1,168 @@
+//! Judges one signature of an image, as cosign makes it with a key.
+//!
+//! In: public keys, and what a registry holds as a signature of a digest. Out: which key made it, or why it does not count. Must not trust anything of what
+//! the registry says, least of all its claim which image a signature belongs to; must not ask anybody.
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use p256::ecdsa::signature::Verifier;
+use p256::ecdsa::{Signature, VerifyingKey};
+use p256::pkcs8::DecodePublicKey;
+use rustls::pki_types::SubjectPublicKeyInfoDer;
+use rustls::pki_types::pem::PemObject;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+/// Names this kind of payload; a key may have signed other things too.
+const KIND: &str = "cosign container image signature";
+/// Characters of a key's hash that stand for it.
+const FINGERPRINT: usize = 16;
+
+/// A file of public keys that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is none.
+    #[error(
+        "holds no PUBLIC KEY in PEM: give it the cosign.pub that cosign generate-key-pair wrote"
+    )]
+    NoKey,
+    /// One of them is of another kind, or damaged.
+    #[error(
+        "public key {number} is not one of ECDSA on P-256 ({reason}): cosign generate-key-pair makes such keys"
+    )]
+    Unusable {
+        /// Its place in the file, from 1.
+        number: usize,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why a signature does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    /// The payload was changed after the manifest was written.
+    #[error("its payload is not the one that its manifest names")]
+    PayloadChanged,
+    /// It is larger than any payload of cosign.
+    #[error("its payload is too large")]
+    TooLarge,
+    /// Not base64 of a DER signature.
+    #[error("it cannot be read")]
+    Unreadable,
+    /// No key that counts made it for this payload.
+    #[error("it was not made with the operator's key for this payload")]
+    OtherKey,
+    /// The payload is not cosign's.
+    #[error("its payload is not of the form that cosign writes with a key")]
+    OtherForm,
+    /// A good signature, of another image.
+    #[error("it was made for another image")]
+    OtherImage,
+}
+
+/// Public keys, any of which may have signed.
+#[derive(Clone, Debug)]
+pub struct SignatureKeys(Vec<(String, VerifyingKey)>);
+
+/// A signature as a registry holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// What was signed.
+    pub payload: &'a [u8],
+    /// The digest under which the payload was asked for.
+    pub payload_digest: &'a str,
+    /// The signature, DER in base64.
+    pub signature: &'a str,
+}
+
+impl SignatureKeys {
+    /// Reads one key or more from PEM.
+    ///
+    /// # Errors
+    /// When there is none, or one of them cannot be used: a key is never left out.
+    pub fn parse(pem: &[u8]) -> Result<Self, Error> {
+        let blocks = SubjectPublicKeyInfoDer::pem_slice_iter(pem).enumerate();
+        let keys = blocks.map(|(place, block)| {
+            let unusable = |reason: String| Error::Unusable {
+                number: place + 1,
+                reason,
+            };
+            let der = block.map_err(|error| unusable(error.to_string()))?;
+            let key = VerifyingKey::from_public_key_der(&der);
+            let key = key.map_err(|error| unusable(error.to_string()))?;
+            let mut fingerprint = hex(&Sha256::digest(&der));
+            fingerprint.truncate(FINGERPRINT);
+            Ok((fingerprint, key))
+        });
+        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+        match keys.is_empty() {
+            true => Err(Error::NoKey),
+            false => Ok(Self(keys)),
+        }
+    }
+
+    /// What stands for each key: the beginning of the SHA-256 of its DER form, in hexadecimal.
+    pub fn fingerprints(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(fingerprint, _)| fingerprint.as_str())
+    }
+
+    /// Whether a fingerprint is that of one of the keys.
+    pub fn has(&self, fingerprint: &str) -> bool {
+        self.fingerprints().any(|own| own == fingerprint)
+    }
+
+    /// The fingerprint of the key that signed exactly the image of `digest`.
+    ///
+    /// # Errors
+    /// Why the signature does not count.
+    pub fn signer(&self, claim: &Claim<'_>, digest: &str) -> Result<&str, Flaw> {
+        let is = format!("sha256:{}", hex(&Sha256::digest(claim.payload)));
+        if is != claim.payload_digest {
+            return Err(Flaw::PayloadChanged);
+        }
+        let signature = STANDARD.decode(claim.signature.trim());
+        let signature = signature.map_err(|_| Flaw::Unreadable)?;
+        let signature = Signature::from_der(&signature).map_err(|_| Flaw::Unreadable)?;
+        let mut keys = self.0.iter();
+        let (fingerprint, _) = keys
+            .find(|(_, key)| key.verify(claim.payload, &signature).is_ok())
+            .ok_or(Flaw::OtherKey)?;
+        // Read only now: until here anybody may have written it.
+        let signed: Payload = serde_json::from_slice(claim.payload).map_err(|_| Flaw::OtherForm)?;
+        if signed.critical.kind != KIND {
+            return Err(Flaw::OtherForm);
+        }
+        match signed.critical.image.digest == digest {
+            true => Ok(fingerprint),
+            false => Err(Flaw::OtherImage),
+        }
+    }
+}
+
+/// The part of a simple signing payload that counts.
+#[derive(Deserialize)]
+struct Payload {
+    critical: Critical,
+}
+
+#[derive(Deserialize)]
+struct Critical {
+    image: SignedImage,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct SignedImage {
+    #[serde(rename = "docker-manifest-digest")]
+    digest: String,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+pub mod tests;
