@@ -34,11 +34,13 @@ pub struct Scope<'a> {
     pub release: &'a Release,
 }
 
-/// Which database a container works on.
+/// Which database and which Services a container works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Track {
     /// The live database and the live Services.
     Live,
+    /// The live database, and Services that reach the pods of a canary only.
+    Preview,
     /// The candidate's scratch database and its own Services.
     Scratch,
 }

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::status::Memory;
+use crate::api::status::{Memory, Slot};
 use crate::desired::labels;
 use crate::platform::release::Release;
 
@@ -77,6 +77,8 @@ pub struct WorkloadView {
     pub service: String,
     /// `stable` or `candidate`.
     pub track: String,
+    /// Slot of live pods.
+    pub slot: Slot,
     /// Whether its controller has seen its newest spec and all pods are of it, ready, and no older one is left.
     pub complete: bool,
     /// Pods that are available.
@@ -185,6 +187,7 @@ impl WorkloadView {
             release: label(metadata, labels::RELEASE),
             service: label(metadata, labels::SERVICE),
             track: label(metadata, labels::TRACK),
+            slot: Slot::of_label(&label(metadata, labels::SLOT)),
             deleting: metadata.deletion_timestamp.is_some(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             ..Self::default()

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use crate::api::spec::{Approval, BackupPolicy, BackupSpec, CrmPlatform, DeletionPolicy};
+use crate::api::spec::{
+    Approval, BackupPolicy, BackupSpec, CrmPlatform, DeletionPolicy, StrategySpec,
+};
 use crate::api::status::Token;
 use crate::cost::Prices;
 use crate::policy::ImagePolicy;
@@ -72,6 +74,8 @@ pub struct Platform {
     pub approval: Approval,
     /// When nothing live is changed.
     pub freeze: Vec<Freeze>,
+    /// How live traffic goes over to a new release.
+    pub strategy: StrategySpec,
     /// What people ask for by annotations, handled or not.
     pub requests: Vec<(Token, Request)>,
     /// Size of the embedded database's volume; absent when the database is the user's.
@@ -122,6 +126,7 @@ impl Platform {
                 .enumerate()
                 .map(Freeze::parse)
                 .collect::<Result<_, _>>()?,
+            strategy: strategy(&spec.release.strategy)?,
             requests: request::of(object.annotations()),
             embedded_storage: spec
                 .database
@@ -143,6 +148,18 @@ impl Platform {
     /// Pods wanted of a service; nothing for one that is not in the spec any more.
     pub fn replicas(&self, service: &str) -> Option<i32> {
         self.replicas.get(service).copied()
+    }
+}
+
+fn strategy(spec: &StrategySpec) -> Result<StrategySpec, Invalid> {
+    let mut pairs = spec.steps.iter().zip(spec.steps.iter().skip(1));
+    match pairs.find(|(step, next)| step.weight >= next.weight) {
+        None => Ok(spec.clone()),
+        Some((step, next)) => Err(invalid(
+            "spec.release.strategy.steps",
+            &format!("has weight {} after {}", next.weight, step.weight),
+            "give each step a greater weight than the one before it",
+        )),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::api::conditions::{self as words};
 use crate::api::spec::GatePolicy;
 use crate::api::status::{CrmPlatformStatus, Finding, Memory, Stage, Token, Verdict};
 use crate::desired::labels;
-use crate::observed::Observed;
+use crate::observed::{Observed, WorkloadView};
 use crate::plan::Plan;
 use crate::plan::action::Note;
 use crate::platform::Invalid;
@@ -261,10 +261,13 @@ fn available(next: &mut Conditions, memory: &Memory, short: &[String]) {
 
 /// Services of stable that have fewer pods than they should.
 fn short(observed: &Observed, memory: &Memory) -> Vec<String> {
+    let slot = memory.stable.as_ref().map(|stable| stable.slot);
     let services = memory.stable.iter().flat_map(|stable| &stable.images);
     let live = |service: &str| {
         let mut all = observed.deployments.values();
-        all.find(|seen| seen.track == labels::STABLE && seen.service == service)
+        let is_live =
+            |seen: &&WorkloadView| seen.track == labels::STABLE && Some(seen.slot) == slot;
+        all.find(|seen| is_live(seen) && seen.service == service)
     };
     services
         .filter_map(|image| match live(&image.service) {

@@ -59,6 +59,8 @@ pub const MIGRATION_INCONCLUSIVE: &str = "MigrationInconclusive";
 pub const UP_TO_DATE: &str = "UpToDate";
 /// The pods of a service did not become ready in time.
 pub const ROLLOUT_FAILED: &str = "RolloutFailed";
+/// A canary did not pass its tests, or one of its pods was started again.
+pub const CANARY_FAILED: &str = "CanaryFailed";
 /// A test against the live Services did not pass.
 pub const VERIFY_FAILED: &str = "VerifyFailed";
 /// All services are being returned to the stable release.
@@ -104,6 +106,8 @@ pub const APPLY_FAILED: &str = "ApplyFailed";
 
 /// Event: a stage of a release passed.
 pub const STAGE_PASSED: &str = "StagePassed";
+/// Event: a candidate gets another share of the requests.
+pub const TRAFFIC_SHIFTED: &str = "TrafficShifted";
 /// Event: a release serves.
 pub const PROMOTED: &str = "Promoted";
 /// Event: a release was rejected.

@@ -13,11 +13,13 @@ use super::status::CrmPlatformStatus;
 
 mod database;
 mod release;
+mod strategy;
 
 pub use database::{
     BackupPolicy, BackupSpec, DatabaseSpec, EmbeddedDatabaseSpec, RehearsalData, RehearsalSpec,
 };
 pub use release::{Approval, FreezeSpec, ReleaseSpec};
+pub use strategy::{CanaryStep, StrategySpec, StrategyType};
 
 /// A CRM that is delivered safely: its services, database, tests and release rules. A new image reaches live traffic only after
 /// test Jobs have passed for exactly that image.
@@ -94,12 +96,12 @@ pub struct CrmPlatformSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceSpec {
-    /// Name of the service; its Deployment and Service are called `<platform>-<name>`.
+    /// Name of the service; its Service is called `<platform>-<name>`, its Deployment too, or `<platform>-<name>-green`.
     #[schemars(
         length(min = 1, max = 20),
         regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
     )]
-    #[x_kube(validation = Rule::new("self != 'postgres' && !self.endsWith('-postgres')").message("a service cannot be called postgres or end in -postgres: its address would be that of an embedded database"))]
+    #[x_kube(validation = Rule::new("self != 'postgres' && !self.endsWith('-postgres')").message("a service cannot be called postgres or end in -postgres: its address would be that of an embedded database"), validation = Rule::new("!['green', 'preview'].exists(word, self == word || self.endsWith('-' + word))").message("a service cannot be called green or preview or end in one of them: its objects would be those of another service"))]
     pub name: String,
 
     /// Image of this service, if not `spec.image`.

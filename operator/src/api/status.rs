@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 mod backup;
 mod delivery;
 mod history;
+mod shift;
 mod token;
 
 pub use backup::{BackupRecord, ServiceLevel};
 pub use delivery::{Amount, BuildDelivery, Delivery, DeployDelivery, TestDelivery};
 pub use history::{JobRecord, Rejected, ReleaseRecord, Report, SchemaRecord, StageRecord};
+pub use shift::{ALL, Shift, Slot};
 pub use token::{
     ACTOR_LIMIT, HandledToken, Intervention, LastHandled, REASON_LIMIT, Token, VALUE_LIMIT,
 };
@@ -94,6 +96,9 @@ pub struct Stable {
     /// Whether a person let it go on without rehearsal and tests.
     #[serde(default, skip_serializing_if = "is_false")]
     pub untested: bool,
+    /// Where its pods stand.
+    #[serde(default)]
+    pub slot: Slot,
 }
 
 /// The release that is being tried.
@@ -128,6 +133,9 @@ pub struct Candidate {
     /// Set when a person asked for it with `rollback-to`, and not the spec: how the release that the spec asks for counts once this one serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Box<Rejected>>,
+    /// How far live traffic has gone over to it, where the strategy is BlueGreen or Canary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
 }
 
 #[expect(

@@ -1,57 +1,68 @@
 //! Deployments: live services, and the candidate's pods on the scratch database.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::environment::{self, Role};
 use super::{
     SERVICE_USER, Scope, Track, container_security, hashed, labels, names, object, pod_security,
 };
+use crate::api::status::Slot;
 use crate::platform::release::ReleaseService;
 
 /// Seconds a pod gets to drain: the service's own delay (8 s), requests in flight (20 s) and room.
 const GRACE_SECONDS: i64 = 45;
 
-/// Deployment of a live service with so many pods.
-pub fn live(scope: Scope<'_>, service: &ReleaseService, replicas: i32) -> Deployment {
-    deployment(scope, service, Track::Live, replicas)
+/// Deployment of a live service in a slot with so many pods.
+pub fn live(scope: Scope<'_>, service: &ReleaseService, slot: Slot, replicas: i32) -> Deployment {
+    let all = labels::service(scope, &service.name, labels::STABLE);
+    let mut selector = labels::selector(scope, &service.name, labels::STABLE);
+    selector[labels::SLOT] = json!(slot.label());
+    let shape = Shape {
+        name: names::pods(&scope.platform.name, &service.name, slot),
+        labels: labels::with_slot(all, slot),
+        selector,
+        track: Track::Live,
+        replicas,
+    };
+    deployment(scope, service, shape)
 }
 
 /// Deployment of a candidate: one pod, on the scratch database, which no live Service selects.
 pub fn candidate(scope: Scope<'_>, service: &ReleaseService) -> Deployment {
-    deployment(scope, service, Track::Scratch, 1)
+    let mut selector = labels::selector(scope, &service.name, labels::CANDIDATE);
+    selector[labels::RELEASE] = json!(scope.id);
+    let shape = Shape {
+        name: names::candidate(&scope.platform.name, &service.name, scope.id),
+        labels: labels::service(scope, &service.name, labels::CANDIDATE),
+        selector,
+        track: Track::Scratch,
+        replicas: 1,
+    };
+    deployment(scope, service, shape)
 }
 
-fn deployment(
-    scope: Scope<'_>,
-    service: &ReleaseService,
+/// What Deployments differ in.
+struct Shape {
+    name: String,
+    /// Labels without the release.
+    labels: Map<String, Value>,
+    selector: Value,
     track: Track,
     replicas: i32,
-) -> Deployment {
-    let (name, word) = match track {
-        Track::Live => (
-            names::live(&scope.platform.name, &service.name),
-            labels::STABLE,
-        ),
-        Track::Scratch => (
-            names::candidate(&scope.platform.name, &service.name, scope.id),
-            labels::CANDIDATE,
-        ),
-    };
-    let all = labels::with_release(labels::service(scope, &service.name, word), scope.id);
-    let mut selector = labels::selector(scope, &service.name, word);
-    if track == Track::Scratch {
-        selector[labels::RELEASE] = json!(scope.id);
-    }
+}
+
+fn deployment(scope: Scope<'_>, service: &ReleaseService, shape: Shape) -> Deployment {
+    let all = labels::with_release(shape.labels, scope.id);
     object(hashed(json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": { "name": name, "namespace": scope.platform.namespace, "labels": all, "ownerReferences": [scope.platform.owner] },
+        "metadata": { "name": shape.name, "namespace": scope.platform.namespace, "labels": all, "ownerReferences": [scope.platform.owner] },
         "spec": {
-            "replicas": replicas,
+            "replicas": shape.replicas,
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": scope.platform.progress_deadline_seconds,
-            "selector": { "matchLabels": selector },
+            "selector": { "matchLabels": shape.selector },
             "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxSurge": 1, "maxUnavailable": 0 } },
             "template": {
                 "metadata": { "labels": all },
@@ -60,7 +71,7 @@ fn deployment(
                     "enableServiceLinks": false,
                     "terminationGracePeriodSeconds": GRACE_SECONDS,
                     "securityContext": pod_security(SERVICE_USER),
-                    "containers": [container(scope, service, track)],
+                    "containers": [container(scope, service, shape.track)],
                     "volumes": [{ "name": "tmp", "emptyDir": {} }]
                 }
             }

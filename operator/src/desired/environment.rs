@@ -24,7 +24,7 @@ pub fn database(scope: Scope<'_>, role: Role, track: Track) -> Vec<Value> {
     let secret = secret(scope, role);
     let key = |name: &str, key: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } });
     let database = match track {
-        Track::Live => key("PGDATABASE", "dbname"),
+        Track::Live | Track::Preview => key("PGDATABASE", "dbname"),
         Track::Scratch => {
             json!({ "name": "PGDATABASE", "value": names::scratch_database(&scope.platform.uid, scope.id) })
         }
@@ -70,10 +70,9 @@ pub fn delivery(scope: Scope<'_>, track: Track) -> Vec<Value> {
         variable("CRM_RELEASE", scope.id),
         variable(
             "CRM_TRACK",
-            if track == Track::Live {
-                "stable"
-            } else {
-                "candidate"
+            match track {
+                Track::Live => "stable",
+                Track::Preview | Track::Scratch => "candidate",
             },
         ),
         json!({ "name": "CRM_JWKS", "valueFrom": { "secretKeyRef": { "name": names::identity_secret(&scope.platform.name), "key": "jwks.json" } } }),
@@ -81,6 +80,7 @@ pub fn delivery(scope: Scope<'_>, track: Track) -> Vec<Value> {
     for service in &scope.release.services {
         let host = match track {
             Track::Live => names::live(&scope.platform.name, &service.name),
+            Track::Preview => names::preview(&scope.platform.name, &service.name),
             Track::Scratch => names::candidate(&scope.platform.name, &service.name, scope.id),
         };
         variables.push(variable(

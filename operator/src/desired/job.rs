@@ -34,24 +34,22 @@ pub fn migration(scope: Scope<'_>, step: &Step, work: &Migration<'_>) -> Job {
         environment::variable("CRM_RELEASE", scope.id),
         environment::variable(
             "CRM_TRACK",
-            if work.track == Track::Live {
-                "stable"
-            } else {
-                "candidate"
+            match work.track {
+                Track::Live | Track::Preview => "stable",
+                Track::Scratch => "candidate",
             },
         ),
     ]);
     match work.track {
-        Track::Live => env.push(environment::variable(
+        Track::Live | Track::Preview => env.push(environment::variable(
             "CRM_SOAKED_SECONDS",
             &work.soaked_seconds.to_string(),
         )),
         Track::Scratch => env.push(environment::variable("CRM_REHEARSAL", "true")),
     }
-    let track = if work.track == Track::Live {
-        labels::LIVE_MIGRATION
-    } else {
-        labels::CANDIDATE
+    let track = match work.track {
+        Track::Live | Track::Preview => labels::LIVE_MIGRATION,
+        Track::Scratch => labels::CANDIDATE,
     };
     let container = json!({ "image": work.service.image, "args": work.migration.args, "env": env, "resources": work.service.resources });
     job(

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Scope;
+use crate::api::status::Slot;
 
 /// Label: name of the platform.
 pub const PLATFORM: &str = "crmplatform.io/platform";
@@ -12,6 +13,8 @@ pub const RELEASE: &str = "crmplatform.io/release";
 pub const SERVICE: &str = "crmplatform.io/service";
 /// Label: what the object belongs to, [`STABLE`], [`CANDIDATE`] or [`LIVE_MIGRATION`].
 pub const TRACK: &str = "crmplatform.io/track";
+/// Label of live pods: which of two sets they belong to, see [`Slot`].
+pub const SLOT: &str = "crmplatform.io/slot";
 /// Label: stage of the release that made it.
 pub const STAGE: &str = "crmplatform.io/stage";
 /// Annotation: content hash of the object as it was applied.
@@ -55,7 +58,13 @@ pub fn with_release(mut labels: Map<String, Value>, release: &str) -> Map<String
     labels
 }
 
-/// Labels by which a live Deployment or Service finds its pods.
+/// The same with the slot.
+pub fn with_slot(mut labels: Map<String, Value>, slot: Slot) -> Map<String, Value> {
+    labels.insert(SLOT.to_owned(), json!(slot.label()));
+    labels
+}
+
+/// Labels by which a Deployment or Service finds its pods, of whatever release and slot.
 pub fn selector(scope: Scope<'_>, service: &str, track: &str) -> Value {
     json!({ PLATFORM: scope.platform.name, SERVICE: service, TRACK: track })
 }

@@ -4,13 +4,27 @@ use sha2::{Digest, Sha256};
 
 use super::Scope;
 use super::job::Step;
+use crate::api::status::Slot;
 
 /// Longest name of a Service, and of a Job whose name becomes a label.
 const LIMIT: usize = 63;
 
-/// Deployment and Service of a live service.
+/// Service of a live service.
 pub fn live(platform: &str, service: &str) -> String {
     bounded(format!("{platform}-{service}"))
+}
+
+/// Deployment of a live service.
+pub fn pods(platform: &str, service: &str, slot: Slot) -> String {
+    match slot {
+        Slot::Blue => live(platform, service),
+        Slot::Green => bounded(format!("{platform}-{service}-green")),
+    }
+}
+
+/// Service by which tests reach the pods of a canary, and those only.
+pub fn preview(platform: &str, service: &str) -> String {
+    bounded(format!("{platform}-{service}-preview"))
 }
 
 /// Deployment and Service of a service of a candidate.

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::job::{Migration, Step};
+use super::service::Pods;
 use super::*;
-use crate::api::status::{ResolvedImage, Stage};
+use crate::api::status::{ResolvedImage, Slot, Stage};
 use crate::api::{CrmPlatform, CrmPlatformSpec};
 use crate::cost::Prices;
 use crate::platform::Settings;
@@ -71,7 +72,7 @@ fn migration(scope: Scope<'_>, track: Track) -> Job {
         soaked_seconds: 60,
     };
     let stage = match track {
-        Track::Live => Stage::Migrate,
+        Track::Live | Track::Preview => Stage::Migrate,
         Track::Scratch => Stage::Rehearse,
     };
     job::migration(scope, &step(stage, "expand-customer"), &work)
@@ -85,8 +86,11 @@ fn all(scope: Scope<'_>) -> Vec<Value> {
         json!(database::stateful_set(scope.platform, None)),
         json!(database::config_map(scope.platform)),
         json!(database::service(scope.platform)),
-        json!(deployment::live(scope, customer, 2)),
-        json!(service::live(scope, customer)),
+        json!(deployment::live(scope, customer, Slot::Blue, 2)),
+        json!(service::live(scope, customer, Pods::Of(Slot::Blue))),
+        json!(deployment::live(scope, customer, Slot::Green, 2)),
+        json!(service::live(scope, customer, Pods::Both)),
+        json!(service::preview(scope, customer, Slot::Green)),
         json!(deployment::candidate(scope, customer)),
         json!(service::candidate(scope, customer)),
         json!(job::scratch(scope, &step(Stage::Rehearse, "scratch"), true)),
@@ -109,6 +113,12 @@ fn all(scope: Scope<'_>) -> Vec<Value> {
             &step(Stage::Verify, "smoke"),
             test,
             Track::Live
+        )),
+        json!(job::test(
+            scope,
+            &step(Stage::Rollout, "canary-25-smoke"),
+            test,
+            Track::Preview
         )),
         json!(revision::revision(scope)),
     ]
@@ -173,7 +183,7 @@ fn every_pod_is_admitted_at_the_restricted_level() {
             .iter()
             .filter(|object| pod(object).is_some())
             .collect();
-        assert_eq!(with_pods.len(), 9);
+        assert_eq!(with_pods.len(), 11);
         for object in with_pods {
             let (name, pod) = (&object["metadata"]["name"], pod(object).unwrap());
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
@@ -229,7 +239,7 @@ fn only_migrations_get_the_role_that_changes_the_schema() {
         let customer = &scope.release.services[0];
         assert_eq!(secrets(&json!(migration(scope, Track::Live))), ["acme-db"]);
         for pods in [
-            deployment::live(scope, customer, 2),
+            deployment::live(scope, customer, Slot::Blue, 2),
             deployment::candidate(scope, customer),
         ] {
             assert_eq!(secrets(&json!(pods)), ["acme-db-app", "acme-identity"]);
@@ -284,13 +294,19 @@ fn no_live_address_leads_to_a_candidate() {
             selector.iter().all(|(key, value)| labels[key] == *value)
         };
         let (live, candidate) = (
-            json!(deployment::live(scope, customer, 2)),
+            json!(deployment::live(scope, customer, Slot::Blue, 2)),
             json!(deployment::candidate(scope, customer)),
         );
-        let address = json!(service::live(scope, customer));
+        let address = json!(service::live(scope, customer, Pods::Of(Slot::Blue)));
         assert!(selects(&address, &live) && !selects(&address, &candidate));
         let address = json!(service::candidate(scope, customer));
         assert!(!selects(&address, &live) && selects(&address, &candidate));
+        let green = json!(deployment::live(scope, customer, Slot::Green, 2));
+        let both = json!(service::live(scope, customer, Pods::Both));
+        assert!(selects(&both, &live) && selects(&both, &green) && !selects(&both, &candidate));
+        let preview = json!(service::preview(scope, customer, Slot::Green));
+        assert!(!selects(&preview, &live) && selects(&preview, &green));
+        assert!(!selects(&preview, &candidate));
         let selector = &live["spec"]["selector"]["matchLabels"];
         assert_eq!(
             selector[labels::RELEASE],
@@ -355,7 +371,7 @@ fn a_database_of_the_user_is_reached_by_the_users_secrets() {
         ["crm-app", "crm-migrator"],
         "of the role that serves a migration knows the name"
     );
-    let pods = json!(deployment::live(scope, &release.services[0], 2));
+    let pods = json!(deployment::live(scope, &release.services[0], Slot::Blue, 2));
     assert_eq!(secrets(&pods), ["acme-identity", "crm-app"]);
     let names: Vec<_> = database::secrets(&platform)
         .into_iter()

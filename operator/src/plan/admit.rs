@@ -10,6 +10,7 @@ use crate::api::conditions;
 use crate::api::status::{Candidate, Finding, Stage, Verdict};
 use crate::cost::seconds;
 use crate::desired::labels;
+use crate::observed::WorkloadView;
 
 /// Seconds for which a rejected release that the spec has left is remembered: 30 days.
 const REJECTED_FOR: f64 = 30.0 * 86_400.0;
@@ -124,19 +125,19 @@ pub(super) fn memory_is_lost(draft: &Draft<'_>) -> bool {
     memory.stable.is_none() && memory.releases.is_empty() && live(draft).next().is_some()
 }
 
-fn live<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d String> {
+fn live<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d WorkloadView> {
     let all = draft.observed.deployments.values();
     all.filter(|seen| seen.track == labels::STABLE && !seen.deleting)
-        .map(|seen| &seen.release)
 }
 
 /// Takes what is live for stable: a release gets there only after its gate, or where the spec asks for none.
 fn adopt(draft: &mut Draft<'_>) {
-    let live: BTreeSet<String> = live(draft).cloned().collect();
+    let slot = live(draft).next().map(|seen| seen.slot).unwrap_or_default();
+    let live: BTreeSet<String> = live(draft).map(|seen| seen.release.clone()).collect();
     let mut all = live.into_iter();
     let (first, second) = (all.next().unwrap_or_default(), all.next());
     match (draft.release(&first), second) {
-        (Some(release), None) => draft.adopt(&first, &release),
+        (Some(release), None) => draft.adopt(&first, &release, slot),
         (None, _) => foundation::record_is_missing(draft, &first),
         (_, Some(second)) => {
             let message = format!(

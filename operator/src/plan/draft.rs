@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::action::{Action, Created, Note, Object, SecretRecipe, Target, Write};
 use super::permit::{self, Hindrance};
 use super::{Plan, moves, record};
-use crate::api::status::{Finding, Memory, Stage};
+use crate::api::status::{Finding, Memory, Slot, Stage};
 use crate::desired::{Scope, labels};
 use crate::observed::Observed;
 use crate::platform::Platform;
@@ -105,6 +105,19 @@ impl<'a> Draft<'a> {
     pub fn is_ungated(&self) -> bool {
         let candidate = self.memory.candidate.as_ref();
         candidate.is_some_and(|candidate| candidate.ungated)
+    }
+
+    /// Where stable's pods stand.
+    pub fn stable_slot(&self) -> Slot {
+        let stable = self.memory.stable.as_ref();
+        stable.map(|stable| stable.slot).unwrap_or_default()
+    }
+
+    /// Where the candidate's live pods stand: in stable's place, unless its traffic goes over from there.
+    pub fn slot(&self) -> Slot {
+        let candidate = self.memory.candidate.as_ref();
+        let shift = candidate.and_then(|candidate| candidate.shift.as_ref());
+        shift.map_or_else(|| self.stable_slot(), |shift| shift.slot)
     }
 
     /// The recorded inputs of a release; of the wanted one also before they are recorded.

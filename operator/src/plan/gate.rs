@@ -30,7 +30,16 @@ pub(super) fn gate(draft: &mut Draft<'_>) -> Progress {
             return ready;
         }
     }
-    match tests(draft, (&id, &release), (TestPhase::Gate, Track::Scratch)) {
+    let run = Run {
+        id: &id,
+        release: &release,
+        phase: TestPhase::Gate,
+        stage: Stage::Gate,
+        track: Track::Scratch,
+        prefix: String::new(),
+        reasons: (TESTS_FAILED, GATE_INCONCLUSIVE),
+    };
+    match tests(draft, &run) {
         Progress::Failed(finding) if was_disturbed(draft, &id) => {
             let message = format!(
                 "a pod of the candidate was replaced while it was tested; {}",
@@ -42,35 +51,41 @@ pub(super) fn gate(draft: &mut Draft<'_>) -> Progress {
     }
 }
 
+/// One run of all tests of a phase.
+pub(super) struct Run<'r> {
+    /// Release id.
+    pub id: &'r str,
+    /// The release.
+    pub release: &'r Release,
+    /// Which tests.
+    pub phase: TestPhase,
+    /// Stage that it belongs to.
+    pub stage: Stage,
+    /// What they are pointed at.
+    pub track: Track,
+    /// Begins the name of each step; keeps the runs of one stage apart.
+    pub prefix: String,
+    /// Reason of a failure, and of an end that says nothing.
+    pub reasons: (&'static str, &'static str),
+}
+
 /// Runs all tests of a phase side by side.
-pub(super) fn tests(
-    draft: &mut Draft<'_>,
-    (id, release): (&str, &Release),
-    (phase, track): (TestPhase, Track),
-) -> Progress {
-    let stage = match phase {
-        TestPhase::Gate => Stage::Gate,
-        TestPhase::Verify => Stage::Verify,
-    };
+pub(super) fn tests(draft: &mut Draft<'_>, run: &Run<'_>) -> Progress {
     let mut all = Vec::new();
-    for test in release.tests_in(phase) {
+    for test in run.release.tests_in(run.phase) {
         let work = Work {
-            release: id,
-            stage,
-            step: test.name.clone(),
+            release: run.id,
+            stage: run.stage,
+            step: format!("{}{}", run.prefix, test.name),
             kind: Kind::Test {
                 report: test.report.is_some(),
                 min_tests: test.min_tests,
             },
             tries: test.attempts,
-            reasons: if phase == TestPhase::Gate {
-                (TESTS_FAILED, GATE_INCONCLUSIVE)
-            } else {
-                super::verify::REASONS
-            },
+            reasons: run.reasons,
         };
         all.push(steps::run(draft, &work, |draft, step| {
-            job::test(draft.scope(id, release), step, test, track)
+            job::test(draft.scope(run.id, run.release), step, test, run.track)
         }));
     }
     Progress::worst(all)

@@ -6,10 +6,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::action::Note;
 use super::draft::Draft;
 use super::permit::{self, Hindrance};
+use super::rollout::shift;
 use super::{backup, record, remedy, resolve, rollback};
 use crate::api::conditions;
 use crate::api::spec::GatePolicy;
-use crate::api::status::{Candidate, Finding, Rejected, Stable, Stage, Verdict};
+use crate::api::status::{Candidate, Finding, Rejected, Slot, Stable, Stage, Verdict};
 use crate::desired::labels;
 use crate::platform::release::Release;
 
@@ -44,6 +45,7 @@ impl Draft<'_> {
             approved: false,
             ungated: false,
             rollback: None,
+            shift: None,
         }
     }
 
@@ -56,7 +58,7 @@ impl Draft<'_> {
     }
 
     /// Makes a release stable that is live although nothing is remembered of it. Its last stage is done again, which does no harm.
-    pub fn adopt(&mut self, id: &str, release: &Release) {
+    pub fn adopt(&mut self, id: &str, release: &Release, slot: Slot) {
         let now = self.open_record(id);
         self.close_stage(id, Stage::Resolve, Verdict::Passed, None);
         record::enter(&mut self.memory.releases, id, Stage::Optimise, now.clone());
@@ -68,6 +70,7 @@ impl Draft<'_> {
             images: release.service_images(),
             optimised: false,
             untested: false,
+            slot,
         });
         self.moved = true;
     }
@@ -124,9 +127,11 @@ impl Draft<'_> {
         {
             self.memory.scratch.push(candidate.release.clone());
         }
+        let begun = (next == Stage::Rollout).then(|| shift::begin(self));
         self.memory.candidate = Some(Candidate {
             stage: next,
             since: Time(self.now),
+            shift: begun.unwrap_or(candidate.shift),
             ..candidate
         });
         self.moved = true;
@@ -146,6 +151,7 @@ impl Draft<'_> {
 
     /// Verification is over, passed or with nothing to run: the candidate is stable now.
     pub fn promote(&mut self, verdict: Verdict) {
+        let slot = self.slot();
         let Some(candidate) = self.memory.candidate.take() else {
             return;
         };
@@ -195,6 +201,7 @@ impl Draft<'_> {
             images: candidate.images,
             optimised: false,
             untested,
+            slot,
         });
         self.moved = true;
     }

@@ -1,15 +1,19 @@
 //! Stage Rollout, its way back, and the keeping of stable: live Deployments and Services in `dependsOn` order, all or nothing.
 
-use super::action::{Object, Target, TargetKind};
 use super::draft::Draft;
 use super::{Progress, foundation};
 use crate::api::conditions::{ABORTED, ROLLOUT_FAILED, SUPERSEDED};
-use crate::api::status::Verdict;
-use crate::desired::{deployment, labels, service};
-use crate::observed::{WorkloadView, content_hash};
-use crate::platform::release::{Release, ReleaseService};
+use crate::api::status::{Slot, Verdict};
+use crate::desired::{labels, names};
+use crate::observed::WorkloadView;
+use crate::platform::release::Release;
 
-/// Rolls out the candidate, one service after the other.
+mod live;
+pub(super) mod shift;
+
+use live::{Kept, Place};
+
+/// Rolls out the candidate by the strategy that its roll-out began with.
 pub(super) fn rollout(draft: &mut Draft<'_>) -> Progress {
     let id = draft.candidate_id();
     let Some(release) = draft.release(&id) else {
@@ -19,24 +23,41 @@ pub(super) fn rollout(draft: &mut Draft<'_>) -> Progress {
         return Progress::Waiting;
     }
     let because = format!("release {id} has passed its gate");
-    for wanted in &release.services {
-        match keep(draft, (&id, &release), wanted, &because) {
+    let place = Place {
+        id: &id,
+        release: &release,
+        slot: draft.slot(),
+        because: &because,
+    };
+    let candidate = draft.memory.candidate.as_ref();
+    match candidate.and_then(|candidate| candidate.shift.clone()) {
+        Some(shift) => shift::rollout(draft, place, &shift),
+        None => in_place(draft, place),
+    }
+}
+
+/// Pod by pod, one service after the other.
+fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
+    for wanted in &place.release.services {
+        match live::keep(draft, place, wanted) {
             Kept::Complete => {}
-            Kept::Written | Kept::Moving => return moving(draft, &release, &wanted.name),
+            Kept::Written | Kept::Moving => {
+                let candidate = draft.memory.candidate.as_ref();
+                let age = candidate.map_or(0.0, |candidate| draft.seconds_since(&candidate.since));
+                return moving(draft, place.release, (&wanted.name, age));
+            }
             Kept::Overdue(why) => return late(&wanted.name, &why),
         }
     }
     Progress::Passed
 }
 
-/// Each service has the deadline of the spec by its Deployment. That one ends with the first success, so the stage has a deadline too: for pods that break
-/// after they were ready.
-fn moving(draft: &mut Draft<'_>, release: &Release, service: &str) -> Progress {
+/// Each service has the deadline of the spec by its Deployment. That one ends with the first success, so there is one for all of them too, in the seconds of `age`:
+/// for pods that break after they were ready.
+fn moving(draft: &mut Draft<'_>, release: &Release, (service, age): (&str, f64)) -> Progress {
     let services = u32::try_from(release.services.len()).unwrap_or(u32::MAX);
     let limit = f64::from(draft.platform.progress_deadline_seconds) * f64::from(services);
-    let candidate = draft.memory.candidate.as_ref();
-    let since = candidate.map_or(0.0, |candidate| draft.seconds_since(&candidate.since));
-    if since > limit {
+    if age > limit {
         return late(service, "they were ready, and are not any more");
     }
     draft.wait(format!("pods of {service}"), 10.0);
@@ -65,15 +86,21 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
             let Some(release) = draft.release(&stable.release) else {
                 return foundation::record_is_missing(draft, &stable.release);
             };
+            let place = Place {
+                id: &stable.release,
+                release: &release,
+                slot: stable.slot,
+                because: "all services return to stable",
+            };
             for wanted in &release.services {
-                let because = "all services return to stable";
-                let kept = keep(draft, (&stable.release, &release), wanted, because);
+                let kept = live::keep(draft, place, wanted);
                 written |= matches!(kept, Kept::Written);
                 complete &= matches!(kept, Kept::Complete);
             }
-            remove_others(draft, &release)
+            // Not before the Services have left what goes.
+            !written && remove_others(draft, place, |_| true)
         }
-        None => remove(draft, |seen| seen.release == candidate.release),
+        None => live::remove(draft, None, |seen| seen.release == candidate.release),
     };
     // Stable's own pods may be what is broken: then waiting for them would keep the remedy out.
     let deadline = f64::from(draft.platform.progress_deadline_seconds);
@@ -96,84 +123,52 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
     let Some(stable) = draft.memory.stable.clone() else {
         return;
     };
-    let id = stable.release;
-    let Some(release) = draft.release(&id) else {
-        return foundation::record_is_missing(draft, &id);
+    let Some(release) = draft.release(&stable.release) else {
+        return foundation::record_is_missing(draft, &stable.release);
     };
     // Made again if somebody deleted it while the spec still says what it held.
-    foundation::release(draft, &id);
+    foundation::release(draft, &stable.release);
+    let place = Place {
+        id: &stable.release,
+        release: &release,
+        slot: stable.slot,
+        because: "stable is kept as the spec says",
+    };
+    let mut written = false;
     for wanted in &release.services {
-        let because = "stable is kept as the spec says";
-        keep(draft, (&id, &release), wanted, because);
+        written |= matches!(live::keep(draft, place, wanted), Kept::Written);
     }
-    remove_others(draft, &release);
+    if written {
+        return;
+    }
+    let delay = f64::from(draft.platform.strategy.scale_down_delay_seconds);
+    let left = delay - draft.seconds_since(&stable.since);
+    let others = draft.observed.deployments.values();
+    let mut others = others.filter(|seen| seen.track == labels::STABLE);
+    if left > 0.0 && others.any(|seen| seen.slot != stable.slot) {
+        draft.wake_in(left);
+    }
+    let candidate = draft.memory.candidate.clone();
+    let comes_back = |seen: &WorkloadView| {
+        let mut candidate = candidate.iter();
+        candidate.any(|candidate| candidate.release == seen.release)
+    };
+    remove_others(draft, place, |seen| left <= 0.0 && !comes_back(seen));
 }
 
-enum Kept {
-    /// All pods are as they should be.
-    Complete,
-    /// The objects are; their pods are on their way.
-    Moving,
-    /// The objects are, and their controller gave up.
-    Overdue(String),
-    /// The objects are written by this plan.
-    Written,
-}
-
-fn keep(
+/// Removes what is live beside stable: services that it does not have, and those pods of the other slot that `goes` names. True when nothing was there to remove.
+fn remove_others(
     draft: &mut Draft<'_>,
-    (id, release): (&str, &Release),
-    wanted: &ReleaseService,
-    because: &str,
-) -> Kept {
-    let address = service::live(draft.scope(id, release), wanted);
-    let name = address.metadata.name.clone().unwrap_or_default();
-    if draft.observed.others.get(&format!("Service/{name}"))
-        != Some(&content_hash(&address.metadata))
-    {
-        draft.apply(Object::Service(Box::new(address)), because);
+    place: Place<'_>,
+    goes: impl Fn(&WorkloadView) -> bool,
+) -> bool {
+    for wanted in &place.release.services {
+        let preview = names::preview(&draft.platform.name, &wanted.name);
+        live::remove_address(draft, preview, "no canary is tested");
     }
-    let seen = draft.observed.deployments.get(&name);
-    // A service that left the spec keeps its pods until the release without it rolls out.
-    let replicas = draft.platform.replicas(&wanted.name);
-    let replicas = replicas.or(seen.map(|seen| seen.replicas)).unwrap_or(1);
-    let pods = deployment::live(draft.scope(id, release), wanted, replicas);
-    match seen {
-        Some(seen) if seen.hash == content_hash(&pods.metadata) => {
-            match (seen.complete, seen.deadline_exceeded) {
-                (true, _) => Kept::Complete,
-                (false, true) => Kept::Overdue(seen.message.clone().unwrap_or_default()),
-                (false, false) => Kept::Moving,
-            }
-        }
-        _ => {
-            draft.apply(Object::Deployment(Box::new(pods)), because);
-            Kept::Written
-        }
-    }
-}
-
-/// Removes live services that the release does not have; true when there is none.
-fn remove_others(draft: &mut Draft<'_>, release: &Release) -> bool {
-    remove(draft, |seen| release.service(&seen.service).is_none())
-}
-
-/// Removes live services; true when there is none to remove.
-fn remove(draft: &mut Draft<'_>, unwanted: impl Fn(&WorkloadView) -> bool) -> bool {
-    let all = draft.observed.deployments.values();
-    let others: Vec<_> = all
-        .filter(|seen| seen.track == labels::STABLE && unwanted(seen))
-        .cloned()
-        .collect();
-    for seen in &others {
-        let because = format!("service {} is not part of the release", seen.service);
-        let target = |kind: TargetKind, uid: &str| Target {
-            kind,
-            name: seen.name.clone(),
-            uid: uid.to_owned(),
-        };
-        draft.delete(target(TargetKind::Service, ""), because.clone());
-        draft.delete(target(TargetKind::Deployment, &seen.uid), because);
-    }
-    others.is_empty()
+    let slot: Slot = place.slot;
+    live::remove(draft, Some(place.release), |seen| {
+        let is_other = seen.slot != slot;
+        (is_other && goes(seen)) || (!is_other && place.release.service(&seen.service).is_none())
+    })
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::status::{Candidate, ReleaseRecord, ResolvedImage, Stable};
+use crate::api::status::{ALL, Candidate, ReleaseRecord, ResolvedImage, Shift, Slot, Stable};
 use crate::api::{CrmPlatform, CrmPlatformSpec};
 use crate::cost::Prices;
 use crate::observed::Unresolved;
@@ -32,6 +32,23 @@ struct Case {
     recorded: bool,
     /// Whether the history has their records.
     history: bool,
+    strategy: &'static str,
+    shift: Option<Shift>,
+}
+
+/// A shift that a memory may hold, also one that the spec knows no step for any more.
+fn shift() -> impl Strategy<Value = Option<Shift>> {
+    let from = prop::sample::select(vec![0, 25, 70]);
+    let weight = prop::sample::select(vec![25, 60, ALL]);
+    prop::option::of(
+        (from, weight, any::<bool>()).prop_map(|(from, weight, ready)| Shift {
+            slot: Slot::Green,
+            from,
+            weight,
+            since: Time(now()),
+            ready_at: ready.then(|| Time(now())),
+        }),
+    )
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -39,8 +56,19 @@ fn case() -> impl Strategy<Value = Case> {
     let gate = prop::sample::select(vec!["Required", "None"]);
     let database = prop::sample::select(vec!["{embedded: {}}", "{secret: db}"]);
     let stage = prop::option::of(prop::sample::select(Stage::ALL.to_vec()));
-    (tests, gate, database, stage, any::<[bool; 6]>()).prop_map(
-        |(tests, gate, database, stage, [held, returning, wanted, stable, recorded, history])| {
+    let strategy = prop::sample::select(vec![
+        "{}",
+        "{type: BlueGreen}",
+        "{type: Canary, steps: [{weight: 25, seconds: 5}, {weight: 50}]}",
+    ]);
+    let spec = (tests, gate, database, strategy);
+    (spec, stage, shift(), any::<[bool; 6]>()).prop_map(
+        |(
+            (tests, gate, database, strategy),
+            stage,
+            shift,
+            [held, returning, wanted, stable, recorded, history],
+        )| {
             Case {
                 tests,
                 gate,
@@ -52,6 +80,8 @@ fn case() -> impl Strategy<Value = Case> {
                 stable,
                 recorded,
                 history,
+                strategy,
+                shift,
             }
         },
     )
@@ -60,8 +90,8 @@ fn case() -> impl Strategy<Value = Case> {
 fn platform(case: &Case) -> Option<Platform> {
     let spec = format!(
         "{{image: registry.example/crm:1, services: [{{name: customer}}, {{name: sales, migrate: {{args: [migrate]}}}}],
-          database: {}, tests: [{{name: smoke, when: {}}}], gate: {}}}",
-        case.database, case.tests, case.gate
+          database: {}, tests: [{{name: smoke, when: {}}}], gate: {}, release: {{strategy: {}}}}}",
+        case.database, case.tests, case.gate, case.strategy
     );
     let spec: CrmPlatformSpec = serde_saphyr::from_str(&spec).unwrap();
     let mut object = CrmPlatform::new("acme", spec);
@@ -118,6 +148,7 @@ fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
             images: stable.service_images(),
             optimised: false,
             untested: false,
+            slot: Slot::Blue,
         }),
         candidate: case.stage.map(|stage| Candidate {
             release: candidate.id(),
@@ -131,6 +162,7 @@ fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
             approved: false,
             ungated: false,
             rollback: None,
+            shift: case.shift.clone().filter(|_| case.stable),
         }),
         ..Memory::default()
     }
@@ -218,6 +250,8 @@ fn a_registry_out_of_reach_is_waited_for_and_a_refusal_is_a_problem() {
         stable: false,
         recorded: false,
         history: false,
+        strategy: "{}",
+        shift: None,
     };
     let platform = platform(&case).unwrap();
     let look = |answer| {

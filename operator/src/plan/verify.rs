@@ -5,10 +5,8 @@ use super::rollout;
 use super::{Progress, gate};
 use crate::api::conditions::VERIFY_FAILED;
 use crate::api::spec::TestPhase;
+use crate::api::status::Stage;
 use crate::desired::Track;
-
-/// Reason of a failure, and of an end that says nothing: both return to stable, for live traffic is at stake.
-pub(super) const REASONS: (&str, &str) = (VERIFY_FAILED, VERIFY_FAILED);
 
 /// Runs the tests of the phase while the roll-out is kept as it is: it is over only with all pods ready.
 pub(super) fn verify(draft: &mut Draft<'_>) -> Progress {
@@ -20,7 +18,17 @@ pub(super) fn verify(draft: &mut Draft<'_>) -> Progress {
     if matches!(rolled_out, Progress::Failed(_)) {
         return rolled_out;
     }
-    let tested = gate::tests(draft, (&id, &release), (TestPhase::Verify, Track::Live));
+    let run = gate::Run {
+        id: &id,
+        release: &release,
+        phase: TestPhase::Verify,
+        stage: Stage::Verify,
+        track: Track::Live,
+        prefix: String::new(),
+        // Both return to stable, for live traffic is at stake.
+        reasons: (VERIFY_FAILED, VERIFY_FAILED),
+    };
+    let tested = gate::tests(draft, &run);
     if tested.is_good() && !rolled_out.is_good() {
         return rolled_out;
     }

@@ -40,6 +40,7 @@ fn stable(release: &str) -> Option<Stable> {
         images: Vec::new(),
         optimised: true,
         untested: false,
+        slot: Default::default(),
     })
 }
 
@@ -56,6 +57,7 @@ fn candidate() -> Candidate {
         approved: false,
         ungated: false,
         rollback: None,
+        shift: None,
     }
 }
 

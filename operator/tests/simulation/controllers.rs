@@ -84,6 +84,7 @@ fn deployment(world: &mut World, name: &str) {
     if let Some(pending) = seen.pods.iter_mut().find(|pod| pod.phase == "Pending") {
         if app(&image).starts || track == labels::CANDIDATE {
             pending.phase = "Running".into();
+            pending.restarts = i32::from(app(&image).restless && track != labels::CANDIDATE);
             pending.state = ContainerState::Running;
         } else {
             seen.overdue = true;

@@ -170,7 +170,8 @@ impl Pair {
 }
 
 /// Tells a story with two leaders; answers the world and how often one of them came too late with its status.
-fn tell(run: Run, mut dice: Dice) -> (World, u32) {
+fn tell(mut run: Run, mut dice: Dice) -> (World, u32) {
+    run.world.two_operators = true;
     let mut pair = Pair {
         leaders: Default::default(),
         run,

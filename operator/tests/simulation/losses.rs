@@ -214,6 +214,7 @@ fn pods_that_break_after_they_were_ready_end_in_a_return() {
     while !ready(&run) {
         assert!(!run.turn(None), "the roll-out never ended");
     }
+    run.world.tampered = true;
     for _ in 0..200 {
         if run
             .world

@@ -60,6 +60,9 @@ pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
             None => make(world, action),
         }
     }
+    if error.is_none() {
+        world.assert_together();
+    }
     let next = status::next(
         &world.platform,
         &observed,
@@ -91,6 +94,7 @@ fn make(world: &mut World, action: &Action) {
     ));
     world.write(&action.write);
     check(world);
+    world.assert_traffic();
 }
 
 fn tell(

@@ -1,6 +1,6 @@
 //! People in the model: they change the spec and annotate the platform, and what they allowed is remembered beside the operator.
 
-use crm_operator::api::spec::{Approval, FreezeSpec};
+use crm_operator::api::spec::{Approval, CanaryStep, FreezeSpec, StrategySpec, StrategyType};
 use crm_operator::api::status::{ResolvedImage, Stage, Token};
 use crm_operator::platform::Platform;
 
@@ -25,6 +25,7 @@ impl World {
                 return;
             }
             Act::Paused(paused) => self.platform.spec.paused = paused,
+            Act::Strategy(kind) => self.set_strategy(kind),
             Act::Approval => self.platform.spec.release.approval = Approval::Manual,
             Act::Freeze(schedule, duration_minutes) => {
                 self.platform.spec.release.freeze.push(FreezeSpec {
@@ -37,6 +38,19 @@ impl World {
         }
         self.new_spec();
         self.say(format!("user: sets {act:?}"));
+    }
+
+    fn set_strategy(&mut self, kind: StrategyType) {
+        let steps = [(25, 30), (50, 0)].map(|(weight, seconds)| CanaryStep { weight, seconds });
+        let steps = match kind {
+            StrategyType::Canary => steps.to_vec(),
+            _ => Vec::new(),
+        };
+        self.platform.spec.release.strategy = StrategySpec {
+            kind,
+            steps,
+            ..StrategySpec::default()
+        };
     }
 
     /// The release that the spec asks for.

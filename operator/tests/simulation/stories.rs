@@ -1,8 +1,12 @@
 //! What users do, as stories: images in the order in which they are set, and what people say to them.
 
+use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::{Stage, Token};
 
-use Act::{Annotate, Approval, Backup, Freeze, Image, ImageWith, Paused, Reach, Serving, Spoil};
+use Act::{
+    Annotate, Approval, Backup, Freeze, Image, ImageWith, Paused, Reach, Serving, Spoil, Strategy,
+};
+use StrategyType::{BlueGreen, Canary, RollingUpdate};
 
 /// A story: what a user does, each after some moves of the cluster or when all is quiet.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,8 @@ pub enum Act {
     Freeze(&'static str, i32),
     /// Asks for a backup before each migration, restored in the rehearsal.
     Backup,
+    /// Sets how traffic goes over; a canary in two steps.
+    Strategy(StrategyType),
     /// No file on the volume of the backups can be restored any more.
     Spoil,
     /// A cue: the next act comes when the candidate is in this stage.
@@ -73,7 +79,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 36] = [
+pub const STORIES: [Story; 47] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -349,6 +355,91 @@ pub const STORIES: [Story; 36] = [
         &[Image("v1"), Image("v2"), Serving, Image("bad")],
         "v2",
     ),
+    story(
+        "switches_all_services_together",
+        &[Image("v1"), Strategy(BlueGreen), Image("v2")],
+        "v2",
+    ),
+    story(
+        "switches_there_and_back",
+        &[Image("v1"), Strategy(BlueGreen), Image("v1b"), Image("v1")],
+        "v1",
+    ),
+    story(
+        "switches_back_when_verify_fails",
+        &[Image("v1"), Strategy(BlueGreen), Image("unverified")],
+        "v1",
+    ),
+    story(
+        "does_not_switch_to_pods_that_do_not_start",
+        &[Image("v1"), Strategy(BlueGreen), Image("crash")],
+        "v1",
+    ),
+    story(
+        "replaces_pods_where_the_last_switch_left_them",
+        &[
+            Image("v1"),
+            Strategy(BlueGreen),
+            Image("v1b"),
+            Strategy(RollingUpdate),
+            Image("v2"),
+        ],
+        "v2",
+    ),
+    story(
+        "goes_back_to_pods_that_still_run",
+        &[
+            Image("v1"),
+            Strategy(BlueGreen),
+            Image("v1b"),
+            Serving,
+            Annotate(Token::RollbackTo, "v1 anna: slower than before"),
+        ],
+        "v1",
+    ),
+    story(
+        "goes_up_in_steps",
+        &[Image("v1"), Strategy(Canary), Image("v2")],
+        "v2",
+    ),
+    story(
+        "stops_at_a_failing_step",
+        &[Image("v1"), Strategy(Canary), Image("unverified")],
+        "v1",
+    ),
+    story(
+        "stops_a_canary_whose_pods_are_started_again",
+        &[Image("v1"), Strategy(Canary), Image("restless")],
+        "v1",
+    ),
+    story(
+        "is_aborted_between_two_steps",
+        &[
+            Image("v1"),
+            Strategy(Canary),
+            Image("v1b"),
+            Reach(Stage::Rollout),
+            Annotate(Token::Abort, "ben: wrong image"),
+        ],
+        "v1",
+    ),
+    Story {
+        serves: None,
+        impatience: Some(23),
+        ..story(
+            "follows_an_impatient_user_with_a_canary",
+            &[
+                Image("v1"),
+                Strategy(Canary),
+                Image("unverified"),
+                Strategy(BlueGreen),
+                Image("v1b"),
+                Strategy(Canary),
+                Image("v2"),
+            ],
+            "",
+        )
+    },
 ];
 
 /// Stories that one seed in twenty tells: one of them takes as long as five others.

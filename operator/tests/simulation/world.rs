@@ -12,6 +12,7 @@ use crm_operator::platform::Settings;
 use crm_operator::platform::release::Release;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -31,6 +32,8 @@ pub struct App {
     pub starts: bool,
     /// Exit code of its expand, if it fails.
     pub expand: Option<i32>,
+    /// Whether its live pods are started again after they were ready.
+    pub restless: bool,
 }
 
 /// The images that the registry of the model knows.
@@ -41,6 +44,7 @@ pub fn app(image: &str) -> App {
         verify: 0,
         starts: true,
         expand: None,
+        restless: false,
     };
     let name = image.rsplit("sha256:").next().unwrap_or_default();
     match name {
@@ -65,6 +69,11 @@ pub fn app(image: &str) -> App {
         "unverified" => App {
             level: 2,
             verify: 1,
+            ..good
+        },
+        "restless" => App {
+            level: 2,
+            restless: true,
             ..good
         },
         "unmigrated" => App {
@@ -111,7 +120,7 @@ pub struct World {
     pub platform: CrmPlatform,
     pub jobs: BTreeMap<String, ModelJob>,
     pub deployments: BTreeMap<String, ModelDeployment>,
-    pub services: BTreeMap<String, String>,
+    pub services: BTreeMap<String, Service>,
     pub config_maps: BTreeMap<String, String>,
     pub secrets: BTreeSet<String>,
     pub revisions: BTreeMap<String, Release>,
@@ -136,6 +145,10 @@ pub struct World {
     pub lag: Lag,
     /// Dumps of the live database.
     pub volume: Volume,
+    /// Somebody broke pods that serve.
+    pub tampered: bool,
+    /// Two of them write at once, the one what the other has taken back.
+    pub two_operators: bool,
 }
 
 pub fn settings() -> Settings {
@@ -192,6 +205,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             approved: BTreeSet::new(),
             lag: Lag::default(),
             volume: Volume::default(),
+            tampered: false,
+            two_operators: false,
         }
     }
 
@@ -248,7 +263,10 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         let mut others: BTreeMap<String, String> = self
             .services
             .iter()
-            .map(|(name, hash)| (format!("Service/{name}"), hash.clone()))
+            .map(|(name, service)| {
+                let hash = crm_operator::observed::content_hash(&service.metadata);
+                (format!("Service/{name}"), hash)
+            })
             .collect();
         others.extend(
             self.config_maps
@@ -315,10 +333,11 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             Write::Apply(Object::Deployment(object)) => self.apply_deployment(object),
             Write::Apply(Object::StatefulSet(set)) => self.database = Some(*set.clone()),
             Write::Apply(Object::Service(service)) => {
-                self.services.insert(
-                    name(&service.metadata),
-                    crm_operator::observed::content_hash(&service.metadata),
-                );
+                if !self.two_operators {
+                    self.assert_may_select(service);
+                }
+                self.services
+                    .insert(name(&service.metadata), *service.clone());
             }
             Write::Apply(Object::ConfigMap(map)) => {
                 self.config_maps.insert(

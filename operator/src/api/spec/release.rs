@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::StrategySpec;
+
 /// How a release proceeds.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +26,9 @@ pub struct ReleaseSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub freeze: Vec<FreezeSpec>,
+    /// How live traffic goes over to a new release. It is no part of the release: a change of it counts from the next roll-out on.
+    #[serde(default)]
+    pub strategy: StrategySpec,
 }
 
 /// Who lets a tested release go on.
@@ -62,6 +67,7 @@ impl Default for ReleaseSpec {
             progress_deadline_seconds: default_progress_deadline(),
             approval: Approval::default(),
             freeze: Vec::new(),
+            strategy: StrategySpec::default(),
         }
     }
 }

@@ -86,6 +86,7 @@ fn observed(stage: Option<Stage>, signers: &[String]) -> Observed {
             images: stable.service_images(),
             optimised: true,
             untested: false,
+            slot: Default::default(),
         }),
         ..Memory::default()
     };
@@ -105,6 +106,7 @@ fn observed(stage: Option<Stage>, signers: &[String]) -> Observed {
             approved: false,
             ungated: false,
             rollback: None,
+            shift: None,
         });
     }
     for record in &mut memory.releases {

@@ -1,0 +1,76 @@
+//! How far live traffic has gone over from stable to a candidate. Live pods stand in one of two slots; a BlueGreen or Canary release is made in the one that stable
+//! does not use.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// All requests, in percent.
+pub const ALL: i32 = 100;
+
+/// Where live pods stand. Their label `crmplatform.io/slot` has its name in lower case.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Slot {
+    /// Deployments called `<platform>-<service>`.
+    #[default]
+    Blue,
+    /// Deployments called `<platform>-<service>-green`.
+    Green,
+}
+
+/// How far live traffic has gone over to a candidate: from one share of the requests to the next, which is reached when all its pods are ready.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Shift {
+    /// Where the candidate's live pods stand.
+    pub slot: Slot,
+    /// Percent of the requests that it had before.
+    pub from: i32,
+    /// Percent that it gets next, or has since `readyAt`. At 100 all Services are switched.
+    pub weight: i32,
+    /// When that share was begun.
+    pub since: Time,
+    /// When all its pods were ready for that share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Time>,
+}
+
+impl Slot {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Blue => Self::Green,
+            Self::Green => Self::Blue,
+        }
+    }
+
+    /// As labels have it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Blue => "blue",
+            Self::Green => "green",
+        }
+    }
+
+    /// The slot of a label; the first one where there is none.
+    pub fn of_label(label: &str) -> Self {
+        if label == Self::Green.label() {
+            Self::Green
+        } else {
+            Self::Blue
+        }
+    }
+}
+
+impl Shift {
+    /// Whether the Services send it anything yet.
+    pub fn has_traffic(&self) -> bool {
+        self.from > 0 || self.ready_at.is_some()
+    }
+
+    /// Whether it has all requests.
+    pub fn is_over(&self) -> bool {
+        self.weight == ALL && self.ready_at.is_some()
+    }
+}
