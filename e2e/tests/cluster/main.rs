@@ -5,6 +5,7 @@
 mod a_backup_that_cannot_be_restored_stops_the_release;
 mod a_failed_then_passed_job_counts_as_passed_and_a_failed_job_never;
 mod a_newer_spec_cancels_tests_but_not_a_migration;
+mod canary_stops_at_the_failing_step;
 mod deletes_cleanly_and_keeps_the_database;
 mod gates_the_first_release;
 mod holds_when_the_test_image_cannot_be_pulled;
@@ -19,6 +20,7 @@ mod rolls_out_under_load_without_a_failed_request;
 mod setting;
 mod stops_a_bad_image;
 mod survives_kill_nine_at_every_stage;
+mod switches_all_services_together;
 mod two_leaders_migrate_once;
 mod two_platforms_in_one_namespace;
 mod waits_for_approval_and_remembers_who;
