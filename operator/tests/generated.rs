@@ -235,7 +235,7 @@ fn samples_parse_and_keep_the_rules() {
 fn what_breaks_a_rule_is_refused_with_its_remedy() {
     let sound = &platforms("manifests/samples/acme.yaml")[0];
     type Break = fn(&mut serde_json::Value);
-    let cases: [(&str, Break); 7] = [
+    let cases: [(&str, Break); 10] = [
         ("spec.tests is empty", |object| {
             object["spec"]["tests"] = json!([])
         }),
@@ -254,6 +254,16 @@ fn what_breaks_a_rule_is_refused_with_its_remedy() {
         ),
         ("this variable is set by the operator", |object| {
             object["spec"]["services"][0]["env"] = json!([{ "name": "PGHOST", "value": "x" }])
+        }),
+        ("steps belong to type Canary", |object| {
+            object["spec"]["release"]["strategy"] =
+                json!({ "type": "BlueGreen", "steps": [{ "weight": 25 }] })
+        }),
+        ("which needs at least one", |object| {
+            object["spec"]["release"]["strategy"] = json!({ "type": "Canary" })
+        }),
+        ("cannot be called green or preview", |object| {
+            object["spec"]["services"][0]["name"] = json!("sales-green")
         }),
         ("metadata.name must have at most 30 characters", |object| {
             object["metadata"]["name"] = json!("1acme")

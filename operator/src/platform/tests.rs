@@ -115,3 +115,18 @@ fn scaling_is_not_a_release_but_an_argument_is() {
         id(&SOUND.replace("{name: customer}", "{name: customer, args: [serve]}"))
     );
 }
+
+#[test]
+fn the_steps_of_a_canary_must_rise() {
+    let with = |steps: &str| {
+        let strategy = format!("release: {{strategy: {{type: Canary, steps: {steps}}}}}");
+        let spec = format!("{}\n{strategy}\n", SOUND.trim_end());
+        Platform::parse(&object(&spec), &settings()).map(|platform| platform.strategy.steps.len())
+    };
+    assert_eq!(with("[{weight: 10}, {weight: 50}]"), Ok(2));
+    let refused = with("[{weight: 50}, {weight: 50}]").unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "spec.release.strategy.steps has weight 50 after 50: give each step a greater weight than the one before it"
+    );
+}
