@@ -1,5 +1,6 @@
 //! What the operator rests on is lost or breaks at a bad moment: nothing that serves is touched, and nothing is decided that was not found out.
 
+use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::Stage;
 use crm_operator::observed::ContainerState;
 
@@ -238,4 +239,29 @@ fn pods_that_break_after_they_were_ready_end_in_a_return() {
     rest(&mut run);
     assert_eq!(end(&run.world)["stable"], stable, "{}", tail(&run.world));
     assert!(end(&run.world)["rejected"].contains("RolloutFailed"));
+}
+
+#[test]
+fn what_stable_loses_while_a_canary_serves_is_made_again() {
+    let mut run = Run {
+        story: story("goes_up_in_steps"),
+        ..serving()
+    };
+    run.next_act = run.story.acts.len();
+    run.world
+        .act(crate::stories::Act::Strategy(StrategyType::Canary));
+    run.world.set_image("v2");
+    let shares = |run: &Run| {
+        let candidate = run.world.memory().candidate;
+        candidate.is_some_and(|candidate| candidate.shift.is_some_and(|shift| shift.has_traffic()))
+    };
+    while !shares(&run) {
+        assert!(!run.turn(None), "the canary never served");
+    }
+    run.world.tampered = true;
+    run.world.deployments.remove("acme-sales");
+    run.turn(None);
+    assert!(run.world.deployments.contains_key("acme-sales"));
+    rest(&mut run);
+    assert!(end(&run.world)["stable"].ends_with("v2"));
 }
