@@ -235,7 +235,7 @@ fn samples_parse_and_keep_the_rules() {
 fn what_breaks_a_rule_is_refused_with_its_remedy() {
     let sound = &platforms("manifests/samples/acme.yaml")[0];
     type Break = fn(&mut serde_json::Value);
-    let cases: [(&str, Break); 10] = [
+    let cases: [(&str, Break); 11] = [
         ("spec.tests is empty", |object| {
             object["spec"]["tests"] = json!([])
         }),
@@ -258,6 +258,11 @@ fn what_breaks_a_rule_is_refused_with_its_remedy() {
         ("steps belong to type Canary", |object| {
             object["spec"]["release"]["strategy"] =
                 json!({ "type": "BlueGreen", "steps": [{ "weight": 25 }] })
+        }),
+        ("a Canary is tested in each step", |object| {
+            object["spec"]["release"]["strategy"] =
+                json!({ "type": "Canary", "steps": [{ "weight": 25 }] });
+            object["spec"]["tests"][1]["when"] = json!(["Gate"]);
         }),
         ("which needs at least one", |object| {
             object["spec"]["release"]["strategy"] = json!({ "type": "Canary" })

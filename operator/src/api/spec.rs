@@ -49,6 +49,7 @@ pub use strategy::{CanaryStep, StrategySpec, StrategyType};
     validation = Rule::new("has(self.image) || self.services.all(s, has(s.image))").message("spec.image is not set and a service has no image of its own: set spec.image, or services[].image for every service"),
     validation = Rule::new("has(self.image) || self.tests.all(t, has(t.image))").message("spec.image is not set and a test has no image of its own: set spec.image, or tests[].image for every test"),
     validation = Rule::new("self.deletionPolicy == oldSelf.deletionPolicy || self.deletionPolicy == 'Delete'").message("spec.deletionPolicy cannot go from Delete to Retain: the passwords of the embedded database would still be deleted; make a new platform and restore a backup into it"),
+    validation = Rule::new("self.release.strategy.type != 'Canary' || self.gate == 'None' || self.tests.exists(t, 'Verify' in t.when)").message("a Canary is tested in each step, and no entry of spec.tests has when: [Verify]: add one, or choose another strategy"),
     validation = Rule::new("self.services.all(s, !has(s.dependsOn) || s.dependsOn.all(d, d != s.name && self.services.exists(o, o.name == d)))").message("spec.services[].dependsOn must name other services of this platform")
 )]
 pub struct CrmPlatformSpec {

@@ -71,8 +71,8 @@ pub fn delivery(scope: Scope<'_>, track: Track) -> Vec<Value> {
         variable(
             "CRM_TRACK",
             match track {
-                Track::Live => "stable",
-                Track::Preview | Track::Scratch => "candidate",
+                Track::Live | Track::Preview => "stable",
+                Track::Scratch => "candidate",
             },
         ),
         json!({ "name": "CRM_JWKS", "valueFrom": { "secretKeyRef": { "name": names::identity_secret(&scope.platform.name), "key": "jwks.json" } } }),

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
 use super::record;
+use super::rollout::shift;
 use crate::api::conditions;
 use crate::api::spec::Approval;
 use crate::api::status::{Candidate, Finding, Stage, Token};
@@ -122,8 +123,11 @@ pub(super) fn has_begun(draft: &mut Draft<'_>, candidate: &Candidate) -> bool {
         stage.human_wait_seconds = Some(stage.human_wait_seconds.unwrap_or(0) + waited);
         stage.started_at = Time(now);
     }
+    // What was seen when it was held back counts no more.
+    let shift = (candidate.stage == Stage::Rollout).then(|| shift::begin(draft));
     if let Some(candidate) = &mut draft.memory.candidate {
         candidate.since = Time(now);
+        candidate.shift = shift.unwrap_or(candidate.shift.take());
     }
     draft.moved = true;
     false

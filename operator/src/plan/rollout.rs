@@ -6,7 +6,6 @@ use crate::api::conditions::{ABORTED, ROLLOUT_FAILED, SUPERSEDED};
 use crate::api::status::{Slot, Verdict};
 use crate::desired::{labels, names};
 use crate::observed::WorkloadView;
-use crate::platform::release::Release;
 
 mod live;
 pub(super) mod shift;
@@ -41,10 +40,11 @@ fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
     for wanted in &place.release.services {
         match live::keep(draft, place, wanted) {
             Kept::Complete => {}
-            Kept::Written | Kept::Moving => {
+            Kept::Written => return written(draft, &wanted.name),
+            Kept::Moving => {
                 let candidate = draft.memory.candidate.as_ref();
                 let age = candidate.map_or(0.0, |candidate| draft.seconds_since(&candidate.since));
-                return moving(draft, place.release, (&wanted.name, age));
+                return moving(draft, place, (&wanted.name, age));
             }
             Kept::Overdue(why) => return late(&wanted.name, &why),
         }
@@ -54,12 +54,21 @@ fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
 
 /// Each service has the deadline of the spec by its Deployment. That one ends with the first success, so there is one for all of them too, in the seconds of `age`:
 /// for pods that break after they were ready.
-fn moving(draft: &mut Draft<'_>, release: &Release, (service, age): (&str, f64)) -> Progress {
-    let services = u32::try_from(release.services.len()).unwrap_or(u32::MAX);
+fn moving(draft: &mut Draft<'_>, place: Place<'_>, (service, age): (&str, f64)) -> Progress {
+    let services = u32::try_from(place.release.services.len()).unwrap_or(u32::MAX);
     let limit = f64::from(draft.platform.progress_deadline_seconds) * f64::from(services);
     if age > limit {
-        return late(service, "they were ready, and are not any more");
+        let why = live::trouble(draft, place, service);
+        return late(
+            service,
+            &why.unwrap_or_else(|| "look at their logs".to_owned()),
+        );
     }
+    written(draft, service)
+}
+
+/// What was written just now is never late.
+fn written(draft: &mut Draft<'_>, service: &str) -> Progress {
     draft.wait(format!("pods of {service}"), 10.0);
     Progress::Waiting
 }
@@ -67,7 +76,7 @@ fn moving(draft: &mut Draft<'_>, release: &Release, (service, age): (&str, f64))
 fn late(service: &str, why: &str) -> Progress {
     Progress::failed(
         ROLLOUT_FAILED,
-        format!("pods of service {service} did not become ready in time: {why}"),
+        format!("pods of service {service} were not all ready in time: {why}"),
     )
 }
 
@@ -98,9 +107,17 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
                 complete &= matches!(kept, Kept::Complete);
             }
             // Not before the Services have left what goes.
+            if !written && let Some(came) = draft.release(&candidate.release) {
+                live::remove_addresses(draft, &came, Some(&release));
+            }
             !written && remove_others(draft, place, |_| true)
         }
-        None => live::remove(draft, None, |seen| seen.release == candidate.release),
+        None => {
+            if let Some(came) = draft.release(&candidate.release) {
+                live::remove_addresses(draft, &came, None);
+            }
+            live::remove(draft, None, |seen| seen.release == candidate.release)
+        }
     };
     // Stable's own pods may be what is broken: then waiting for them would keep the remedy out.
     let deadline = f64::from(draft.platform.progress_deadline_seconds);

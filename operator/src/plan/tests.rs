@@ -45,8 +45,11 @@ fn shift() -> impl Strategy<Value = Option<Shift>> {
             slot: Slot::Green,
             from,
             weight,
+            seconds: 5,
             since: Time(now()),
             ready_at: ready.then(|| Time(now())),
+            unready_since: None,
+            restarts: 0,
         }),
     )
 }

@@ -1,10 +1,10 @@
 //! What the operator rests on is lost or breaks at a bad moment: nothing that serves is touched, and nothing is decided that was not found out.
 
 use crm_operator::api::spec::StrategyType;
-use crm_operator::api::status::Stage;
+use crm_operator::api::status::{Stage, Token};
 use crm_operator::observed::ContainerState;
 
-use crate::stories::Act::Image;
+use crate::stories::Act::{Annotate, Image, Paused, Strategy};
 use crate::world::{World, name};
 use crate::{Run, STORIES, Story, end, tail};
 
@@ -248,8 +248,7 @@ fn what_stable_loses_while_a_canary_serves_is_made_again() {
         ..serving()
     };
     run.next_act = run.story.acts.len();
-    run.world
-        .act(crate::stories::Act::Strategy(StrategyType::Canary));
+    run.world.act(Strategy(StrategyType::Canary));
     run.world.set_image("v2");
     let shares = |run: &Run| {
         let candidate = run.world.memory().candidate;
@@ -264,4 +263,58 @@ fn what_stable_loses_while_a_canary_serves_is_made_again() {
     assert!(run.world.deployments.contains_key("acme-sales"));
     rest(&mut run);
     assert!(end(&run.world)["stable"].ends_with("v2"));
+}
+
+#[test]
+fn a_switch_that_was_paused_for_long_begins_with_its_whole_deadline() {
+    let mut run = serving();
+    run.world.act(Strategy(StrategyType::BlueGreen));
+    run.world.set_image("v2");
+    while !run.world.is_in(Stage::Migrate) {
+        assert!(!run.turn(None), "the migration never ran");
+    }
+    run.world.act(Paused(true));
+    rest(&mut run);
+    assert!(run.world.is_in(Stage::Rollout), "{}", tail(&run.world));
+    run.world.pass_time(100_000);
+    run.world.act(Paused(false));
+    rest(&mut run);
+    assert!(end(&run.world)["stable"].ends_with("v2"));
+}
+
+#[test]
+fn a_way_back_to_pods_that_somebody_scaled_to_none_makes_them_again_first() {
+    let mut run = serving();
+    run.world.act(Strategy(StrategyType::BlueGreen));
+    run.world.set_image("v1b");
+    while !run.world.serves() {
+        assert!(!run.turn(None), "it never served");
+    }
+    for name in ["acme-customer", "acme-sales"] {
+        let kept = run.world.deployments.get_mut(name).unwrap();
+        kept.object.spec.replicas = Some(0);
+        kept.pods.clear();
+    }
+    run.world
+        .act(Annotate(Token::RollbackTo, "v1 anna: slower than before"));
+    rest(&mut run);
+    assert!(end(&run.world)["stable"].ends_with(":v1"));
+}
+
+#[test]
+fn an_address_that_came_with_a_release_goes_with_it() {
+    let mut run = serving();
+    run.world.act(Strategy(StrategyType::Canary));
+    let billing = run.world.platform.spec.services[1].clone();
+    let billing = crm_operator::api::spec::ServiceSpec {
+        name: "billing".into(),
+        migrate: None,
+        ..billing
+    };
+    run.world.platform.spec.services.push(billing);
+    run.world.set_image("crash");
+    let before = end(&run.world)["services"].clone();
+    rest(&mut run);
+    assert!(end(&run.world)["rejected"].contains("RolloutFailed"));
+    assert_eq!(end(&run.world)["services"], before);
 }

@@ -26,7 +26,8 @@ pub struct ReleaseSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub freeze: Vec<FreezeSpec>,
-    /// How live traffic goes over to a new release. It is no part of the release: a change of it counts from the next roll-out on.
+    /// How live traffic goes over to a new release. It is no part of the release: another type counts from the next
+    /// roll-out on, other steps from the next step on.
     #[serde(default)]
     pub strategy: StrategySpec,
 }

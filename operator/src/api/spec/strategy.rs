@@ -17,7 +17,7 @@ pub struct StrategySpec {
     pub kind: StrategyType,
     /// Steps of a canary, with rising weights. After the last one all requests go over.
     #[serde(default)]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 8))]
     pub steps: Vec<CanaryStep>,
     /// Seconds for which the pods of the release that served before stay after a BlueGreen or Canary release serves, so that `rollback-to` finds them
     /// running; 30 when left out. Old columns and tables are not dropped before they are gone.

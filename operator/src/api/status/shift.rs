@@ -2,6 +2,7 @@
 //! does not use.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,11 +30,20 @@ pub struct Shift {
     pub from: i32,
     /// Percent that it gets next, or has since `readyAt`. At 100 all Services are switched.
     pub weight: i32,
+    /// Seconds for which it serves that share before its tests are run.
+    #[serde(default)]
+    pub seconds: i32,
     /// When that share was begun.
     pub since: Time,
-    /// When all its pods were ready for that share.
+    /// When all its pods were ready for that share; later by the time in which they were not any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<Time>,
+    /// Since when some of its pods are not ready any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unready_since: Option<Time>,
+    /// How often pods of this release had been started again before.
+    #[serde(default)]
+    pub restarts: i32,
 }
 
 impl Slot {
@@ -64,6 +74,19 @@ impl Slot {
 }
 
 impl Shift {
+    /// The same once pods that were not ready are ready again: for that time nothing was shown.
+    pub fn recovered(self, now: Timestamp) -> Self {
+        let Some((ready, unready)) = self.ready_at.clone().zip(self.unready_since.clone()) else {
+            return self;
+        };
+        let later = ready.0.saturating_add(now.duration_since(unready.0));
+        Self {
+            ready_at: Some(Time(later.unwrap_or(now))),
+            unready_since: None,
+            ..self
+        }
+    }
+
     /// Whether the Services send it anything yet.
     pub fn has_traffic(&self) -> bool {
         self.from > 0 || self.ready_at.is_some()

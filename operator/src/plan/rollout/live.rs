@@ -3,6 +3,7 @@
 
 use super::super::action::{Object, Target, TargetKind};
 use super::super::draft::Draft;
+use super::super::judge;
 use crate::api::status::Slot;
 use crate::desired::{deployment, labels, names, service};
 use crate::observed::{WorkloadView, content_hash};
@@ -32,10 +33,16 @@ pub(super) enum Kept {
 
 /// How many pods a service shall have. One that left the spec keeps its pods until the release without it rolls out.
 pub(super) fn replicas(draft: &Draft<'_>, service: &str, slot: Slot) -> i32 {
+    let seen = |slot: Slot| {
+        let name = names::pods(&draft.platform.name, service, slot);
+        draft
+            .observed
+            .deployments
+            .get(&name)
+            .map(|seen| seen.replicas)
+    };
     let wanted = draft.platform.replicas(service);
-    let name = names::pods(&draft.platform.name, service, slot);
-    let seen = draft.observed.deployments.get(&name);
-    wanted.or(seen.map(|seen| seen.replicas)).unwrap_or(1)
+    wanted.or(seen(slot)).or(seen(slot.other())).unwrap_or(1)
 }
 
 /// Makes the address of a service select these pods; true when it did so already.
@@ -80,7 +87,8 @@ pub(super) fn pods(
     let pods = deployment::live(scope, wanted, place.slot, replicas);
     let name = pods.metadata.name.clone().unwrap_or_default();
     match draft.observed.deployments.get(&name) {
-        Some(seen) if seen.hash == content_hash(&pods.metadata) => {
+        // Somebody may have scaled it by hand: none of no pods are ready, too.
+        Some(seen) if seen.hash == content_hash(&pods.metadata) && seen.replicas == replicas => {
             match (seen.complete, seen.deadline_exceeded) {
                 (true, _) => Kept::Complete,
                 (false, true) => Kept::Overdue(seen.message.clone().unwrap_or_default()),
@@ -133,6 +141,28 @@ pub(super) fn remove(
         draft.delete(target, because);
     }
     others.is_empty()
+}
+
+/// Why pods of a service cannot be started, in the words of who tries.
+pub(super) fn trouble(draft: &Draft<'_>, place: Place<'_>, service: &str) -> Option<String> {
+    let pods = draft.observed.pods.iter();
+    let pods = pods.filter(|pod| {
+        pod.release == place.id && pod.track == labels::STABLE && pod.service == service
+    });
+    judge::unstartable(&pods.collect::<Vec<_>>())
+}
+
+/// Removes the addresses of services that came with a release and that the one that `keeps` does not have.
+pub(super) fn remove_addresses(draft: &mut Draft<'_>, came: &Release, keeps: Option<&Release>) {
+    let gone = |service: &&ReleaseService| {
+        keeps.is_none_or(|keeps| keeps.service(&service.name).is_none())
+    };
+    for service in came.services.iter().filter(gone) {
+        let because = "its release does not serve";
+        let platform = draft.platform.name.clone();
+        remove_address(draft, names::live(&platform, &service.name), because);
+        remove_address(draft, names::preview(&platform, &service.name), because);
+    }
 }
 
 /// Removes an address, if it is there.

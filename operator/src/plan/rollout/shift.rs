@@ -6,49 +6,49 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::super::draft::Draft;
 use super::super::{Progress, gate};
 use super::live::{self, Kept, Place};
-use super::{late, moving};
+use super::{late, moving, written};
 use crate::api::conditions::{CANARY_FAILED, TRAFFIC_SHIFTED};
 use crate::api::spec::{CanaryStep, StrategyType, TestPhase};
 use crate::api::status::{ALL, Shift, Stage};
 use crate::desired::service::Pods;
 use crate::desired::{Track, labels};
 
-/// How the traffic will go over to the candidate that enters Rollout; nothing where pods are replaced in stable's place.
+/// How the traffic will go over to the candidate whose Rollout begins; nothing where pods are replaced in stable's place.
 pub(in super::super) fn begin(draft: &Draft<'_>) -> Option<Shift> {
     draft.memory.stable.as_ref()?;
+    let candidate = draft.memory.candidate.as_ref()?;
+    let first = step_after(draft, 0);
     (draft.platform.strategy.kind != StrategyType::RollingUpdate).then(|| Shift {
         slot: draft.stable_slot().other(),
         from: 0,
-        weight: weight_after(draft, 0),
+        weight: first.weight,
+        seconds: first.seconds,
         since: Time(draft.now),
         ready_at: None,
+        unready_since: None,
+        restarts: restarts(draft, &candidate.release),
     })
 }
 
-/// The first step of the spec beyond a share.
-fn weight_after(draft: &Draft<'_>, weight: i32) -> i32 {
+/// The first step of the spec beyond a share; after the last one all requests.
+fn step_after(draft: &Draft<'_>, weight: i32) -> CanaryStep {
     let mut steps = draft.platform.strategy.steps.iter();
     let next = steps.find(|step| step.weight > weight);
-    next.map_or(ALL, |step| step.weight)
-}
-
-/// The step of the spec for the share at work.
-fn step(draft: &Draft<'_>, shift: &Shift) -> Option<CanaryStep> {
-    let mut steps = draft.platform.strategy.steps.iter();
-    steps.find(|step| step.weight == shift.weight).copied()
+    let all = CanaryStep {
+        weight: ALL,
+        seconds: 0,
+    };
+    next.copied().unwrap_or(all)
 }
 
 /// Goes on with the candidate beside stable.
 pub(super) fn rollout(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> Progress {
     keep_stable(draft);
     let addressed = addresses(draft, place, shift);
-    if let Some(pod) = restarted(draft, place, shift) {
-        return Progress::failed(
-            CANARY_FAILED,
-            format!(
-                "pod {pod} of the canary was started again: look at the log of its previous container"
-            ),
-        );
+    if was_restarted(draft, place, shift) {
+        let message =
+            "a pod of the canary was started again: look at the log of its previous container";
+        return Progress::failed(CANARY_FAILED, message.to_owned());
     }
     for wanted in &place.release.services {
         let size = size(
@@ -57,12 +57,17 @@ pub(super) fn rollout(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) ->
         );
         match live::pods(draft, place, wanted, size) {
             Kept::Complete => {}
-            Kept::Written | Kept::Moving => return waiting(draft, place, (shift, &wanted.name)),
+            Kept::Written => return written(draft, &wanted.name),
+            Kept::Moving => return waiting(draft, place, (shift, &wanted.name)),
             Kept::Overdue(why) => return late(&wanted.name, &why),
         }
     }
     if shift.ready_at.is_none() {
         return reach(draft, place, shift);
+    }
+    let shift = &shift.clone().recovered(draft.now);
+    if let Some(candidate) = &mut draft.memory.candidate {
+        candidate.shift = Some(shift.clone());
     }
     if !addressed {
         draft.wait("all Services to be switched", 2.0);
@@ -104,12 +109,16 @@ fn addresses(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> bool {
     };
     let mut stand = true;
     for wanted in &place.release.services {
-        let is_new = stable
+        let old = stable
             .as_ref()
-            .is_some_and(|stable| stable.service(&wanted.name).is_none());
-        // A service that stable does not have serves only the candidate's own pods.
-        let pods = if is_new { Pods::Of(shift.slot) } else { shared };
-        stand &= live::address(draft, place, wanted, pods);
+            .and_then(|stable| stable.service(&wanted.name));
+        stand &= match old {
+            // The port stays what its clients know until all of them go over.
+            Some(old) if !shift.is_over() => live::address(draft, place, old, shared),
+            Some(_) => live::address(draft, place, wanted, shared),
+            // A service that stable does not have serves only the candidate's own pods.
+            None => live::address(draft, place, wanted, Pods::Of(shift.slot)),
+        };
         if shift.weight < ALL {
             stand &= live::preview(draft, place, wanted);
         }
@@ -126,27 +135,37 @@ fn size(stable: i32, weight: i32) -> i32 {
     pods.clamp(1, stable.max(1))
 }
 
-/// A pod of the canary that was started again since the roll-out began.
-fn restarted(draft: &Draft<'_>, place: Place<'_>, shift: &Shift) -> Option<String> {
+/// Whether a pod of the canary was started again since its roll-out began.
+fn was_restarted(draft: &Draft<'_>, place: Place<'_>, shift: &Shift) -> bool {
     let is_canary = shift.weight < ALL || shift.from > 0;
-    let candidate = draft.memory.candidate.as_ref().filter(|_| is_canary)?;
-    let mut pods = draft.observed.pods.iter();
-    let pod = pods.find(|pod| {
-        pod.release == place.id
-            && pod.track == labels::STABLE
-            && pod.restarts > 0
-            && pod.created.is_some_and(|at| at >= candidate.since.0)
-    });
-    pod.map(|pod| pod.name.clone())
+    let candidate = draft.memory.candidate.as_ref();
+    let rolls_out = candidate.is_some_and(|candidate| candidate.stage == Stage::Rollout);
+    is_canary && rolls_out && restarts(draft, place.id) > shift.restarts
 }
 
-/// Pods are on their way, or broke while the canary served.
+/// How often live pods of a release were started again.
+fn restarts(draft: &Draft<'_>, id: &str) -> i32 {
+    let pods = draft.observed.pods.iter();
+    let live = pods.filter(|pod| pod.release == id && pod.track == labels::STABLE);
+    live.map(|pod| pod.restarts).sum()
+}
+
+/// Pods are on their way, or broke after they were ready.
 fn waiting(draft: &mut Draft<'_>, place: Place<'_>, (shift, service): (&Shift, &str)) -> Progress {
-    let hold = step(draft, shift).map_or(0, |step| step.seconds);
-    let since = shift.ready_at.as_ref().unwrap_or(&shift.since);
-    let served = if shift.ready_at.is_some() { hold } else { 0 };
-    let age = draft.seconds_since(since) - f64::from(served);
-    moving(draft, place.release, (service, age))
+    let now = Time(draft.now);
+    let since = match &shift.ready_at {
+        None => shift.since.clone(),
+        Some(_) => shift.unready_since.clone().unwrap_or(now),
+    };
+    if shift.ready_at.is_some()
+        && let Some(candidate) = &mut draft.memory.candidate
+    {
+        candidate.shift = Some(Shift {
+            unready_since: Some(since.clone()),
+            ..shift.clone()
+        });
+    }
+    moving(draft, place, (service, draft.seconds_since(&since)))
 }
 
 /// All pods for the next share are ready: once that is saved, the Services are written.
@@ -183,7 +202,7 @@ fn reach(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> Progress {
 
 /// The canary serves its share for a while; then the tests of Verify are run against its pods.
 fn prove(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> Progress {
-    let seconds = step(draft, shift).map_or(0, |step| step.seconds);
+    let seconds = shift.seconds;
     let served = shift
         .ready_at
         .as_ref()
@@ -211,9 +230,11 @@ fn prove(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> Progress {
     if !tested.is_good() {
         return tested;
     }
+    let next = step_after(draft, shift.weight);
     let next = Shift {
         from: shift.weight,
-        weight: weight_after(draft, shift.weight),
+        weight: next.weight,
+        seconds: next.seconds,
         since: Time(draft.now),
         ready_at: None,
         ..shift.clone()
