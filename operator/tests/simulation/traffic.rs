@@ -81,10 +81,11 @@ impl World {
         let service = label(&address.metadata, labels::SERVICE);
         let name = address.metadata.name.clone().unwrap_or_default();
         let before = self.services.get(&name).map(slots).unwrap_or_default();
-        let Some(stable) = memory
-            .stable
-            .filter(|_| name == names::live("acme", &service))
-        else {
+        let stable = memory.stable.filter(|stable| {
+            let mut known = stable.images.iter();
+            name == names::live("acme", &service) && known.any(|image| image.service == service)
+        });
+        let Some(stable) = stable else {
             return;
         };
         for slot in slots(address) {
