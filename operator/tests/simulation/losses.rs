@@ -238,3 +238,16 @@ fn pods_that_break_after_they_were_ready_end_in_a_return() {
     assert_eq!(end(&run.world)["stable"], stable, "{}", tail(&run.world));
     assert!(end(&run.world)["rejected"].contains("RolloutFailed"));
 }
+
+#[test]
+fn an_operator_that_does_not_know_its_own_image_holds_what_has_a_report() {
+    let mut run = serving();
+    run.world.nameless = true;
+    run.world.set_image("v2");
+    let before = live(&run.world);
+    rest(&mut run);
+    assert_eq!(stalled(&run.world), "GateInconclusive");
+    assert_eq!(live(&run.world), before);
+    let told = format!("{:?}", run.world.platform.status);
+    assert!(told.contains("--operator-image"), "{told}");
+}

@@ -73,7 +73,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 36] = [
+pub const STORIES: [Story; 37] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -104,7 +104,7 @@ pub const STORIES: [Story; 36] = [
     ),
     Story {
         serves: None,
-        impatience: Some(27),
+        impatience: Some(28),
         ..story(
             "follows_an_impatient_user",
             &[
@@ -343,6 +343,11 @@ pub const STORIES: [Story; 36] = [
             Annotate(Token::SkipGate, "anna: the fix cannot wait"),
         ],
         "v2",
+    ),
+    story(
+        "stops_a_silent_failure",
+        &[Image("v1"), Image("silent")],
+        "v1",
     ),
     story(
         "gates_what_comes_right_after_a_promotion",
