@@ -4,7 +4,6 @@
 //! fail. Names are built only in [`names`], labels only in [`labels`].
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
-use k8s_openapi::api::batch::v1::Job;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -17,11 +16,15 @@ pub mod backup;
 pub mod database;
 pub mod deployment;
 pub mod environment;
+mod fingerprint;
 pub mod job;
 pub mod labels;
 pub mod names;
+pub mod report;
 pub mod revision;
 pub mod service;
+
+pub use fingerprint::fingerprint;
 
 /// What every object is made for.
 #[derive(Clone, Copy, Debug)]
@@ -66,43 +69,6 @@ pub fn content_hash(value: &impl Serialize) -> String {
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-/// What a Job runs: a hash over name, image, command, arguments and environment of each of its containers. Two Jobs of one fingerprint do the same. An
-/// empty list counts as a missing one: the API server stores no empty lists.
-pub fn fingerprint(job: &Job) -> String {
-    let containers: Vec<_> = job
-        .spec
-        .iter()
-        .filter_map(|spec| spec.template.spec.as_ref())
-        .flat_map(|pod| pod.init_containers.iter().flatten().chain(&pod.containers))
-        .map(|container| {
-            let env: Vec<_> = container
-                .env
-                .iter()
-                .flatten()
-                .map(|variable| {
-                    let key = variable
-                        .value_from
-                        .as_ref()
-                        .and_then(|from| from.secret_key_ref.as_ref());
-                    json!([
-                        variable.name,
-                        variable.value.as_deref().unwrap_or_default(),
-                        key
-                    ])
-                })
-                .collect();
-            json!([
-                container.name,
-                container.image,
-                container.command.as_deref().unwrap_or_default(),
-                container.args.as_deref().unwrap_or_default(),
-                env
-            ])
-        })
-        .collect();
-    content_hash(&containers)
 }
 
 /// Security context of every pod: what the `restricted` Pod Security level asks for.

@@ -26,6 +26,7 @@ pub mod platform;
 pub mod policy;
 pub mod reconcile;
 pub mod registry;
+pub mod report;
 pub mod secrets;
 pub mod status;
 pub mod telemetry;

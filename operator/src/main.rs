@@ -19,6 +19,7 @@ use crm_operator::platform::Settings;
 use crm_operator::policy::ImagePolicy;
 use crm_operator::policy::signature::SignatureKeys;
 use crm_operator::registry::Registry;
+use crm_operator::report::collect;
 use crm_operator::telemetry::{self, LogFormat};
 use futures::FutureExt;
 use kube::runtime::reflector;
@@ -39,8 +40,20 @@ struct Cli {
 enum Command {
     /// Run the operator until SIGTERM.
     Run(Box<RunArgs>),
+    /// Runs beside a test in its pod: waits for SIGTERM, then puts a summary of the test's reports into its termination message.
+    CollectReport(CollectArgs),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
+}
+
+#[derive(Args)]
+struct CollectArgs {
+    /// Folder of the reports.
+    #[arg(long, env = "CRM_REPORT_DIR")]
+    folder: PathBuf,
+    /// File of the termination message.
+    #[arg(long, default_value = "/dev/termination-log")]
+    termination_log: PathBuf,
 }
 
 #[derive(Args)]
@@ -51,6 +64,9 @@ struct RunArgs {
     /// Image with PostgreSQL's server and client programs, for embedded databases and scratch databases.
     #[arg(long)]
     postgres_image: String,
+    /// The operator's own image, as the pods of tests can pull it: it reads their reports. Needed for tests with `report`; without it they are not run.
+    #[arg(long)]
+    operator_image: Option<String>,
     /// Registries that speak plain http, as host:port, separated by commas.
     #[arg(long, value_delimiter = ',')]
     insecure_registries: Vec<String>,
@@ -117,6 +133,12 @@ fn main() -> anyhow::Result<()> {
             );
             Ok(())
         }
+        Command::CollectReport(args) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("failed to start the runtime")?
+            .block_on(collect::run(&args.folder, &args.termination_log))
+            .context("failed to collect the report"),
         Command::Run(args) => tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -154,6 +176,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         registry: Registry::new(&args.insecure_registries, images.keys().cloned())?,
         settings: Settings {
             postgres_image: args.postgres_image,
+            operator_image: args.operator_image,
             images,
             prices: Prices {
                 cpu_hour: args.price_cpu_hour,

@@ -31,6 +31,8 @@ use request::Request;
 pub struct Settings {
     /// Image with PostgreSQL's server and client programs, for embedded databases and scratch databases.
     pub postgres_image: String,
+    /// The operator's own image: it reads the reports of tests. Without it no test with a report can run.
+    pub operator_image: Option<String>,
     /// Which images a spec may name. Not asked about images of this configuration.
     pub images: ImagePolicy,
     /// Price table.

@@ -12,6 +12,7 @@ mod holds_when_the_test_image_cannot_be_pulled;
 mod installs_from_nothing;
 mod makes_nothing_of_an_image_that_the_policy_forbids;
 mod proves_its_backup_by_restoring_it;
+mod reads_the_report_of_a_test;
 mod refuses_an_image_below_the_schema_floor;
 mod restores_deleted_rows_as_the_document_says;
 mod returns_to_stable_when_verify_fails;

@@ -247,12 +247,12 @@ pub struct TestSpec {
     #[serde(default = "default_attempts")]
     #[schemars(range(min = 1, max = 10))]
     pub attempts: i32,
-    /// The fewest tests the report must count; a run with fewer does not pass. Needs `report`.
+    /// The fewest tests of the report that must pass; a run with fewer fails. Needs `report`.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub min_tests: i32,
-    /// Form of the report. `JUnit`: the container writes JUnit to `$CRM_REPORT_DIR` and its counts to the termination message; it passes only when the counts
-    /// are there, without a failure.
+    /// Form of the report. `JUnit`: the container leaves JUnit XML files (`*.xml`) in `$CRM_REPORT_DIR`. Their cases are counted once it has ended; it passes only
+    /// when there are cases that passed, none failed, and every file can be read. Without any file the counts in its termination message are taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<ReportFormat>,
 }
@@ -269,7 +269,7 @@ pub enum TestPhase {
 /// Form of a test report.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
-    /// JUnit XML, counted in the termination message.
+    /// JUnit XML files in `$CRM_REPORT_DIR`.
     JUnit,
 }
 

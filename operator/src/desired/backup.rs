@@ -114,6 +114,7 @@ fn tools(
             json!({ "name": "backup", "persistentVolumeClaim": { "claimName": claim } }),
             json!({ "name": "backup", "mountPath": FOLDER, "readOnly": read_only }),
         )),
+        collector: None,
     };
     job(scope, step, shape)
 }

@@ -4,12 +4,12 @@ use k8s_openapi::api::batch::v1::Job;
 use serde_json::{Value, json};
 
 use super::environment::{self, Role};
-use super::{SERVICE_USER, Scope, Track, container_security, labels, names, object, pod_security};
+use super::{
+    SERVICE_USER, Scope, Track, container_security, labels, names, object, pod_security, report,
+};
 use crate::api::status::Stage;
 use crate::platform::release::{DatabaseUse, ReleaseMigration, ReleaseService, ReleaseTest};
 
-/// Where reports are written.
-const REPORT_DIR: &str = "/report";
 /// Seconds for the short Jobs that make, fill or drop a scratch database.
 const SCRATCH_DEADLINE_SECONDS: i32 = 300;
 
@@ -63,6 +63,7 @@ pub fn migration(scope: Scope<'_>, step: &Step, work: &Migration<'_>) -> Job {
             tries: 3,
             final_codes: &[10, 30, 40, 50],
             volume: None,
+            collector: None,
         },
     )
 }
@@ -105,6 +106,7 @@ pub fn seed(scope: Scope<'_>, step: &Step, service: &ReleaseService, args: &[Str
             tries: 1,
             final_codes: &[],
             volume: None,
+            collector: None,
         },
     )
 }
@@ -113,7 +115,11 @@ pub fn seed(scope: Scope<'_>, step: &Step, service: &ReleaseService, args: &[Str
 pub fn test(scope: Scope<'_>, step: &Step, test: &ReleaseTest, track: Track) -> Job {
     let mut env = environment::delivery(scope, track);
     env.push(environment::signing_key(scope));
-    env.push(environment::variable("CRM_REPORT_DIR", REPORT_DIR));
+    env.push(environment::variable("CRM_REPORT_DIR", report::FOLDER));
+    // Where the operator's image is not known, no Job of such a test is made (`plan::gate`).
+    let image = scope.platform.settings.operator_image.as_deref();
+    let image = image.filter(|_| test.report.is_some());
+    let collector = image.map(report::container);
     let resources = scope
         .release
         .services
@@ -132,6 +138,7 @@ pub fn test(scope: Scope<'_>, step: &Step, test: &ReleaseTest, track: Track) -> 
             tries: test.attempts,
             final_codes: &[],
             volume: None,
+            collector,
         },
     )
 }
@@ -166,6 +173,7 @@ pub fn scratch(scope: Scope<'_>, step: &Step, create: bool) -> Job {
             tries: 3,
             final_codes: &[],
             volume: None,
+            collector: None,
         },
     )
 }
@@ -186,6 +194,8 @@ pub(super) struct Shape<'a> {
     pub final_codes: &'a [i32],
     /// Another volume and where it is mounted.
     pub volume: Option<(Value, Value)>,
+    /// The container that reads its report.
+    pub collector: Option<Value>,
 }
 
 pub(super) fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
@@ -208,11 +218,11 @@ pub(super) fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
     container["terminationMessagePolicy"] = json!("FallbackToLogsOnError");
     let mut mounts = vec![
         json!({ "name": "tmp", "mountPath": "/tmp" }),
-        json!({ "name": "report", "mountPath": REPORT_DIR }),
+        json!({ "name": report::CONTAINER, "mountPath": report::FOLDER }),
     ];
     let mut volumes = vec![
         json!({ "name": "tmp", "emptyDir": {} }),
-        json!({ "name": "report", "emptyDir": {} }),
+        report::volume(shape.collector.is_some()),
     ];
     if let Some((volume, mount)) = shape.volume {
         volumes.push(volume);
@@ -235,6 +245,7 @@ pub(super) fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
                     "automountServiceAccountToken": false,
                     "enableServiceLinks": false,
                     "securityContext": pod_security(SERVICE_USER),
+                    "initContainers": shape.collector.map(|collector| [collector]),
                     "containers": [container],
                     "volumes": volumes
                 }

@@ -1,6 +1,9 @@
 //! Every object of a small platform: the whole as a snapshot, and the promises that must hold of each.
 
+use k8s_openapi::api::batch::v1::Job;
 use serde_json::{Value, json};
+
+mod report;
 
 use super::job::{Migration, Step};
 use super::service::Pods;
@@ -35,6 +38,7 @@ fn platform(spec: &str) -> (Platform, Release) {
         Some([("argocd.argoproj.io/instance".to_owned(), "crm".to_owned())].into());
     let settings = Settings {
         postgres_image: "registry.example/postgres:15".into(),
+        operator_image: Some("registry.example/crm-operator:1".into()),
         images: Default::default(),
         prices: Prices {
             cpu_hour: 1.0,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::jiff::Timestamp;
 
 use super::label;
-use crate::desired::labels;
+use crate::desired::{labels, report};
 
 /// Names of the containers that the operator makes: of Jobs and of services.
 const OUR_CONTAINERS: [&str; 2] = ["main", "service"];
@@ -37,6 +37,8 @@ pub struct PodView {
     pub disrupted: bool,
     /// State of its main container.
     pub state: ContainerState,
+    /// State of the container that reads the report of a test.
+    pub collector: ContainerState,
     /// How often its container was restarted.
     pub restarts: i32,
     /// CPU it asks for, in cores.
@@ -47,7 +49,7 @@ pub struct PodView {
     pub deleting: bool,
 }
 
-/// State of a pod's main container.
+/// State of a container.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ContainerState {
     /// Nothing known yet.
@@ -100,6 +102,11 @@ impl From<&Pod> for PodView {
         let ours = |container: &&ContainerStatus| OUR_CONTAINERS.contains(&container.name.as_str());
         let all = || status.container_statuses.iter().flatten();
         let container = all().find(ours).or_else(|| all().next());
+        let collector = status
+            .init_container_statuses
+            .iter()
+            .flatten()
+            .find(|container| container.name == report::CONTAINER);
         let (cpu, memory) = requests(pod);
         Self {
             name: metadata.name.clone().unwrap_or_default(),
@@ -121,6 +128,7 @@ impl From<&Pod> for PodView {
                 .map(|c| c.message.unwrap_or_default()),
             disrupted: condition("DisruptionTarget", "True").is_some(),
             state: container.map(state).unwrap_or_default(),
+            collector: collector.map(state).unwrap_or_default(),
             restarts: container.map_or(0, |container| container.restart_count),
             cpu,
             memory,
@@ -154,10 +162,16 @@ fn state(container: &ContainerStatus) -> ContainerState {
     }
 }
 
+/// What the containers ask for that run side by side: an init container that is always restarted is one of them.
 fn requests(pod: &Pod) -> (f64, f64) {
     let mut cpu = 0.0;
     let mut memory = 0.0;
-    for container in pod.spec.iter().flat_map(|spec| &spec.containers) {
+    let beside = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
+    let all = pod.spec.iter().flat_map(|spec| {
+        let before = spec.init_containers.iter().flatten();
+        spec.containers.iter().chain(before.filter(beside))
+    });
+    for container in all {
         let empty = BTreeMap::new();
         let requests = container
             .resources
@@ -213,5 +227,37 @@ mod tests {
         assert_eq!(quantity(&Quantity("129e6".into())), 129_000_000.0);
         assert_eq!(quantity(&Quantity("1T".into())), 1e12);
         assert_eq!(quantity(&Quantity("2E".into())), 2e18);
+    }
+
+    #[test]
+    fn sees_what_runs_beside_a_test_and_what_it_asks_for() {
+        let pod: Pod = serde_json::from_value(serde_json::json!({
+            "metadata": {},
+            "spec": {
+                "initContainers": [
+                    { "name": "report", "restartPolicy": "Always", "resources": { "requests": { "cpu": "5m", "memory": "16Mi" } } },
+                    { "name": "before", "resources": { "requests": { "cpu": "1", "memory": "1Gi" } } }
+                ],
+                "containers": [{ "name": "main", "resources": { "requests": { "cpu": "50m", "memory": "16Mi" } } }]
+            },
+            "status": {
+                "initContainerStatuses": [{ "name": "report", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": { "terminated": { "exitCode": 0, "message": "words" } } }],
+                "containerStatuses": [{ "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": { "running": {} } }]
+            }
+        }))
+        .unwrap();
+        let view = PodView::from(&pod);
+        assert_eq!(view.state, ContainerState::Running);
+        let ended = ContainerState::Terminated {
+            exit_code: 0,
+            reason: String::new(),
+            message: "words".into(),
+            started: None,
+            finished: None,
+        };
+        assert_eq!(view.collector, ended);
+        assert!((view.cpu - 0.055).abs() < 1e-9, "{}", view.cpu);
+        assert_eq!(view.memory, 33_554_432.0);
     }
 }

@@ -11,7 +11,7 @@ use crate::api::status::{Finding, Stage};
 use crate::cost::seconds;
 use crate::desired::{Track, deployment, job, labels, service};
 use crate::observed::{PodView, WorkloadView, content_hash};
-use crate::platform::release::Release;
+use crate::platform::release::{Release, ReleaseTest};
 
 /// Brings up the candidate and runs its tests.
 pub(super) fn gate(draft: &mut Draft<'_>) -> Progress {
@@ -21,6 +21,10 @@ pub(super) fn gate(draft: &mut Draft<'_>) -> Progress {
     };
     if release.gate == GatePolicy::None || draft.is_ungated() {
         return Progress::Skipped;
+    }
+    // Of every test, so that none stops a roll-out for this.
+    if let Some(finding) = unread(draft, release.tests.iter(), GATE_INCONCLUSIVE) {
+        return Progress::Inconclusive(finding);
     }
     let testing = record::stage(&mut draft.memory.releases, &id, Stage::Gate)
         .is_some_and(|stage| !stage.jobs.is_empty());
@@ -71,6 +75,9 @@ pub(super) struct Run<'r> {
 
 /// Runs all tests of a phase side by side.
 pub(super) fn tests(draft: &mut Draft<'_>, run: &Run<'_>) -> Progress {
+    if let Some(finding) = unread(draft, run.release.tests_in(run.phase), run.reasons.1) {
+        return Progress::Inconclusive(finding);
+    }
     let mut all = Vec::new();
     for test in run.release.tests_in(run.phase) {
         let work = Work {
@@ -89,6 +96,21 @@ pub(super) fn tests(draft: &mut Draft<'_>, run: &Run<'_>) -> Progress {
         }));
     }
     Progress::worst(all)
+}
+
+/// Why a test cannot run at all: nobody would read its report.
+fn unread<'t>(
+    draft: &Draft<'_>,
+    mut tests: impl Iterator<Item = &'t ReleaseTest>,
+    reason: &str,
+) -> Option<Finding> {
+    let known = draft.platform.settings.operator_image.is_some();
+    let test = tests.find(|test| test.report.is_some() && !known)?;
+    let message = format!(
+        "nothing can read the report of test {}: start the operator with --operator-image",
+        test.name
+    );
+    Some(Finding::new(reason, message))
 }
 
 /// Makes the candidate's pods and addresses and waits until all are ready.

@@ -4,18 +4,24 @@
 //! on counters.
 
 mod summary;
+mod test;
 
 use k8s_openapi::jiff::Timestamp;
 
 use summary::Summary;
 pub(super) use summary::{BackupSummary, SchemaSummary};
+use test::Asked;
 
 use crate::api::status::{Report, Verdict};
 use crate::cost::seconds;
+use crate::desired::report;
 use crate::observed::{ContainerState, JobEnd, JobView, PodView};
+use crate::report::clipped;
 
 /// Seconds to wait for a pod's own words after its Job has ended: two watches may arrive in any order.
 const WORDS_WITHIN: f64 = 10.0;
+/// Seconds after the end of a test within which its report must be collected: the kubelet gives the container 30 to end, then ends it.
+const COLLECTED_WITHIN: f64 = 60.0;
 /// Seconds an image may fail to be pulled, or a container to be made.
 const STUCK_AFTER: f64 = 20.0;
 /// Seconds a pod may find no node.
@@ -95,7 +101,7 @@ pub(super) fn judge(
     now: Timestamp,
 ) -> Option<Ending> {
     if let Some(pod) = pods.iter().find(|pod| pod.phase == "Succeeded") {
-        return Some(spoken(pod, 0, kind));
+        return is_told(pod, kind, now).then(|| spoken(pod, 0, kind));
     }
     let recently = job
         .ended
@@ -110,12 +116,23 @@ pub(super) fn judge(
             Some((_, 0)) => Some(Ending::inconclusive(format!(
                 "its container ended with exit code 0, but the Job failed: {reason}: {message}"
             ))),
-            Some((pod, code)) => Some(spoken(pod, code, kind)),
+            Some((pod, code)) => is_told(pod, kind, now).then(|| spoken(pod, code, kind)),
             None if recently => None,
             None => Some(Ending::inconclusive(format!("{reason}: {message}"))),
         },
         None => None,
     }
+}
+
+/// Whether all there is to know of a pod is there: its report is collected only after the test has ended. What takes longer than it may was lost.
+fn is_told(pod: &PodView, kind: &Kind, now: Timestamp) -> bool {
+    let collects = matches!(kind, Kind::Test { report: true, .. });
+    let collected = matches!(pod.collector, ContainerState::Terminated { .. });
+    let ended = match pod.state {
+        ContainerState::Terminated { finished, .. } => finished.or(pod.created),
+        _ => pod.created,
+    };
+    !collects || collected || ended.is_none_or(|ended| seconds(ended, now) > COLLECTED_WITHIN)
 }
 
 /// The last pod that ended by itself, and its exit code.
@@ -163,7 +180,10 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
     };
     let summary = Summary::read(message);
     let mut ending = match kind {
-        Kind::Test { report, min_tests } => test(code, summary.as_ref(), *report, *min_tests),
+        Kind::Test { report, min_tests } => {
+            let (report, min_tests) = (*report, *min_tests);
+            test::ended(pod, (code, message), Asked { report, min_tests })
+        }
         Kind::Migration => migration(code, summary.as_ref()),
         Kind::Backup if code == 0 => dumped(summary.as_ref()),
         Kind::Preparation if code == 0 => Ending {
@@ -179,7 +199,8 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
             "it was killed for want of memory: raise the limit of the service".to_owned(),
         );
     }
-    if ending.verdict != Verdict::Passed && summary.is_none() && !message.is_empty() {
+    let judged = matches!(kind, Kind::Test { .. });
+    if !judged && ending.verdict != Verdict::Passed && summary.is_none() && !message.is_empty() {
         ending.message = Some(bounded(&format!("exit code {code}: {}", tail(message))));
     }
     ending.started = *started;
@@ -203,58 +224,6 @@ fn dumped(summary: Option<&Summary>) -> Ending {
         backup: Some(made),
         ..Ending::new(Verdict::Passed, said(summary, "dumped".to_owned()))
     }
-}
-
-fn test(code: i32, summary: Option<&Summary>, declared: bool, min_tests: i32) -> Ending {
-    let report = summary.and_then(Summary::report);
-    let mut ending = match (code, &report) {
-        (2 | 3 | 126 | 127, _) => {
-            Ending::inconclusive(said(summary, format!("exit code {code}: it could not run")))
-        }
-        (0, None) if declared => Ending::new(
-            Verdict::Failed,
-            "exit code 0, but no report in its termination message".to_owned(),
-        ),
-        (0, Some(report)) if !report.adds_up() => Ending::new(
-            Verdict::Failed,
-            format!("exit code 0, but its report does not add up: {report:?}"),
-        ),
-        (0, Some(report)) if report.failed > 0 || report.errored > 0 => Ending::new(
-            Verdict::Failed,
-            format!(
-                "exit code 0, but {} of {} tests did not pass: {}",
-                report.failed.saturating_add(report.errored),
-                report.tests,
-                report.first_failures.join("; ")
-            ),
-        ),
-        (0, Some(report)) if report.passed < min_tests.max(1) => Ending::new(
-            Verdict::Failed,
-            format!(
-                "exit code 0, but only {} of {} tests passed, at least {} are asked for",
-                report.passed,
-                report.tests,
-                min_tests.max(1)
-            ),
-        ),
-        (0, Some(report)) => Ending::new(
-            Verdict::Passed,
-            format!("{} of {} tests passed", report.passed, report.tests),
-        ),
-        (0, None) => Ending::new(Verdict::Passed, "exit code 0".to_owned()),
-        (_, Some(report)) => Ending::new(
-            Verdict::Failed,
-            format!(
-                "{} of {} tests did not pass: {}",
-                report.failed.saturating_add(report.errored),
-                report.tests,
-                report.first_failures.join("; ")
-            ),
-        ),
-        (code, None) => Ending::new(Verdict::Failed, format!("exit code {code}")),
-    };
-    ending.report = report;
-    ending
 }
 
 fn migration(code: i32, summary: Option<&Summary>) -> Ending {
@@ -281,19 +250,14 @@ fn said(summary: Option<&Summary>, otherwise: String) -> String {
 /// Why a Job that has not ended will not end by itself, as far as its pods tell.
 pub(super) fn stuck(pods: &[&PodView], now: Timestamp) -> Option<String> {
     let age = |since: Option<Timestamp>| since.map_or(0.0, |since| seconds(since, now));
-    pods.iter().find_map(|pod| match &pod.state {
+    pods.iter().find_map(|pod| match unstarted(pod) {
         _ if pod.unschedulable.is_some() && age(pod.created) > UNPLACED_AFTER => Some(format!(
             "its pod {} finds no node: {}",
             pod.name,
             pod.unschedulable.as_deref().unwrap_or_default()
         )),
-        ContainerState::Waiting { reason, message }
-            if STUCK.contains(&reason.as_str()) && age(pod.created) > STUCK_AFTER =>
-        {
-            Some(format!(
-                "its pod {} cannot start: {reason}: {message}",
-                pod.name
-            ))
+        Some(why) if age(pod.created) > STUCK_AFTER => {
+            Some(format!("its pod {} cannot start: {why}", pod.name))
         }
         _ => None,
     })
@@ -301,15 +265,27 @@ pub(super) fn stuck(pods: &[&PodView], now: Timestamp) -> Option<String> {
 
 /// Why pods of a service cannot even start, if that is why they are not ready.
 pub(super) fn unstartable(pods: &[&PodView]) -> Option<String> {
-    pods.iter().find_map(|pod| match &pod.state {
-        ContainerState::Waiting { reason, message } if STUCK.contains(&reason.as_str()) => Some(
-            format!("pod {} cannot start: {reason}: {message}", pod.name),
-        ),
-        _ => pod
+    pods.iter().find_map(|pod| match unstarted(pod) {
+        Some(why) => Some(format!("pod {} cannot start: {why}", pod.name)),
+        None => pod
             .unschedulable
             .as_ref()
             .map(|why| format!("pod {} finds no node: {why}", pod.name)),
     })
+}
+
+/// What keeps a container of a pod from starting, in the kubelet's words.
+fn unstarted(pod: &PodView) -> Option<String> {
+    let why = |state: &ContainerState| match state {
+        ContainerState::Waiting { reason, message } if STUCK.contains(&reason.as_str()) => {
+            Some(format!("{reason}: {message}"))
+        }
+        _ => None,
+    };
+    // The one that collects is started first: as long as it cannot, the other only waits.
+    let collector = why(&pod.collector);
+    let named = collector.map(|why| format!("container {}: {why}", report::CONTAINER));
+    named.or_else(|| why(&pod.state))
 }
 
 fn tail(text: &str) -> &str {
@@ -322,14 +298,7 @@ fn tail(text: &str) -> &str {
 }
 
 fn bounded(text: &str) -> String {
-    bounded_to(text, MESSAGE_LIMIT)
-}
-
-fn bounded_to(text: &str, limit: usize) -> String {
-    match text.char_indices().nth(limit) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
+    clipped(text, MESSAGE_LIMIT)
 }
 
 #[cfg(test)]

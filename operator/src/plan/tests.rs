@@ -102,6 +102,7 @@ fn platform(case: &Case) -> Option<Platform> {
     object.metadata.uid = Some("0a1b2c3d-0000".into());
     let settings = Settings {
         postgres_image: "postgres:15".into(),
+        operator_image: Some("registry.example/crm-operator:1".into()),
         images: Default::default(),
         prices: Prices {
             cpu_hour: 1.0,

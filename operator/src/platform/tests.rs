@@ -15,6 +15,7 @@ fn object(yaml: &str) -> CrmPlatform {
 fn settings() -> Settings {
     Settings {
         postgres_image: "postgres:15".into(),
+        operator_image: Some("registry.example/crm-operator:1".into()),
         images: Default::default(),
         prices: Prices {
             cpu_hour: 1.0,

@@ -1,9 +1,10 @@
 //! The other controllers of the cluster as models: Jobs run and end, Deployments replace pod by pod, the database starts. One small move at a time, so
 //! that a seed can put the operator between any two of them.
 
-use crm_operator::desired::labels;
+use crm_operator::desired::{labels, report};
 use crm_operator::observed::{ContainerState, PodView};
-use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
+use crm_operator::report::{Collected, FailedCase};
+use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
@@ -115,8 +116,13 @@ fn job(world: &mut World, name: &str) {
         return;
     };
     seen.moves += 1;
+    let collects = collects(&seen.job);
     if seen.moves == 1 {
         seen.pod = Some(PodView {
+            collector: match collects {
+                true => ContainerState::Running,
+                false => ContainerState::Unknown,
+            },
             name: format!("{name}-pod"),
             controller: seen.uid.clone(),
             release: label(&seen.job.metadata, labels::RELEASE),
@@ -147,6 +153,18 @@ fn job(world: &mut World, name: &str) {
             };
         }
         world.say(format!("cluster: Job {name} ends with exit code {code}"));
+    } else if seen.moves == 3 && collects {
+        // Its phase is that of the test already: no verdict may rest on it before this one has ended too.
+        let summary = collect(world, name);
+        if let Some(pod) = &mut seen.pod {
+            pod.collector = ContainerState::Terminated {
+                exit_code: 0,
+                reason: String::new(),
+                message: summary.words(),
+                started: pod.started,
+                finished: Some(world.now),
+            };
+        }
     } else {
         let ended = seen.pod.as_ref().map(|pod| pod.phase == "Succeeded");
         let kind = if ended == Some(true) {
@@ -168,6 +186,48 @@ fn job(world: &mut World, name: &str) {
         seen.view = (&seen.job).into();
     }
     world.jobs.insert(name.to_owned(), seen);
+}
+
+/// Whether a container beside the test reads its report.
+fn collects(job: &Job) -> bool {
+    let pod = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    let beside = pod.init_containers.iter().flatten();
+    beside
+        .map(|container| container.name.as_str())
+        .eq([report::CONTAINER])
+}
+
+/// What the JUnit files of a test say.
+fn collect(world: &mut World, name: &str) -> Collected {
+    let seen = &world.jobs[name];
+    let pod = seen
+        .job
+        .spec
+        .as_ref()
+        .unwrap()
+        .template
+        .spec
+        .as_ref()
+        .unwrap();
+    let app = app(pod.containers[0].image.as_deref().unwrap());
+    let release = label(&seen.job.metadata, labels::RELEASE);
+    let failed = i32::from(app.gate == 1 || app.silent);
+    if app.gate == 0 && failed == 0 {
+        world.tested.insert((release, "acceptance".into()));
+    }
+    let failure = FailedCase {
+        name: "logs in".into(),
+        message: "401".into(),
+    };
+    Collected {
+        files: 1,
+        tests: 20,
+        passed: 20 - failed,
+        failed,
+        duration_milliseconds: 1234,
+        first_failures: vec![failure; usize::try_from(failed).unwrap()],
+        ..Collected::default()
+    }
 }
 
 /// What the container of a Job does, and how it ends.
@@ -224,13 +284,9 @@ fn run(world: &mut World, name: &str) -> (i32, String) {
         ("Gate", _) => app(&image).gate,
         _ => app(&image).verify,
     };
-    if stage == "Gate" && code == 0 && !name.contains("seed") {
-        let test = if name.contains("acceptance") {
-            "acceptance"
-        } else {
-            "smoke"
-        };
-        world.tested.insert((release, test.into()));
+    // The other test of the gate has ended well only when its report has been read.
+    if stage == "Gate" && code == 0 && name.contains("smoke") {
+        world.tested.insert((release, "smoke".into()));
     }
     let failed = i32::from(code == 1);
     (

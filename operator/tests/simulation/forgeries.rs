@@ -107,6 +107,7 @@ fn no_forged_job_is_believed() {
     let (honest, release) = honest();
     for (stage, step) in [
         (Stage::Gate, "gate-smoke"),
+        (Stage::Gate, "gate-acceptance"),
         (Stage::Migrate, "migrate-expand-customer"),
     ] {
         let name = format!("acme-{release}-{step}-1");

@@ -318,3 +318,16 @@ fn an_address_that_came_with_a_release_goes_with_it() {
     assert!(end(&run.world)["rejected"].contains("RolloutFailed"));
     assert_eq!(end(&run.world)["services"], before);
 }
+
+#[test]
+fn an_operator_that_does_not_know_its_own_image_holds_what_has_a_report() {
+    let mut run = serving();
+    run.world.nameless = true;
+    run.world.set_image("v2");
+    let before = live(&run.world);
+    rest(&mut run);
+    assert_eq!(stalled(&run.world), "GateInconclusive");
+    assert_eq!(live(&run.world), before);
+    let told = format!("{:?}", run.world.platform.status);
+    assert!(told.contains("--operator-image"), "{told}");
+}

@@ -42,7 +42,9 @@ impl Writes {
 /// One reconcile; answers in how many seconds the operator wants to look again, or nothing when it died.
 pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
     let observed = world.observe();
-    let parsed = Platform::parse(&world.platform, &settings())
+    let mut settings = settings();
+    settings.operator_image = settings.operator_image.filter(|_| !world.nameless);
+    let parsed = Platform::parse(&world.platform, &settings)
         .map(|platform| plan(&platform, &observed, world.now));
     let mut error = None;
     for action in parsed.iter().flat_map(|plan| &plan.actions) {

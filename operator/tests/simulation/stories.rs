@@ -79,7 +79,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 47] = [
+pub const STORIES: [Story; 48] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -110,7 +110,7 @@ pub const STORIES: [Story; 47] = [
     ),
     Story {
         serves: None,
-        impatience: Some(27),
+        impatience: Some(28),
         ..story(
             "follows_an_impatient_user",
             &[
@@ -349,6 +349,11 @@ pub const STORIES: [Story; 47] = [
             Annotate(Token::SkipGate, "anna: the fix cannot wait"),
         ],
         "v2",
+    ),
+    story(
+        "stops_a_silent_failure",
+        &[Image("v1"), Image("silent")],
+        "v1",
     ),
     story(
         "gates_what_comes_right_after_a_promotion",

@@ -26,6 +26,8 @@ pub struct App {
     pub level: i64,
     /// Exit code of its gate tests.
     pub gate: i32,
+    /// Whether a case fails in its report although the exit code and its own words tell of none.
+    pub silent: bool,
     /// Exit code of its verification.
     pub verify: i32,
     /// Whether its pods ever become ready in the live Deployment.
@@ -41,6 +43,7 @@ pub fn app(image: &str) -> App {
     let good = App {
         level: 1,
         gate: 0,
+        silent: false,
         verify: 0,
         starts: true,
         expand: None,
@@ -54,6 +57,11 @@ pub fn app(image: &str) -> App {
         "bad" => App {
             level: 2,
             gate: 1,
+            ..good
+        },
+        "silent" => App {
+            level: 2,
+            silent: true,
             ..good
         },
         "unclear" => App {
@@ -137,6 +145,8 @@ pub struct World {
     pub forgotten: bool,
     /// The registry does not answer.
     pub registry_away: bool,
+    /// Nobody told the operator its own image.
+    pub nameless: bool,
     /// Releases that a person let go on without tests.
     pub skipped: BTreeSet<String>,
     /// Releases that a person approved.
@@ -154,6 +164,7 @@ pub struct World {
 pub fn settings() -> Settings {
     Settings {
         postgres_image: "postgres:15".into(),
+        operator_image: Some("registry.example/crm-operator:1".into()),
         images: Default::default(),
         prices: Prices {
             cpu_hour: 0.04,
@@ -201,6 +212,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             next_uid: 0,
             forgotten: false,
             registry_away: false,
+            nameless: false,
             skipped: BTreeSet::new(),
             approved: BTreeSet::new(),
             lag: Lag::default(),

@@ -71,6 +71,7 @@ pub fn context_of(
         registry: Registry::new(&[], None).unwrap(),
         settings: Settings {
             postgres_image: "postgres:15".into(),
+            operator_image: Some("registry.example/crm-operator:1".into()),
             images: Default::default(),
             prices: Prices {
                 cpu_hour: 1.0,

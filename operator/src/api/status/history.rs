@@ -120,7 +120,7 @@ pub struct JobRecord {
     pub unseen_since: Option<Time>,
 }
 
-/// Counts of a test run, from its termination message.
+/// Counts of a test run: of the cases in its JUnit files, or from its termination message when it left none.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -136,7 +136,10 @@ pub struct Report {
     /// Could not be run.
     #[serde(default)]
     pub errored: i32,
-    /// The first cases that did not pass.
+    /// What its cases took, summed up; absent when it left no JUnit file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_milliseconds: Option<i64>,
+    /// The first cases that did not pass, each with what went wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_failures: Vec<String>,
 }

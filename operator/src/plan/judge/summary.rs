@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::bounded_to;
 use crate::api::status::Report;
+use crate::report::{FailedCase, clipped};
 
 /// Failed cases kept.
 const FAILURES_KEPT: usize = 5;
@@ -53,13 +53,6 @@ pub(super) struct Summary {
     pub backup: Option<BackupSummary>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct FailedCase {
-    name: String,
-    message: String,
-}
-
 impl Summary {
     /// Reads a termination message; nothing when it is not one of the delivery contract.
     pub fn read(message: &str) -> Option<Self> {
@@ -70,25 +63,22 @@ impl Summary {
 
     /// The counts of a test.
     pub fn report(&self) -> Option<Report> {
-        let cases = self.first_failures.iter().take(FAILURES_KEPT);
         Some(Report {
             tests: self.tests?,
             passed: self.passed,
             failed: self.failed,
             skipped: self.skipped,
             errored: self.errored,
-            first_failures: cases
-                .map(|case| bounded_to(&format!("{}: {}", case.name, case.message), 160))
-                .collect(),
+            duration_milliseconds: None,
+            first_failures: told(&self.first_failures),
         })
     }
 }
 
-impl Report {
-    /// Whether its counts can be those of a run.
-    pub(super) fn adds_up(&self) -> bool {
-        let parts = [self.passed, self.failed, self.skipped, self.errored];
-        let sum: i64 = parts.iter().map(|part| i64::from(*part)).sum();
-        parts.iter().all(|part| *part >= 0) && sum <= i64::from(self.tests)
-    }
+/// Failed cases as the status keeps them.
+pub(super) fn told(cases: &[FailedCase]) -> Vec<String> {
+    let cases = cases.iter().take(FAILURES_KEPT);
+    cases
+        .map(|case| clipped(&format!("{}: {}", case.name, case.message), 160))
+        .collect()
 }

@@ -4,6 +4,8 @@ use k8s_openapi::jiff::SignedDuration;
 
 use super::*;
 
+mod report;
+
 const TEST: Kind = Kind::Test {
     report: false,
     min_tests: 1,
@@ -55,7 +57,19 @@ fn ended(code: i32, message: &str) -> PodView {
             started: ago(190),
             finished: ago(100),
         },
+        collector: collected(0, &crate::report::Collected::default().words()),
         ..PodView::default()
+    }
+}
+
+/// The container that reads reports, ended with `code` and these last words.
+fn collected(code: i32, words: &str) -> ContainerState {
+    ContainerState::Terminated {
+        exit_code: code,
+        reason: String::new(),
+        message: words.into(),
+        started: ago(191),
+        finished: ago(99),
     }
 }
 

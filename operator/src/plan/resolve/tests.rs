@@ -51,6 +51,7 @@ fn platform(images: ImagePolicy, request: Option<(&str, &str)>) -> Platform {
     object.metadata.annotations = Some(annotation.into_iter().collect());
     let settings = Settings {
         postgres_image: "elsewhere.example/postgres:15".into(),
+        operator_image: Some("registry.example/crm-operator:1".into()),
         images,
         prices: Prices {
             cpu_hour: 1.0,

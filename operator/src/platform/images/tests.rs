@@ -22,6 +22,7 @@ fn platform(images: ImagePolicy) -> Platform {
     object.metadata.uid = Some("u1".into());
     let settings = Settings {
         postgres_image: "elsewhere.example/postgres:15".into(),
+        operator_image: Some("registry.example/crm-operator:1".into()),
         images,
         prices: Prices {
             cpu_hour: 1.0,

@@ -1,0 +1,107 @@
+//! What a Job runs, as a hash: by it a Job that stands under our name is taken for the one that we would have made, or not.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use serde_json::{Value, json};
+
+use super::{content_hash, report};
+
+/// A hash over name, image, command, arguments and environment of each container of a Job, and over what its report is read from. Two Jobs of one fingerprint do the same.
+/// An empty list counts as a missing one: the API server stores no empty lists.
+///
+/// Of the operator's own image in it only the repository counts. A Job that a crashed operator made must be known to the newer one that takes over, or an upgrade at that
+/// moment would hold the release as `JobNotOurs`. It is no door for strangers: they would have to push into the operator's own repository, and who can do that needs no forged
+/// Job. The container's name, command, arguments and environment count in full, and so does the folder it reads: one that looks elsewhere would find no report, and leave the
+/// last word to the test itself.
+pub fn fingerprint(job: &Job) -> String {
+    let Some(pod) = job
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.spec.as_ref())
+    else {
+        return content_hash(&json!([]));
+    };
+    let collector = |container: &&Container| container.name == report::CONTAINER;
+    let collectors = pod.init_containers.iter().flatten().filter(collector);
+    let mut runs: Vec<Value> = Vec::new();
+    for container in pod.init_containers.iter().flatten() {
+        let image = container.image.as_deref().unwrap_or_default();
+        let image = match collector(&container) {
+            true => repository(image),
+            false => image,
+        };
+        runs.push(what(container, json!(image)));
+    }
+    runs.extend(
+        pod.containers
+            .iter()
+            .map(|container| what(container, json!(container.image))),
+    );
+    for container in collectors {
+        runs.push(json!([container.restart_policy, folder(pod)]));
+    }
+    content_hash(&runs)
+}
+
+fn what(container: &Container, image: Value) -> Value {
+    let env: Vec<_> = container
+        .env
+        .iter()
+        .flatten()
+        .map(|variable| {
+            let from = variable.value_from.as_ref();
+            let key = from.and_then(|from| from.secret_key_ref.as_ref());
+            let value = variable.value.as_deref().unwrap_or_default();
+            json!([variable.name, value, key])
+        })
+        .collect();
+    json!([
+        container.name,
+        image,
+        container.command.as_deref().unwrap_or_default(),
+        container.args.as_deref().unwrap_or_default(),
+        env
+    ])
+}
+
+/// What the folder of the reports is, and where each container has it.
+fn folder(pod: &PodSpec) -> Value {
+    let volumes = pod.volumes.iter().flatten();
+    let empty =
+        volumes.filter(|volume| volume.name == report::CONTAINER && volume.empty_dir.is_some());
+    let all = pod.init_containers.iter().flatten().chain(&pod.containers);
+    let mounts = all.flat_map(|container| {
+        let mounts = container.volume_mounts.iter().flatten();
+        let at = mounts.filter(|mount| {
+            mount.mount_path.starts_with(report::FOLDER) || mount.name == report::CONTAINER
+        });
+        at.map(|mount| json!([container.name, mount.name, mount.mount_path, mount.sub_path]))
+    });
+    json!([empty.count(), mounts.collect::<Vec<_>>()])
+}
+
+/// An image without its tag and digest.
+fn repository(image: &str) -> &str {
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_what_stays_when_tag_and_digest_go() {
+        for image in [
+            "host:5000/a/b",
+            "host:5000/a/b:1",
+            "host:5000/a/b@sha256:aa",
+            "host:5000/a/b:1@sha256:aa",
+        ] {
+            assert_eq!(repository(image), "host:5000/a/b", "{image}");
+        }
+    }
+}
