@@ -1,5 +1,6 @@
 //! BlueGreen under load: all Services go over at once to a full second set of pods, and back at once to the first, which still runs; no request fails.
 
+use e2e::scenario;
 use serde_json::{Value, json};
 
 use crate::setting::{RELEASE, Setting};
@@ -42,6 +43,15 @@ fn switches_all_services_together() {
         "the pods that served before still run: {blue:?} of {both:?}"
     );
 
+    // A way back is refused while the live database is being migrated.
+    platform
+        .watch("the backfill to end", 120, |platform_now| {
+            let jobs = platform.list("jobs", "crmplatform.io/track=migration")?;
+            let ended = |job: &Value| job["status"]["conditions"].is_array();
+            let message = scenario::message(platform_now, "Ready");
+            Ok(message.contains("to have served") && jobs.iter().all(ended))
+        })
+        .unwrap();
     let first = before["status"]["stable"]["release"].as_str().unwrap();
     platform
         .annotate(
