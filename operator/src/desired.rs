@@ -22,6 +22,7 @@ pub mod labels;
 pub mod names;
 pub mod report;
 pub mod revision;
+pub mod scratch;
 pub mod service;
 
 pub use fingerprint::fingerprint;

@@ -1,8 +1,11 @@
-//! Deleting a platform removes all it made but the data; a platform of the same name takes the data up again.
+//! Deleting a platform removes all it made but the data; a platform of the same name takes the data up again, without what a rehearsal left behind long ago.
 
 use std::time::{Duration, Instant};
 
 use crate::setting::{INSTALL, Setting};
+
+const LONG_AGO: &str = "scratch_0a1b2c3d_r0123456789";
+const LATELY: &str = "scratch_0a1b2c3d_r9876543210";
 
 #[test]
 #[ignore = "needs a cluster: run cargo e2e test"]
@@ -13,6 +16,14 @@ fn deletes_cleanly_and_keeps_the_database() {
     platform
         .sql("create table public.keepsake as select 42 as answer")
         .unwrap();
+    // As platforms leave them that are deleted in the middle of a rehearsal.
+    for (name, made) in [(LONG_AGO, "2026-01-01"), (LATELY, "2999-01-01")] {
+        platform
+            .sql(&format!("create database {name} owner crm_owner"))
+            .unwrap();
+        let comment = format!("comment on database {name} is 'made {made}'");
+        platform.sql(&comment).unwrap();
+    }
     platform
         .kubectl(&["delete", "crmplatform", "acme", "--timeout=50s"])
         .unwrap();
@@ -63,4 +74,7 @@ fn deletes_cleanly_and_keeps_the_database() {
         "42",
         "the data is there again"
     );
+    let left =
+        format!("select datname from pg_database where datname in ('{LONG_AGO}', '{LATELY}')");
+    assert_eq!(platform.sql(&left).unwrap(), LATELY);
 }

@@ -1,4 +1,4 @@
-//! Jobs: migrations, seeding, tests and the scratch database. Created under a name that says all, never patched.
+//! Jobs: migrations, seeding and tests. Created under a name that says all, never patched.
 
 use k8s_openapi::api::batch::v1::Job;
 use serde_json::{Value, json};
@@ -8,10 +8,10 @@ use super::{
     SERVICE_USER, Scope, Track, container_security, labels, names, object, pod_security, report,
 };
 use crate::api::status::Stage;
-use crate::platform::release::{DatabaseUse, ReleaseMigration, ReleaseService, ReleaseTest};
+use crate::platform::release::{ReleaseMigration, ReleaseService, ReleaseTest};
 
 /// Seconds for the short Jobs that make, fill or drop a scratch database.
-const SCRATCH_DEADLINE_SECONDS: i32 = 300;
+pub(super) const SCRATCH_DEADLINE_SECONDS: i32 = 300;
 
 /// What a Job is for: stage, step within it, and how often it was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,41 +139,6 @@ pub fn test(scope: Scope<'_>, step: &Step, test: &ReleaseTest, track: Track) -> 
             final_codes: &[],
             volume: None,
             collector,
-        },
-    )
-}
-
-/// Makes an empty scratch database, or drops it.
-pub fn scratch(scope: Scope<'_>, step: &Step, create: bool) -> Job {
-    let name = names::scratch_database(&scope.platform.uid, scope.id);
-    let owner = if scope.release.database == DatabaseUse::Embedded {
-        format!(" owner {}", environment::OWNER_ROLE)
-    } else {
-        String::new()
-    };
-    let mut script =
-        format!("psql -v ON_ERROR_STOP=1 -c 'drop database if exists {name} with (force)'");
-    if create {
-        script.push_str(&format!(" -c 'create database {name}{owner}'"));
-    }
-    let container = json!({
-        "image": scope.platform.settings.postgres_image,
-        "command": ["sh", "-ec", script],
-        "env": environment::database(scope, Role::Migrator, Track::Live),
-        "resources": { "requests": { "cpu": "10m", "memory": "32Mi" }, "limits": { "memory": "128Mi" } }
-    });
-    job(
-        scope,
-        step,
-        Shape {
-            service: "",
-            track: labels::CANDIDATE,
-            container,
-            deadline: SCRATCH_DEADLINE_SECONDS,
-            tries: 3,
-            final_codes: &[],
-            volume: None,
-            collector: None,
         },
     )
 }

@@ -97,7 +97,7 @@ fn all(scope: Scope<'_>) -> Vec<Value> {
         json!(service::preview(scope, customer, Slot::Green)),
         json!(deployment::candidate(scope, customer)),
         json!(service::candidate(scope, customer)),
-        json!(job::scratch(scope, &step(Stage::Rehearse, "scratch"), true)),
+        json!(scratch::create(scope, &step(Stage::Rehearse, "scratch"))),
         json!(job::seed(
             scope,
             &step(Stage::Rehearse, "seed-customer"),

@@ -3,8 +3,8 @@
 use super::action::{Created, Target, TargetKind};
 use super::draft::Draft;
 use crate::api::status::{ReleaseRecord, Stage, Verdict};
-use crate::desired::job::{self, Step};
-use crate::desired::{labels, names};
+use crate::desired::job::Step;
+use crate::desired::{labels, names, scratch};
 use crate::observed::{JobEnd, JobView};
 
 /// How many of the last releases keep their ended Jobs, so that a person can read the logs.
@@ -161,7 +161,7 @@ fn scratch_databases(draft: &mut Draft<'_>) {
             draft.memory.scratch.retain(|listed| *listed != id);
             continue;
         };
-        let removal = job::scratch(draft.scope(&id, &release), &removal_step(), false);
+        let removal = scratch::remove(draft.scope(&id, &release), &removal_step());
         let name = removal.metadata.name.clone().unwrap_or_default();
         match draft
             .observed

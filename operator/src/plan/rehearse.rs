@@ -10,7 +10,7 @@ use super::{Progress, foundation, record};
 use crate::api::conditions::{REHEARSAL_FAILED, REHEARSAL_INCONCLUSIVE};
 use crate::api::spec::{GatePolicy, RehearsalData};
 use crate::api::status::Stage;
-use crate::desired::{Track, job};
+use crate::desired::{Track, job, scratch};
 use crate::platform::release::Release;
 
 /// Jobs made for a step while nothing can be found out.
@@ -39,7 +39,7 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
         draft.wait("the embedded database to answer", 10.0);
         return Progress::Waiting;
     }
-    let created = scratch(draft, &id, &release);
+    let created = database(draft, &id, &release);
     if !created.is_good() {
         return created;
     }
@@ -122,10 +122,10 @@ fn work<'w>(release: &'w str, step: String, kind: Kind) -> Work<'w> {
     }
 }
 
-fn scratch(draft: &mut Draft<'_>, id: &str, release: &Release) -> Progress {
+fn database(draft: &mut Draft<'_>, id: &str, release: &Release) -> Progress {
     let work = work(id, "scratch".to_owned(), Kind::Preparation);
     steps::run(draft, &work, |draft, step| {
-        job::scratch(draft.scope(id, release), step, true)
+        scratch::create(draft.scope(id, release), step)
     })
 }
 
