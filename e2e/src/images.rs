@@ -1,7 +1,9 @@
 //! The project's images: built from this checkout, pushed to the cluster's registry, skipped when nothing changed.
-//! What goes in: the sources, the commit named in `e2e/previous-release`, Debian's PostgreSQL. What comes out: [`Images`].
+//! What goes in: the sources, the commit named in `e2e/previous-release`, Debian's PostgreSQL and Flask. What comes out: [`Images`].
 
 mod binaries;
+mod debian;
+mod flask;
 mod pack;
 mod postgres;
 
@@ -26,6 +28,8 @@ pub struct Images {
     pub faulty: String,
     /// PostgreSQL 15.
     pub postgres: String,
+    /// A small service in Python that knows nothing of this project.
+    pub flask: String,
 }
 
 /// Where Debian's ca-certificates keeps its bundle, and where the operator looks for it.
@@ -49,6 +53,7 @@ impl Images {
             current: format!("{registry}/crm-service:{current}"),
             faulty: format!("{registry}/crm-service:{FAULTY}"),
             postgres: format!("{registry}/postgres:15"),
+            flask: format!("{registry}/flask:1"),
         })
     }
 }
@@ -72,6 +77,7 @@ pub(crate) fn ensure(cluster: &Cluster) -> Result<Images> {
     packages::ensure(packages::IMAGES)?;
     let images = Images::in_registry(&cluster.registry)?;
     postgres::ensure(cluster)?;
+    flask::ensure(cluster)?;
     // Each is pushed as soon as it is built: who works on the operator need not wait for the rest.
     let mut operator = rust("crm-operator", &images.operator, &binaries::operator()?);
     // For registries that speak https: an image from scratch has no CA certificates.

@@ -4,30 +4,29 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::debian::FileSystem;
 use super::pack::{Config, Content, Image};
-use crate::{Cluster, command, packages, paths, progress};
+use crate::{Cluster, command, paths, progress};
 
-/// Bump when the options below change: the file system is kept by this name.
-const ROOTFS: &str = "postgres-15-bookworm-1.tar";
-
-// Documentation, translations and the just-in-time compiler are two thirds of the packages' size.
-const LEFT_OUT: &[&str] = &[
-    "/usr/share/doc/*",
-    "/usr/share/man/*",
-    "/usr/share/locale/*",
-    "/usr/lib/*/libLLVM*",
-    "/usr/lib/postgresql/*/lib/bitcode/*",
-    "/usr/lib/postgresql/*/lib/llvmjit*",
-];
-
-/// The server's user has the number that it has in the well-known image, and no cluster is made at installation.
-const BEFORE_PACKAGES: &str = "echo postgres:x:999: >> \"$1/etc/group\"
+const FILE_SYSTEM: FileSystem = FileSystem {
+    kept_as: "postgres-15-bookworm-1.tar",
+    of: "postgres",
+    packages: "postgresql-15,postgresql-client-15",
+    // With documentation and translations these are two thirds of the packages' size.
+    left_out: &[
+        "/usr/lib/*/libLLVM*",
+        "/usr/lib/postgresql/*/lib/bitcode/*",
+        "/usr/lib/postgresql/*/lib/llvmjit*",
+    ],
+    // The server's user has the number that it has in the well-known image, and no cluster is made at installation.
+    before: "echo postgres:x:999: >> \"$1/etc/group\"
 echo postgres:x:999:999::/var/lib/postgresql:/bin/bash >> \"$1/etc/passwd\"
-mkdir -p \"$1/etc/postgresql-common\" && echo create_main_cluster=false > \"$1/etc/postgresql-common/createcluster.conf\"";
+mkdir -p \"$1/etc/postgresql-common\" && echo create_main_cluster=false > \"$1/etc/postgresql-common/createcluster.conf\"",
+};
 
 /// Makes sure that the registry has the image.
 pub fn ensure(cluster: &Cluster) -> Result<()> {
-    if !rustix::process::geteuid().is_root() || !packages::on_path("mmdebstrap") {
+    if !FileSystem::can_be_made() {
         let reference = format!("{}/postgres:15", cluster.registry);
         return progress::step("copied the image postgres:15", || {
             command::output(command::within(600, paths::tool("crane")).args([
@@ -39,7 +38,7 @@ pub fn ensure(cluster: &Cluster) -> Result<()> {
             Ok(())
         });
     }
-    image(rootfs()?).push(&cluster.registry)
+    image(FILE_SYSTEM.tar()?).push(&cluster.registry)
 }
 
 fn image(rootfs: PathBuf) -> Image {
@@ -66,39 +65,4 @@ fn image(rootfs: PathBuf) -> Image {
             labels: Vec::new(),
         },
     }
-}
-
-fn rootfs() -> Result<PathBuf> {
-    let done = paths::state("images").join(ROOTFS);
-    if done.exists() {
-        return Ok(done);
-    }
-    std::fs::create_dir_all(paths::state("images"))?;
-    let unfinished = done.with_extension("unfinished.tar");
-    progress::step(
-        "made PostgreSQL's file system from Debian's packages",
-        || {
-            let mut mmdebstrap = command::within(1200, "mmdebstrap");
-            mmdebstrap.args([
-                "--variant=essential",
-                "--include=postgresql-15,postgresql-client-15",
-            ]);
-            mmdebstrap.args(
-                LEFT_OUT
-                    .iter()
-                    .map(|path| format!("--dpkgopt=path-exclude={path}")),
-            );
-            mmdebstrap
-                .arg(format!("--essential-hook={BEFORE_PACKAGES}"))
-                .arg("bookworm")
-                .arg(&unfinished);
-            command::logged(
-                mmdebstrap.env("SOURCE_DATE_EPOCH", "0"),
-                &paths::log("mmdebstrap"),
-            )?;
-            std::fs::rename(&unfinished, &done)?;
-            Ok(())
-        },
-    )?;
-    Ok(done)
 }

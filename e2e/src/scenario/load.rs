@@ -50,8 +50,16 @@ impl Platform {
     /// # Errors
     /// When the pod does not start, or ends before the traffic flows.
     pub fn start_load(&self, image: &str, rate: u32) -> Result<Load> {
+        self.start_traffic(&load_container(self, image, rate))
+    }
+
+    /// As [`Platform::start_load`], by a container that makes requests of another kind and tells of them as `crm-service load` does.
+    ///
+    /// # Errors
+    /// When the pod does not start, or ends before the traffic flows.
+    pub fn start_traffic(&self, container: &Value) -> Result<Load> {
         let pod = format!("{}-load", self.name);
-        self.apply(&load_pod(self, &pod, image, rate))?;
+        self.apply(&load_pod(self, &pod, container))?;
         let running = "--for=jsonpath={.status.phase}=Running";
         self.kubectl(&["wait", running, "--timeout=50s", &format!("pod/{pod}")])
             .with_context(|| {
@@ -229,9 +237,25 @@ impl Traffic {
     }
 }
 
-fn load_pod(platform: &Platform, pod: &str, image: &str, rate: u32) -> Value {
+fn load_container(platform: &Platform, image: &str, rate: u32) -> Value {
     let url = |service: &str| format!("http://{}-{service}:8080", platform.name);
     let identity = |key: &str| json!({ "secretKeyRef": { "name": format!("{}-identity", platform.name), "key": key } });
+    json!({
+        "image": image,
+        "args": ["load", "--rate", rate.to_string(), "--seconds", "1800"],
+        "env": [
+            { "name": "CRM_CUSTOMER_URL", "value": url("customer") },
+            { "name": "CRM_SALES_URL", "value": url("sales") },
+            { "name": "CRM_SIGNING_KEY", "valueFrom": identity("signing-key.pem") },
+            { "name": "CRM_JWKS", "valueFrom": identity("jwks.json") }
+        ]
+    })
+}
+
+fn load_pod(platform: &Platform, pod: &str, container: &Value) -> Value {
+    let mut container = container.clone();
+    container["name"] = json!("load");
+    container["securityContext"] = json!({ "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] } });
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -241,18 +265,7 @@ fn load_pod(platform: &Platform, pod: &str, image: &str, rate: u32) -> Value {
             "automountServiceAccountToken": false,
             "terminationGracePeriodSeconds": 90,
             "securityContext": { "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
-            "containers": [{
-                "name": "load",
-                "image": image,
-                "args": ["load", "--rate", rate.to_string(), "--seconds", "1800"],
-                "env": [
-                    { "name": "CRM_CUSTOMER_URL", "value": url("customer") },
-                    { "name": "CRM_SALES_URL", "value": url("sales") },
-                    { "name": "CRM_SIGNING_KEY", "valueFrom": identity("signing-key.pem") },
-                    { "name": "CRM_JWKS", "valueFrom": identity("jwks.json") }
-                ],
-                "securityContext": { "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] } }
-            }]
+            "containers": [container]
         }
     })
 }

@@ -13,6 +13,7 @@ mod lag;
 mod leaders;
 mod losses;
 mod operator;
+mod pains;
 mod people;
 mod stories;
 mod traffic;
