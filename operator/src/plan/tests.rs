@@ -20,20 +20,20 @@ pub(super) fn now() -> Timestamp {
 
 #[derive(Clone, Debug)]
 pub(super) struct Case {
-    tests: &'static str,
-    gate: &'static str,
-    database: &'static str,
-    stage: Option<Stage>,
-    held: bool,
-    returning: bool,
+    pub tests: &'static str,
+    pub gate: &'static str,
+    pub database: &'static str,
+    pub stage: Option<Stage>,
+    pub held: bool,
+    pub returning: bool,
     /// Whether the candidate is what the spec asks for.
-    wanted: bool,
-    stable: bool,
-    recorded: bool,
+    pub wanted: bool,
+    pub stable: bool,
+    pub recorded: bool,
     /// Whether the history has their records.
     pub history: bool,
-    strategy: &'static str,
-    shift: Option<Shift>,
+    pub strategy: &'static str,
+    pub shift: Option<Shift>,
 }
 
 /// A shift that a memory may hold, also one that the spec knows no step for any more.

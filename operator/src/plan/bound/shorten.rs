@@ -1,5 +1,7 @@
 //! The single ways to make a memory smaller; each may be used twice without doing more. None touches what a decision needs.
 
+use std::collections::BTreeSet;
+
 use super::Known;
 use crate::api::status::{
     HandledToken, JobRecord, Memory, ReleaseRecord, Stage, StageRecord, Verdict, shortened,
@@ -41,7 +43,7 @@ fn unquote(job: &mut JobRecord) {
 /// All Jobs of a release that is history.
 pub fn jobs(record: &mut ReleaseRecord, known: &Known<'_>) {
     for stage in &mut record.stages {
-        retain(stage, |_, _, job| is_running(job, known));
+        retain(stage, |_, job| is_running(job, known));
     }
 }
 
@@ -65,8 +67,8 @@ pub fn interventions(record: &mut ReleaseRecord, _: &Known<'_>) {
 
 pub fn words_of_earlier_tries(record: &mut ReleaseRecord, _: &Known<'_>) {
     for stage in &mut record.stages {
-        for index in 0..stage.jobs.len() {
-            if !is_last(&stage.jobs, index) {
+        for (index, place) in places(&stage.jobs).into_iter().enumerate() {
+            if !place.last {
                 hush(&mut stage.jobs[index]);
             }
         }
@@ -75,8 +77,8 @@ pub fn words_of_earlier_tries(record: &mut ReleaseRecord, _: &Known<'_>) {
 
 pub fn earlier_tries(record: &mut ReleaseRecord, known: &Known<'_>) {
     for stage in &mut record.stages {
-        retain(stage, |all, index, job| {
-            is_last(all, index) || is_running(job, known) || is_first_started(all, index)
+        retain(stage, |place, job| {
+            place.last || place.first || is_running(job, known)
         });
     }
 }
@@ -106,7 +108,7 @@ pub fn words(record: &mut ReleaseRecord, _: &Known<'_>) {
 
 pub fn jobs_of_ended_stages(record: &mut ReleaseRecord, known: &Known<'_>) {
     for stage in ended_stages(record, known) {
-        retain(stage, |_, _, job| is_running(job, known));
+        retain(stage, |_, job| is_running(job, known));
     }
 }
 
@@ -126,9 +128,9 @@ pub fn passed_groups(record: &mut ReleaseRecord, known: &Known<'_>) {
             let weight = weight.and_then(|(weight, _)| weight.parse::<i32>().ok());
             grouped || weight.is_some_and(|weight| weight < known.weight)
         };
-        retain(stage, |all, index, job| {
+        retain(stage, |place, job| {
             let passed = job.verdict == Some(Verdict::Passed) && is_over(&job.step);
-            !passed || is_running(job, known) || is_first_started(all, index)
+            !passed || place.first || is_running(job, known)
         });
         stage.passed = passed;
     }
@@ -137,10 +139,9 @@ pub fn passed_groups(record: &mut ReleaseRecord, known: &Known<'_>) {
 /// Of Jobs that passed: words, counts, and times once they are counted in the stage.
 pub fn words_of_passed_jobs(record: &mut ReleaseRecord, _: &Known<'_>) {
     for stage in &mut record.stages {
-        for index in 0..stage.jobs.len() {
-            let first = is_first_started(&stage.jobs, index);
+        for (index, place) in places(&stage.jobs).into_iter().enumerate() {
             let job = stage.jobs[index].clone();
-            if job.verdict != Some(Verdict::Passed) || first {
+            if job.verdict != Some(Verdict::Passed) || place.first {
                 continue;
             }
             closing::forget(stage, &job);
@@ -264,14 +265,41 @@ fn ended_stages<'r>(
     stages.filter(|stage| !known.lives.contains(&stage.name))
 }
 
+/// Where a Job stands in its stage.
+struct Place {
+    /// No later Job was made for its step.
+    last: bool,
+    /// It was the first to start: a pod of the candidate that is younger was replaced while it was tested.
+    first: bool,
+}
+
+fn places(all: &[JobRecord]) -> Vec<Place> {
+    let started = all.iter().enumerate();
+    let started = started.filter_map(|(index, job)| Some((job.started_at.as_ref()?.0, index)));
+    let first = started.min().map(|(_, index)| index);
+    let mut later = BTreeSet::new();
+    let mut places: Vec<_> = all
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(index, job)| Place {
+            last: later.insert(job.step.as_str()),
+            first: first == Some(index),
+        })
+        .collect();
+    places.reverse();
+    places
+}
+
 /// Removes Jobs from a stage; what they cost stays with it.
-fn retain(stage: &mut StageRecord, keeps: impl Fn(&[JobRecord], usize, &JobRecord) -> bool) {
+fn retain(stage: &mut StageRecord, keeps: impl Fn(&Place, &JobRecord) -> bool) {
     let all = std::mem::take(&mut stage.jobs);
-    for (index, job) in all.iter().enumerate() {
-        if keeps(&all, index, job) {
-            stage.jobs.push(job.clone());
+    let places = places(&all);
+    for (job, place) in all.into_iter().zip(places) {
+        if keeps(&place, &job) {
+            stage.jobs.push(job);
         } else {
-            closing::forget(stage, job);
+            closing::forget(stage, &job);
         }
     }
 }
@@ -282,19 +310,6 @@ fn is_running(job: &JobRecord, known: &Known<'_>) -> bool {
             .uid
             .as_ref()
             .is_some_and(|uid| known.running.contains(uid))
-}
-
-fn is_last(all: &[JobRecord], index: usize) -> bool {
-    !all[index + 1..]
-        .iter()
-        .any(|later| later.step == all[index].step)
-}
-
-/// Whether it was the first to start: a pod of the candidate that is younger was replaced while it was tested.
-fn is_first_started(all: &[JobRecord], index: usize) -> bool {
-    let started = |job: &JobRecord| job.started_at.as_ref().map(|time| time.0);
-    let first = all.iter().filter_map(started).min();
-    first.is_some() && all.iter().position(|job| started(job) == first) == Some(index)
 }
 
 /// Takes from a Job all that is only to be read.
