@@ -13,6 +13,7 @@ pub mod backoff;
 pub mod context;
 pub mod controller;
 pub mod cost;
+pub mod delivery;
 pub mod desired;
 pub mod error;
 pub mod events;

@@ -22,8 +22,13 @@ use crate::platform::Platform;
 
 pub mod action;
 mod admit;
+mod asked;
 mod backup;
+mod bound;
+
 mod cleanup;
+mod closing;
+mod dora;
 mod draft;
 mod foundation;
 mod gate;
@@ -42,6 +47,7 @@ mod steps;
 mod verify;
 
 use action::{Action, Note};
+pub(crate) use dora::WINDOW;
 use draft::Draft;
 
 /// How often a plan is made again when nothing happens.

@@ -23,6 +23,8 @@ pub mod request;
 mod wanted;
 
 use freeze::Freeze;
+#[cfg(test)]
+pub(crate) use images::REFERENCES_LIMIT;
 use release::Release;
 use request::Request;
 
@@ -143,7 +145,7 @@ impl Platform {
                 .filter(|backup| backup.policy == BackupPolicy::BeforeMigration),
             settings: settings.clone(),
             wanted: wanted::wanted(spec)?,
-            image_fields: images::fields(spec),
+            image_fields: images::bounded(spec, settings)?,
         })
     }
 
@@ -174,4 +176,4 @@ fn invalid(field: &str, problem: &str, remedy: &str) -> Invalid {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,7 +8,8 @@ use k8s_openapi::jiff::Timestamp;
 use crate::api::CrmPlatform;
 use crate::api::conditions::{self as words};
 use crate::api::spec::GatePolicy;
-use crate::api::status::{CrmPlatformStatus, Finding, Memory, Stage, Token, Verdict};
+use crate::api::status::{CrmPlatformStatus, Delivery, Finding, Memory, Stage, Token, Verdict};
+use crate::delivery;
 use crate::desired::labels;
 use crate::observed::{Observed, WorkloadView};
 use crate::plan::Plan;
@@ -16,7 +17,11 @@ use crate::plan::action::Note;
 use crate::platform::Invalid;
 
 mod condition_list;
-mod delivery;
+mod dora;
+mod room;
+
+#[cfg(test)]
+pub(crate) use room::fit;
 mod summary;
 
 use condition_list::Conditions;
@@ -55,12 +60,31 @@ pub fn next(
     tests_passed(&mut next, object, &memory, plan);
     migrated(&mut next, &memory);
     available(&mut next, &memory, &short);
-    CrmPlatformStatus {
+    let mut status = CrmPlatformStatus {
         observed_generation: object.metadata.generation,
         stage: Some(stage(&memory, &summary)),
         conditions: next.all(),
-        delivery: delivery::of(&memory).or(previous.delivery),
+        delivery: delivery(&memory, previous.delivery),
+        dora: dora::of(&memory),
         memory,
+    };
+    room::fit(&mut status);
+    status
+}
+
+/// The formulas of the release that serves. Detail that its record does not hold any more is kept from before, as long as the sums are the same.
+fn delivery(memory: &Memory, before: Option<Delivery>) -> Option<Delivery> {
+    let stable = memory.stable.as_ref().map(|stable| &stable.release);
+    let mut records = memory.releases.iter();
+    let record = records.find(|record| Some(&record.release) == stable);
+    let Some(now) = record.map(delivery::of) else {
+        return before;
+    };
+    match before {
+        Some(before) if (&before.release, &before.total) == (&now.release, &now.total) => {
+            Some(before)
+        }
+        _ => Some(now),
     }
 }
 
@@ -262,7 +286,7 @@ fn available(next: &mut Conditions, memory: &Memory, short: &[String]) {
 /// Services of stable that have fewer pods than they should.
 fn short(observed: &Observed, memory: &Memory) -> Vec<String> {
     let slot = memory.stable.as_ref().map(|stable| stable.slot);
-    let services = memory.stable.iter().flat_map(|stable| &stable.images);
+    let services = services(observed, memory);
     let live = |service: &str| {
         let mut all = observed.deployments.values();
         let is_live =
@@ -270,8 +294,9 @@ fn short(observed: &Observed, memory: &Memory) -> Vec<String> {
         all.find(|seen| is_live(seen) && seen.service == service)
     };
     services
-        .filter_map(|image| match live(&image.service) {
-            None => Some(format!("service {} has no Deployment", image.service)),
+        .iter()
+        .filter_map(|service| match live(service) {
+            None => Some(format!("service {service} has no Deployment")),
             Some(seen) if seen.available == 0 || seen.available < seen.replicas => Some(format!(
                 "{} has {} of {} pods",
                 seen.name, seen.available, seen.replicas
@@ -279,6 +304,23 @@ fn short(observed: &Observed, memory: &Memory) -> Vec<String> {
             Some(_) => None,
         })
         .collect()
+}
+
+/// Names of stable's services. Its images are left out where the status had no room.
+fn services(observed: &Observed, memory: &Memory) -> Vec<String> {
+    let Some(stable) = &memory.stable else {
+        return Vec::new();
+    };
+    let recorded = observed.releases.get(&stable.release);
+    let recorded = recorded.iter().flat_map(|release| &release.services);
+    match stable.images.is_empty() {
+        true => recorded.map(|service| service.name.clone()).collect(),
+        false => stable
+            .images
+            .iter()
+            .map(|image| image.service.clone())
+            .collect(),
+    }
 }
 
 fn finding(reason: &str, message: String) -> Finding {

@@ -237,3 +237,6 @@ fn revisions(draft: &mut Draft<'_>) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

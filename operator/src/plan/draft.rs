@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Created, Note, Object, SecretRecipe, Target, Write};
 use super::permit::{self, Hindrance};
-use super::{Plan, moves, record};
+use super::{Plan, bound, moves, record};
 use crate::api::status::{Finding, Memory, Slot, Stage};
 use crate::desired::{Scope, labels};
 use crate::observed::Observed;
@@ -78,6 +78,10 @@ impl<'a> Draft<'a> {
         let stable = self.memory.stable.iter().map(|stable| &stable.release);
         let at_work: Vec<_> = at_work.chain(stable).cloned().collect();
         record::bound(&mut self.memory.releases, RELEASES_KEPT, &at_work);
+        let jobs = self.observed.jobs.values();
+        let running = jobs.filter(|job| job.end.is_none());
+        let running = running.map(|job| job.uid.clone()).collect();
+        bound::bound(&mut self.memory, &running);
         Plan {
             actions: self.actions,
             memory: self.memory,

@@ -33,6 +33,7 @@ pub(super) fn gate(draft: &mut Draft<'_>) -> Progress {
         if !ready.is_good() {
             return ready;
         }
+        record::ready(&mut draft.memory.releases, (&id, Stage::Gate), draft.now);
     }
     let run = Run {
         id: &id,

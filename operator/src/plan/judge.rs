@@ -70,6 +70,8 @@ pub(super) struct Ending {
     pub app_level: Option<i64>,
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
+    /// When its report was read.
+    pub recorded: Option<Timestamp>,
 }
 
 impl Ending {
@@ -89,6 +91,7 @@ impl Ending {
             app_level: None,
             started: None,
             finished: None,
+            recorded: None,
         }
     }
 }
@@ -205,6 +208,10 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
     }
     ending.started = *started;
     ending.finished = *finished;
+    ending.recorded = match &pod.collector {
+        ContainerState::Terminated { finished, .. } => *finished,
+        _ => None,
+    };
     if let Some(summary) = summary {
         ending.pending = summary.pending;
         ending.offers = summary.offers;

@@ -1,6 +1,7 @@
 //! Reading and writing the history of releases. The newest record of a release id is the one at work.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 use crate::api::status::{Finding, JobRecord, ReleaseRecord, Stage, StageRecord, Verdict};
 
@@ -28,9 +29,11 @@ pub(super) fn open(releases: &mut Vec<ReleaseRecord>, id: &str, generation: i64,
             generation,
             round,
             started_at: now,
+            asked_at: None,
             finished_at: None,
             verdict: None,
             finding: None,
+            delivery: None,
             signed_by,
             interventions: Vec::new(),
             stages: vec![first],
@@ -62,15 +65,44 @@ pub(super) fn enter(releases: &mut [ReleaseRecord], id: &str, stage: Stage, now:
     }
 }
 
-fn begun(stage: Stage, now: Time) -> StageRecord {
+/// Whether a group of Jobs of a stage has passed.
+pub(super) fn has_passed(
+    releases: &mut [ReleaseRecord],
+    (id, name): (&str, Stage),
+    group: &str,
+) -> bool {
+    stage(releases, id, name).is_some_and(|stage| stage.passed.iter().any(|known| known == group))
+}
+
+/// Notes that a group of Jobs of a stage has passed: its Jobs need not be asked about again.
+pub(super) fn pass(releases: &mut [ReleaseRecord], (id, name): (&str, Stage), group: &str) {
+    if let Some(stage) = stage(releases, id, name)
+        && !stage.passed.iter().any(|known| known == group)
+    {
+        stage.passed.push(group.to_owned());
+    }
+}
+
+/// Notes that what a stage needs is there, once.
+pub(super) fn ready(releases: &mut [ReleaseRecord], (id, name): (&str, Stage), now: Timestamp) {
+    if let Some(stage) = stage(releases, id, name) {
+        stage.ready_at.get_or_insert(Time(now));
+    }
+}
+
+pub(super) fn begun(stage: Stage, now: Time) -> StageRecord {
     StageRecord {
         name: stage,
         verdict: None,
         started_at: now,
         waiting_since: None,
         human_wait_seconds: None,
+        ready_at: None,
         finished_at: None,
+        queued_seconds: None,
+        running_seconds: None,
         message: None,
+        passed: Vec::new(),
         jobs: Vec::new(),
         cost: None,
     }

@@ -136,6 +136,11 @@ fn migrate(
     of: &Release,
     (phase, prefix): (&str, &str),
 ) -> Progress {
+    let group = format!("{prefix}{phase}");
+    let place = (id, Stage::Rehearse);
+    if record::has_passed(&mut draft.memory.releases, place, &group) {
+        return Progress::Passed;
+    }
     let mut all = Vec::new();
     for service in &of.services {
         let Some(migration) = &service.migrate else {
@@ -167,7 +172,11 @@ fn migrate(
             job::migration(draft.scope(id, release), step, &migration)
         }));
     }
-    Progress::worst(all)
+    let progress = Progress::worst(all);
+    if progress == Progress::Passed {
+        record::pass(&mut draft.memory.releases, place, &group);
+    }
+    progress
 }
 
 /// Whether the candidate's image offers a phase beyond the usual ones; its expand on the scratch database told.
@@ -197,6 +206,10 @@ fn seed(draft: &mut Draft<'_>, (id, release): (&str, &Release), of: &Release) ->
     if release.rehearsal == RehearsalData::None {
         return Progress::Skipped;
     }
+    let place = (id, Stage::Rehearse);
+    if record::has_passed(&mut draft.memory.releases, place, "seed") {
+        return Progress::Passed;
+    }
     let mut all = Vec::new();
     for service in &of.services {
         let Some(args) = &service.seed else { continue };
@@ -205,5 +218,9 @@ fn seed(draft: &mut Draft<'_>, (id, release): (&str, &Release), of: &Release) ->
             job::seed(draft.scope(id, release), step, service, args)
         }));
     }
-    Progress::worst(all)
+    let progress = Progress::worst(all);
+    if progress == Progress::Passed {
+        record::pass(&mut draft.memory.releases, place, "seed");
+    }
+    progress
 }

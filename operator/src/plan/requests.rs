@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
-use super::{admit, permit, record, rollback};
+use super::{admit, closing, permit, record, rollback};
 use crate::api::conditions;
 use crate::api::status::{
     ACTOR_LIMIT, Candidate, Finding, HandledToken, Intervention, REASON_LIMIT, Stage, Token,
@@ -197,12 +197,7 @@ fn reopen_optimise(draft: &mut Draft<'_>, id: &str) -> bool {
     let Some(stage) = stage else {
         return false;
     };
-    stage.verdict = None;
-    stage.finished_at = None;
-    stage.message = None;
-    stage
-        .jobs
-        .retain(|job| job.verdict == Some(Verdict::Passed));
+    closing::reopen(stage);
     record.round += 1;
     true
 }

@@ -121,6 +121,7 @@ fn follow(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Pro
     remember(draft, work, &name, attempt);
     if let Some(open) = work.record(draft) {
         open.uid = Some(view.uid.clone());
+        open.queued_at = view.created.map(Time);
     }
     look(draft, work, view)
 }
@@ -270,7 +271,7 @@ fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRe
         .pods
         .iter()
         .filter(|pod| pod.controller == uid)
-        .map(|pod| prices.pod(pod, now))
+        .map(|pod| prices.pod(pod, None, now))
         .sum();
     let reason = below_floor(draft, work, &ending);
     let open = work.record(draft)?;
@@ -278,6 +279,7 @@ fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRe
     open.verdict = Some(ending.verdict);
     open.started_at = ending.started.map(Time);
     open.finished_at = Some(Time(ending.finished.unwrap_or(now)));
+    open.recorded_at = ending.recorded.map(Time);
     open.report = ending.report;
     open.message = ending.message;
     open.reason = reason.map(str::to_owned);

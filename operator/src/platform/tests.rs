@@ -12,6 +12,13 @@ fn object(yaml: &str) -> CrmPlatform {
     object
 }
 
+/// A platform that is sound.
+pub(crate) fn parsed(object: &CrmPlatform) -> Platform {
+    let mut object = object.clone();
+    object.metadata.uid = Some("u1".into());
+    Platform::parse(&object, &settings()).unwrap()
+}
+
 fn settings() -> Settings {
     Settings {
         postgres_image: "postgres:15".into(),
@@ -130,4 +137,25 @@ fn the_steps_of_a_canary_must_rise() {
         refused.to_string(),
         "spec.release.strategy.steps has weight 50 after 50: give each step a greater weight than the one before it"
     );
+}
+
+#[test]
+fn refuses_more_names_of_images_than_the_status_has_room_for() {
+    let services = |length: usize, digest: &str| {
+        let service = |index: usize| {
+            let image = format!("{index:0>2}{}", "x".repeat(length));
+            format!("{{name: s{index}, image: {image:?}}}").replace("x\"", &format!("x{digest}\""))
+        };
+        let all: Vec<_> = (0..16).map(service).collect();
+        SOUND.replace(
+            "{name: sales, dependsOn: [customer]}, {name: customer}",
+            &all.join(", "),
+        )
+    };
+    let parse = |yaml: String| Platform::parse(&object(&yaml), &settings());
+    assert!(parse(services(150, "")).is_ok());
+    let invalid = parse(services(250, "")).unwrap_err();
+    assert!(invalid.to_string().contains("at most 3072"), "{invalid}");
+    // What is named by digest need not be remembered.
+    assert!(parse(services(250, &format!("@sha256:{}", "0".repeat(64)))).is_ok());
 }

@@ -1,7 +1,8 @@
 //! The operator against the model: one reconcile, with a crash at a chosen write, and what must hold after every single one of them.
 
+use crm_operator::api::conditions::SUPERSEDED;
 use crm_operator::api::spec::Approval;
-use crm_operator::api::status::{Stage, Verdict};
+use crm_operator::api::status::{DeliveryDay, Memory, STATUS_LIMIT, Stage, Verdict, size};
 use crm_operator::desired::labels;
 use crm_operator::plan::action::{Action, Created, Object, Write};
 use crm_operator::plan::plan;
@@ -77,6 +78,12 @@ pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
             Some(Fault::CrashBefore) => return None,
             fault => {
                 tell(world, &parsed, error.is_none());
+                assert_counted(&observed.memory, &next.memory);
+                assert!(
+                    size(&next) <= STATUS_LIMIT,
+                    "a status of {} bytes",
+                    size(&next)
+                );
                 world.save(next);
                 check(world);
                 fault.is_none().then_some(())?;
@@ -86,6 +93,35 @@ pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
     Some(parsed.map_or(600, |plan| {
         i64::try_from(plan.requeue.as_secs()).unwrap().max(1)
     }))
+}
+
+/// What the figures of delivery are made of is saved together with what it counts: once, whatever was lost or done again.
+fn assert_counted(before: &Memory, after: &Memory) {
+    let more = |of: fn(&DeliveryDay) -> i64| {
+        let sum = |memory: &Memory| memory.delivery_days.iter().map(of).sum::<i64>();
+        sum(after) - sum(before)
+    };
+    let serves = |memory: &Memory| memory.stable.as_ref().map(|stable| stable.release.clone());
+    let Some(candidate) = &before.candidate else {
+        assert_eq!(
+            more(|day| day.deployments + day.taken_back + day.rolled_back),
+            0
+        );
+        return;
+    };
+    let is_over = after.candidate.as_ref().map(|now| &now.release) != Some(&candidate.release);
+    let promoted = is_over && serves(after).as_ref() == Some(&candidate.release);
+    let back = candidate.rollback.is_some();
+    let failed = candidate
+        .returning
+        .as_ref()
+        .is_some_and(|why| why.reason != SUPERSEDED);
+    let taken_back = is_over && !promoted && failed && !back;
+    assert_eq!(more(|day| day.deployments), i64::from(promoted && !back));
+    assert_eq!(more(|day| day.rolled_back), i64::from(promoted && back));
+    assert_eq!(more(|day| day.taken_back), i64::from(taken_back));
+    let restored = taken_back && before.stable.is_some() || promoted && back;
+    assert_eq!(more(|day| day.restored), i64::from(restored));
 }
 
 fn make(world: &mut World, action: &Action) {

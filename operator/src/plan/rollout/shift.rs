@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::draft::Draft;
-use super::super::{Progress, gate};
+use super::super::{Progress, gate, record};
 use super::live::{self, Kept, Place};
 use super::{late, moving, written};
 use crate::api::conditions::{CANARY_FAILED, TRAFFIC_SHIFTED};
@@ -189,6 +189,11 @@ fn reach(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> Progress {
         )
     };
     draft.note(false, TRAFFIC_SHIFTED, message);
+    record::ready(
+        &mut draft.memory.releases,
+        (place.id, Stage::Rollout),
+        draft.now,
+    );
     let ready_at = Some(Time(draft.now));
     remember(
         draft,
