@@ -13,9 +13,11 @@ use crate::context::{Context, PlatformKey};
 use crate::plan::action::{Action, Created, Object, Write};
 use crate::secrets;
 
+pub mod keep;
 pub mod status;
 pub mod writer;
 
+pub use keep::keep;
 pub use status::{StatusWrite, write_status};
 use writer::Writer;
 

@@ -21,6 +21,7 @@ pub mod job;
 pub mod labels;
 pub mod names;
 pub mod report;
+pub mod reports;
 pub mod revision;
 pub mod scratch;
 pub mod service;

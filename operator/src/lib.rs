@@ -18,6 +18,7 @@ pub mod desired;
 pub mod error;
 pub mod events;
 pub mod health;
+pub mod kept;
 pub mod leader;
 pub mod metrics;
 pub mod observe;

@@ -1,7 +1,7 @@
 //! IO in: everything a plan may know of one platform.
 //!
 //! In: the platform object, the caches, the registry. Out: [`Observed`]. No GET and no LIST on the happy path: only a Job that stood in the way of a create
-//! and is not in the caches is read from the API server. Must not judge what it sees.
+//! and is not in the caches is read from the API server, and `logs` when a plan asks for them. Must not judge what it sees.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +17,7 @@ use crate::context::{Context, PlatformKey};
 use crate::observed::{JobView, Observed, Resolution, Unresolved};
 
 pub mod index;
+pub mod logs;
 pub mod stores;
 
 pub use stores::{Stores, Watches};
@@ -55,18 +56,22 @@ pub async fn observe(
     let mut jobs = ctx.stores.jobs.of(&key);
     jobs.extend(foreign_jobs(ctx, &key).await?);
     let uid = object.uid().unwrap_or_default();
-    let releases = ctx
-        .stores
-        .revisions
-        .of(&key)
-        .into_values()
-        .filter(|revision| revision.owner == uid)
+    let revisions = ctx.stores.revisions.of(&key).into_values();
+    let revisions: Vec<_> = revisions.filter(|revision| revision.owner == uid).collect();
+    let uids = revisions
+        .iter()
+        .map(|revision| (revision.id.clone(), revision.uid.clone()));
+    let record_uids = uids.collect();
+    let releases = revisions
+        .into_iter()
         .map(|revision| (revision.id, revision.release))
         .collect();
     Ok(Observed {
         memory,
         resolutions,
         releases,
+        record_uids,
+        logs: BTreeMap::new(),
         deployments: ctx.stores.deployments.of(&key),
         jobs,
         pods: ctx.stores.pods.of(&key).into_values().collect(),

@@ -16,9 +16,11 @@ use crate::desired::labels;
 use crate::platform::release::Release;
 
 pub mod job;
+pub mod log;
 pub mod pod;
 
 pub use job::{JobEnd, JobView};
+pub use log::{Ask, LogPart, Logs};
 pub use pod::{ContainerState, PodView};
 
 /// Everything the plan may know.
@@ -30,6 +32,10 @@ pub struct Observed {
     pub resolutions: BTreeMap<String, Result<Resolution, Unresolved>>,
     /// Recorded releases by id (from ControllerRevisions).
     pub releases: BTreeMap<String, Release>,
+    /// UIDs of the ControllerRevisions, by release id.
+    pub record_uids: BTreeMap<String, String>,
+    /// Logs that a plan asked for.
+    pub logs: Logs,
     /// Deployments of the platform by name.
     pub deployments: BTreeMap<String, WorkloadView>,
     /// Jobs by name; also those of a name we need that are not ours.

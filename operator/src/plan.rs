@@ -17,7 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::conditions;
 use crate::api::status::{Candidate, Finding, Memory, Stage, Verdict};
-use crate::observed::Observed;
+use crate::observed::{Ask, Observed};
 use crate::platform::Platform;
 
 pub mod action;
@@ -33,6 +33,7 @@ mod draft;
 mod foundation;
 mod gate;
 mod judge;
+pub mod keep;
 mod migrate;
 mod moves;
 mod optimise;
@@ -49,6 +50,7 @@ mod verify;
 use action::{Action, Note};
 pub(crate) use dora::WINDOW;
 use draft::Draft;
+use keep::Keep;
 
 /// How often a plan is made again when nothing happens.
 const SAFETY_NET: Duration = Duration::from_secs(600);
@@ -58,6 +60,10 @@ const SAFETY_NET: Duration = Duration::from_secs(600);
 pub struct Plan {
     /// Writes, in order.
     pub actions: Vec<Action>,
+    /// Reports and logs to keep before the memory is saved; their loss stops nothing.
+    pub keeps: Vec<Keep>,
+    /// Logs that have to be read, or found unreadable, before there is a verdict: then this plan is not carried out, but made again.
+    pub asks: Vec<Ask>,
     /// The memory to save once all writes are made.
     pub memory: Memory,
     /// What to tell people, once the memory is saved.

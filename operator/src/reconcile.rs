@@ -20,12 +20,13 @@ use kube::runtime::controller::Action;
 
 use crate::api::CrmPlatform;
 use crate::api::status::{CrmPlatformStatus, Memory};
-use crate::apply::{StatusWrite, apply, write_status};
+use crate::apply::{StatusWrite, apply, keep, write_status};
 use crate::context::{Context, PlatformKey};
 use crate::controller::Watched;
 use crate::error::Error;
 use crate::metrics::Outcome;
-use crate::observe::observe;
+use crate::observe::{logs, observe};
+use crate::observed::Observed;
 use crate::plan::action::Note;
 use crate::plan::{Plan, plan};
 use crate::platform::{Invalid, Platform};
@@ -92,8 +93,11 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     let status = object.status.as_ref();
     let known = status.map_or(&[][..], |status| &status.memory.images);
     let questions = parsed.as_ref().map(|platform| platform.questions(known));
-    let observed = observe(ctx, object, &questions.unwrap_or_default()).await?;
-    let planned = parsed.map(|platform| plan(&platform, &observed, now));
+    let mut observed = observe(ctx, object, &questions.unwrap_or_default()).await?;
+    let planned = match parsed {
+        Ok(platform) => Ok(decide(ctx, (key, &platform), &mut observed, now).await),
+        Err(invalid) => Err(invalid),
+    };
     let actions = planned
         .as_ref()
         .map(|plan| plan.actions.as_slice())
@@ -113,6 +117,25 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
         StatusWrite::Outdated => Next::LookAgain,
         _ => Next::Wait(planned.map_or(SAFETY_NET, |plan| plan.requeue)),
     })
+}
+
+/// Plans, reads the logs that a verdict is explained by, and keeps what is to be kept. Each log is asked for once: what cannot be read is an answer too.
+async fn decide(
+    ctx: &Context,
+    (key, platform): (&PlatformKey, &Platform),
+    observed: &mut Observed,
+    now: Timestamp,
+) -> Plan {
+    let mut planned = plan(platform, observed, now);
+    while !planned.asks.is_empty() {
+        let read = logs::read(ctx, key, &planned.asks).await;
+        observed.logs.extend(read);
+        planned = plan(platform, observed, now);
+    }
+    for (step, why) in keep(ctx, key.clone(), &planned.keeps).await {
+        step.is_lost(&mut planned.memory, &why);
+    }
+    planned
 }
 
 /// What there is to tell once the status is written: the notes of a plan whose memory it holds, and a problem that was not known.

@@ -24,6 +24,8 @@ use serde_json::{Value, json};
 mod images;
 #[path = "wire/leader.rs"]
 mod leader;
+#[path = "wire/logs.rs"]
+mod logs;
 #[path = "wire/server.rs"]
 mod server;
 

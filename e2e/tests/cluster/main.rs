@@ -15,6 +15,7 @@ mod holds_when_quota_forbids_the_test_pod;
 mod holds_when_the_test_image_cannot_be_pulled;
 mod installs_from_nothing;
 mod keeps_the_status_small;
+mod keeps_report_and_log_of_a_failed_test;
 mod makes_nothing_of_an_image_that_the_policy_forbids;
 mod proves_its_backup_by_restoring_it;
 mod reads_the_report_of_a_test;

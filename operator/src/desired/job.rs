@@ -119,7 +119,8 @@ pub fn test(scope: Scope<'_>, step: &Step, test: &ReleaseTest, track: Track) -> 
     // Where the operator's image is not known, no Job of such a test is made (`plan::gate`).
     let image = scope.platform.settings.operator_image.as_deref();
     let image = image.filter(|_| test.report.is_some());
-    let collector = image.map(report::container);
+    let bytes = report::share(scope.release);
+    let collector = image.map(|image| report::container(image, bytes));
     let resources = scope
         .release
         .services

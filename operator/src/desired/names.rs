@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::Scope;
 use super::job::Step;
-use crate::api::status::Slot;
+use crate::api::status::{Slot, Stage};
 
 /// Longest name of a Service, and of a Job whose name becomes a label.
 const LIMIT: usize = 63;
@@ -44,6 +44,20 @@ pub fn job(scope: Scope<'_>, step: &Step) -> String {
 /// Recorded inputs of a release.
 pub fn revision(platform: &str, release: &str) -> String {
     bounded(format!("{platform}-{release}"))
+}
+
+/// ConfigMap with the whole reports and logs of a release.
+pub fn reports(platform: &str, release: &str) -> String {
+    bounded(format!("{platform}-{release}-reports"))
+}
+
+/// Begins the keys in it of one step of a release, and its field manager.
+pub fn kept(stage: Stage, step: &str, attempt: Option<i32>) -> String {
+    let stage = stage.name().to_lowercase();
+    match attempt {
+        Some(attempt) => format!("{stage}-{step}-{attempt}"),
+        None => format!("{stage}-{step}"),
+    }
 }
 
 /// Embedded database: StatefulSet, Service and ConfigMap.

@@ -34,6 +34,8 @@ use crate::written::{Kind, Seen};
 pub struct RevisionView {
     /// UID of the controlling owner.
     pub owner: String,
+    /// Its own UID.
+    pub uid: String,
     /// Release label.
     pub id: String,
     /// The inputs.
@@ -92,6 +94,7 @@ impl Stores {
             changed: sender,
             metrics: metrics.clone(),
             stores: self.clone(),
+            selector: selector(None),
         };
         tasks.spawn(source.clone().follow(
             |stores| &stores.deployments,
@@ -115,7 +118,12 @@ impl Stores {
             |stores| &stores.services,
             |object: &Service| Some(content_hash(&object.metadata)),
         ));
-        tasks.spawn(source.clone().follow(
+        // Those of a release hold whole reports: nobody looks at them here, and they are large.
+        let small = Source {
+            selector: selector(Some(labels::RELEASE)),
+            ..source.clone()
+        };
+        tasks.spawn(small.follow(
             |stores| &stores.config_maps,
             |object: &ConfigMap| Some(content_hash(&object.metadata)),
         ));
@@ -175,6 +183,17 @@ struct Source {
     changed: UnboundedSender<PlatformKey>,
     metrics: Arc<Metrics>,
     stores: Arc<Stores>,
+    /// Labels of what is watched.
+    selector: String,
+}
+
+/// Selects what this operator made, without objects that have a label `except`.
+fn selector(except: Option<&str>) -> String {
+    let ours = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
+    match except {
+        Some(label) => format!("{ours},!{label}"),
+        None => ours,
+    }
 }
 
 impl Source {
@@ -188,11 +207,7 @@ impl Source {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        let config = watcher::Config::default().labels(&format!(
-            "{}={}",
-            labels::MANAGED_BY,
-            labels::MANAGER
-        ));
+        let config = watcher::Config::default().labels(&self.selector);
         async move {
             let events = watcher(Api::<K>::all(self.client.clone()), config).default_backoff();
             pin_mut!(events);
@@ -229,6 +244,7 @@ fn revision(object: &ControllerRevision) -> Option<RevisionView> {
         }
         Ok(release) => Some(RevisionView {
             owner: owner.uid.clone(),
+            uid: object.uid().unwrap_or_default(),
             id,
             release,
         }),
@@ -236,5 +252,18 @@ fn revision(object: &ControllerRevision) -> Option<RevisionView> {
             tracing::warn!(revision = %object.name_any(), namespace = object.namespace(), %error, "a recorded release cannot be read");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn config_maps_of_releases_do_not_come_down_the_watch() {
+        let all = "app.kubernetes.io/managed-by=crm-operator";
+        assert_eq!(selector(None), all);
+        let small = selector(Some(labels::RELEASE));
+        assert_eq!(small, format!("{all},!crmplatform.io/release"));
     }
 }

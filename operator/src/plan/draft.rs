@@ -6,11 +6,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Created, Note, Object, SecretRecipe, Target, Write};
+use super::keep::Keep;
 use super::permit::{self, Hindrance};
 use super::{Plan, bound, moves, record};
 use crate::api::status::{Finding, Memory, Slot, Stage};
 use crate::desired::{Scope, labels};
-use crate::observed::Observed;
+use crate::observed::{Ask, Observed};
 use crate::platform::Platform;
 use crate::platform::release::Release;
 
@@ -28,6 +29,10 @@ pub(super) struct Draft<'a> {
     pub now: Timestamp,
     pub memory: Memory,
     pub actions: Vec<Action>,
+    /// Reports and logs to keep.
+    pub keeps: Vec<Keep>,
+    /// Logs that are not known and have to be, before there is a verdict.
+    pub asks: Vec<Ask>,
     pub notes: Vec<Note>,
     pub waiting: Option<String>,
     pub problem: Option<Finding>,
@@ -53,6 +58,8 @@ impl<'a> Draft<'a> {
             now,
             memory: observed.memory.clone(),
             actions: Vec::new(),
+            keeps: Vec::new(),
+            asks: Vec::new(),
             notes: Vec::new(),
             waiting: None,
             problem: None,
@@ -78,12 +85,15 @@ impl<'a> Draft<'a> {
         let stable = self.memory.stable.iter().map(|stable| &stable.release);
         let at_work: Vec<_> = at_work.chain(stable).cloned().collect();
         record::bound(&mut self.memory.releases, RELEASES_KEPT, &at_work);
+        record::bound_tails(&mut self.memory.releases);
         let jobs = self.observed.jobs.values();
         let running = jobs.filter(|job| job.end.is_none());
         let running = running.map(|job| job.uid.clone()).collect();
         bound::bound(&mut self.memory, &running);
         Plan {
             actions: self.actions,
+            keeps: self.keeps,
+            asks: self.asks,
             memory: self.memory,
             notes: self.notes,
             requeue: self.wake.unwrap_or(safety_net),
@@ -95,6 +105,15 @@ impl<'a> Draft<'a> {
     }
 
     // --- what is being worked on
+
+    /// What was read of a log; nothing as long as it was not asked for.
+    pub fn log(&mut self, ask: Ask) -> Option<Result<Vec<u8>, String>> {
+        let read = self.observed.logs.get(&ask).cloned();
+        if read.is_none() {
+            self.asks.push(ask);
+        }
+        read
+    }
 
     /// Id of the candidate.
     pub fn candidate_id(&self) -> String {

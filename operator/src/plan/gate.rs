@@ -4,13 +4,13 @@ use super::action::Object;
 use super::draft::Draft;
 use super::judge::{self, Kind};
 use super::steps::{self, Work};
-use super::{Progress, record};
+use super::{Progress, keep, record};
 use crate::api::conditions::{CANDIDATE_NOT_READY, GATE_INCONCLUSIVE, TESTS_FAILED};
 use crate::api::spec::{GatePolicy, TestPhase};
 use crate::api::status::{Finding, Stage};
 use crate::cost::seconds;
 use crate::desired::{Track, deployment, job, labels, service};
-use crate::observed::{PodView, WorkloadView, content_hash};
+use crate::observed::{Observed, PodView, WorkloadView, content_hash};
 use crate::platform::release::{Release, ReleaseTest};
 
 /// Brings up the candidate and runs its tests.
@@ -162,7 +162,7 @@ fn is_overdue(draft: &Draft<'_>, seen: &WorkloadView) -> bool {
     !seen.complete && (seen.deadline_exceeded || age > deadline)
 }
 
-fn not_ready(draft: &Draft<'_>, id: &str, seen: &WorkloadView) -> Progress {
+fn not_ready(draft: &mut Draft<'_>, id: &str, seen: &WorkloadView) -> Progress {
     let what = format!("candidate pods of {} were not ready in time", seen.name);
     let pods: Vec<_> = candidates(draft, id)
         .filter(|pod| pod.service == seen.service)
@@ -180,7 +180,13 @@ fn not_ready(draft: &Draft<'_>, id: &str, seen: &WorkloadView) -> Progress {
         Some(why) => {
             Progress::Inconclusive(Finding::new(GATE_INCONCLUSIVE, format!("{what}: {why}")))
         }
-        None => Progress::failed(CANDIDATE_NOT_READY, format!("{what}: look at their logs")),
+        None => {
+            let Some(words) = keep::last_words(draft, (id, Stage::Gate), &pods) else {
+                return Progress::Waiting;
+            };
+            let words = words.unwrap_or_else(|| "look at their logs".to_owned());
+            Progress::failed(CANDIDATE_NOT_READY, format!("{what}: {words}"))
+        }
     }
 }
 
@@ -199,8 +205,9 @@ fn was_disturbed(draft: &mut Draft<'_>, id: &str) -> bool {
         .is_some_and(|(began, newest)| newest > began)
 }
 
-fn candidates<'d>(draft: &'d Draft<'_>, id: &str) -> impl Iterator<Item = &'d PodView> {
-    let pods = draft.observed.pods.iter();
+fn candidates<'o>(draft: &Draft<'o>, id: &str) -> impl Iterator<Item = &'o PodView> {
+    let observed: &'o Observed = draft.observed;
+    let pods = observed.pods.iter();
     pods.filter(move |pod| {
         pod.release == id && pod.track == labels::CANDIDATE && !pod.service.is_empty()
     })

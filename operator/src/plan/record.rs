@@ -7,6 +7,8 @@ use crate::api::status::{Finding, JobRecord, ReleaseRecord, Stage, StageRecord, 
 
 /// How many releases keep the details of their Jobs.
 const DETAILED: usize = 3;
+/// Jobs of which the end of the log is kept.
+const TAILS: usize = 3;
 /// Releases that served and are kept beside the one that serves.
 const WAYS_BACK: usize = 2;
 
@@ -165,6 +167,16 @@ pub(super) fn bound(releases: &mut Vec<ReleaseRecord>, limit: usize, at_work: &[
     }
 }
 
+/// Keeps the ends of logs of the last Jobs that left one, so that the status stays small.
+pub(super) fn bound_tails(releases: &mut [ReleaseRecord]) {
+    let stages = releases
+        .iter_mut()
+        .flat_map(|release| release.stages.iter_mut().rev());
+    let jobs = stages.flat_map(|stage| stage.jobs.iter_mut().rev());
+    let told = jobs.filter(|job| job.log_tail.is_some());
+    told.skip(TAILS).for_each(|job| job.log_tail = None);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +186,23 @@ mod tests {
         open(releases, id, 1, now);
         releases[0].verdict = verdict;
         releases[0].stages[0].jobs.push(JobRecord::default());
+    }
+
+    #[test]
+    fn only_the_last_ends_of_logs_are_kept() {
+        let mut releases = Vec::new();
+        for id in ["old", "new"] {
+            opened(&mut releases, id, None);
+            let jobs = (1..=2).map(|attempt| JobRecord {
+                log_tail: Some(format!("{id} {attempt}")),
+                ..JobRecord::default()
+            });
+            releases[0].stages[0].jobs = jobs.collect();
+        }
+        bound_tails(&mut releases);
+        let jobs = releases.iter().flat_map(|release| &release.stages[0].jobs);
+        let tails: Vec<_> = jobs.map(|job| job.log_tail.as_deref()).collect();
+        assert_eq!(tails, [Some("new 1"), Some("new 2"), None, Some("old 2")]);
     }
 
     #[test]

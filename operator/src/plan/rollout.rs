@@ -1,9 +1,9 @@
 //! Stage Rollout, its way back, and the keeping of stable: live Deployments and Services in `dependsOn` order, all or nothing.
 
 use super::draft::Draft;
-use super::{Progress, foundation};
+use super::{Progress, foundation, keep};
 use crate::api::conditions::{ABORTED, ROLLOUT_FAILED, SUPERSEDED};
-use crate::api::status::{Slot, Verdict};
+use crate::api::status::{Slot, Stage, Verdict};
 use crate::desired::{labels, names};
 use crate::observed::WorkloadView;
 
@@ -46,7 +46,7 @@ fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
                 let age = candidate.map_or(0.0, |candidate| draft.seconds_since(&candidate.since));
                 return moving(draft, place, (&wanted.name, age));
             }
-            Kept::Overdue(why) => return late(&wanted.name, &why),
+            Kept::Overdue(why) => return late(draft, place, (&wanted.name, Some(why))),
         }
     }
     Progress::Passed
@@ -59,10 +59,7 @@ fn moving(draft: &mut Draft<'_>, place: Place<'_>, (service, age): (&str, f64)) 
     let limit = f64::from(draft.platform.progress_deadline_seconds) * f64::from(services);
     if age > limit {
         let why = live::trouble(draft, place, service);
-        return late(
-            service,
-            &why.unwrap_or_else(|| "look at their logs".to_owned()),
-        );
+        return late(draft, place, (service, why));
     }
     written(draft, service)
 }
@@ -73,7 +70,21 @@ fn written(draft: &mut Draft<'_>, service: &str) -> Progress {
     Progress::Waiting
 }
 
-fn late(service: &str, why: &str) -> Progress {
+/// Pods of a service were not ready in time: why, as far as anybody says, and the last words of the pods themselves.
+fn late(
+    draft: &mut Draft<'_>,
+    place: Place<'_>,
+    (service, why): (&str, Option<String>),
+) -> Progress {
+    let pods = live::own_pods(draft, place, service);
+    let Some(words) = keep::last_words(draft, (place.id, Stage::Rollout), &pods) else {
+        return Progress::Waiting;
+    };
+    let told: Vec<_> = why.into_iter().chain(words).collect();
+    let why = match told.is_empty() {
+        true => "look at their logs".to_owned(),
+        false => told.join("; "),
+    };
     Progress::failed(
         ROLLOUT_FAILED,
         format!("pods of service {service} were not all ready in time: {why}"),

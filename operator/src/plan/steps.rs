@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::action::Created;
 use super::draft::Draft;
 use super::judge::{self, Ending, Kind};
-use super::{Progress, record};
+use super::{Progress, keep, record};
 use crate::api::conditions;
 use crate::api::status::{Finding, JobRecord, Stage, Verdict};
 use crate::cost::seconds;
@@ -43,7 +43,7 @@ pub(super) struct Work<'w> {
 
 impl Work<'_> {
     /// What is remembered of the last Job made for it.
-    fn record<'d>(&self, draft: &'d mut Draft<'_>) -> Option<&'d mut JobRecord> {
+    pub fn record<'d>(&self, draft: &'d mut Draft<'_>) -> Option<&'d mut JobRecord> {
         let releases = &mut draft.memory.releases;
         record::job(releases, self.release, self.stage, &self.step)
     }
@@ -168,12 +168,13 @@ fn look(draft: &mut Draft<'_>, work: &Work<'_>, view: &JobView) -> Progress {
     let all = draft.observed.pods.iter();
     let pods: Vec<_> = all.filter(|pod| pod.controller == view.uid).collect();
     if let Some(ending) = judge::judge(view, &pods, &work.kind, draft.now) {
-        return close(draft, work, ending);
+        return keep_and_close(draft, work, (ending, &pods));
     }
     let why = hindered(draft, work, (view, &pods));
     // What may still write to the live database is never given up: its Job has a deadline of its own.
     if let Some(why) = why.as_ref().filter(|_| !view.live_migration) {
-        return close(draft, work, Ending::inconclusive(why.clone()));
+        let ending = Ending::inconclusive(why.clone());
+        return keep_and_close(draft, work, (ending, &pods));
     }
     let age = view
         .created
@@ -246,6 +247,19 @@ fn remember(draft: &mut Draft<'_>, work: &Work<'_>, job: &str, attempt: i32) {
     }
 }
 
+/// What is to be kept of it is, before its pod may go.
+fn keep_and_close(
+    draft: &mut Draft<'_>,
+    work: &Work<'_>,
+    (ending, pods): (Ending, &[&PodView]),
+) -> Progress {
+    match keep::job(draft, work, (ending, pods)) {
+        Some(ending) => close(draft, work, ending),
+        // The plan is made again, with its log.
+        None => Progress::Waiting,
+    }
+}
+
 fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
     let Some(ended) = enter(draft, work, ending) else {
         return Progress::Waiting;
@@ -282,6 +296,8 @@ fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRe
     open.recorded_at = ending.recorded.map(Time);
     open.report = ending.report;
     open.message = ending.message;
+    open.log_tail = ending.log_tail;
+    open.kept_bytes = ending.kept_bytes;
     open.reason = reason.map(str::to_owned);
     open.pending = ending.pending;
     open.offers = ending.offers;

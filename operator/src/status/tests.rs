@@ -22,6 +22,8 @@ fn object() -> CrmPlatform {
 
 fn plan(memory: Memory) -> Result<Plan, Invalid> {
     Ok(Plan {
+        keeps: Vec::new(),
+        asks: Vec::new(),
         actions: Vec::new(),
         memory,
         notes: Vec::new(),

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::plan::action::Action;
-use crm_operator::plan::plan;
 use crm_operator::platform::Platform;
 use crm_operator::status;
 
@@ -96,10 +95,13 @@ impl Pair {
         };
         let world = &mut self.run.world;
         let truth = std::mem::replace(&mut world.platform, platform);
-        let observed = self.leaders[index].lag.behind(world.present());
+        let mut observed = self.leaders[index].lag.behind(world.present());
         let seen = std::mem::replace(&mut world.platform, truth);
         let planned = Platform::parse(&seen, &settings())
-            .map(|platform| plan(&platform, &observed, world.now));
+            .map(|platform| world.decide(&platform, &mut observed));
+        for keep in planned.iter().flat_map(|plan| &plan.keeps) {
+            world.keep(keep);
+        }
         let actions = planned.iter().flat_map(|plan| plan.actions.clone());
         self.leaders[index].look = Some(Look {
             version,

@@ -11,6 +11,7 @@ mod controllers;
 mod forgeries;
 mod lag;
 mod leaders;
+mod logs;
 mod losses;
 mod operator;
 mod pains;

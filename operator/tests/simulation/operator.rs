@@ -5,7 +5,6 @@ use crm_operator::api::spec::Approval;
 use crm_operator::api::status::{DeliveryDay, Memory, STATUS_LIMIT, Stage, Verdict, size};
 use crm_operator::desired::labels;
 use crm_operator::plan::action::{Action, Created, Object, Write};
-use crm_operator::plan::plan;
 use crm_operator::platform::Platform;
 use crm_operator::status;
 
@@ -42,11 +41,24 @@ impl Writes {
 
 /// One reconcile; answers in how many seconds the operator wants to look again, or nothing when it died.
 pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
-    let observed = world.observe();
+    let mut observed = world.observe();
     let mut settings = settings();
     settings.operator_image = settings.operator_image.filter(|_| !world.nameless);
-    let parsed = Platform::parse(&world.platform, &settings)
-        .map(|platform| plan(&platform, &observed, world.now));
+    let mut parsed = Platform::parse(&world.platform, &settings)
+        .map(|platform| world.decide(&platform, &mut observed));
+    for keep in parsed.clone().iter().flat_map(|plan| &plan.keeps) {
+        let fault = writes.next();
+        if fault != Some(Fault::CrashBefore) {
+            world.keep(keep);
+        }
+        match (fault, &mut parsed) {
+            (Some(Fault::LostAnswer), Ok(plan)) => {
+                keep.step.is_lost(&mut plan.memory, "no answer");
+            }
+            (Some(_), _) => return None,
+            (None, _) => {}
+        }
+    }
     let mut error = None;
     for action in parsed.iter().flat_map(|plan| &plan.actions) {
         match writes.next() {
@@ -178,6 +190,7 @@ pub fn describe(write: &Write) -> String {
 
 /// Safety: what must hold after every write, whatever happened before.
 pub fn check(world: &World) {
+    world.assert_kept();
     for (name, seen) in &world.deployments {
         let metadata = &seen.object.metadata;
         if label(metadata, labels::TRACK) != labels::STABLE {

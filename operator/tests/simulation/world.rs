@@ -18,6 +18,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::backups::Volume;
 use crate::lag::Lag;
+use crate::logs::Reports;
 
 /// What an image of the model is able to do. Its tag is its name.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +156,8 @@ pub struct World {
     pub lag: Lag,
     /// Dumps of the live database.
     pub volume: Volume,
+    /// What is kept of the reports and logs of each release.
+    pub reports: Reports,
     /// Somebody broke pods that serve.
     pub tampered: bool,
     /// Two of them write at once, the one what the other has taken back.
@@ -217,6 +220,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             approved: BTreeSet::new(),
             lag: Lag::default(),
             volume: Volume::default(),
+            reports: Reports::new(),
             tampered: false,
             two_operators: false,
         }
@@ -299,6 +303,12 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 .map(resolve)
                 .collect(),
             releases: self.revisions.clone(),
+            record_uids: self
+                .revisions
+                .keys()
+                .map(|id| (id.clone(), format!("record-{id}")))
+                .collect(),
+            logs: BTreeMap::new(),
             deployments: self
                 .deployments
                 .iter()
@@ -443,6 +453,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 self.revisions.retain(|id, _| {
                     crm_operator::desired::names::revision("acme", id) != target.name
                 });
+                // The garbage collector: they belong to the record.
+                self.reports.retain(|id, _| self.revisions.contains_key(id));
             }
         }
     }

@@ -127,6 +127,14 @@ pub struct JobRecord {
     /// What it said, or why it did not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The last lines of its log when it did not pass, up to 1 KiB; kept for the last three such Jobs. More of it is kept as `keptBytes` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1100))]
+    pub log_tail: Option<String>,
+    /// Compressed bytes of its whole report (`<stage>-<step>-<attempt>.xml.gz`) and of the end of its log (`.log.gz`) in the ConfigMap
+    /// `<platform>-<release>-reports`; absent when nothing of it is kept there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_bytes: Option<i64>,
     /// One CamelCase word where the cause is a known one, for example `BelowSchemaFloor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

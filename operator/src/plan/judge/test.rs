@@ -28,7 +28,7 @@ pub(super) fn ended(pod: &PodView, (code, words): (i32, &str), asked: Asked) -> 
     };
     if let 2 | 3 | 126 | 127 = code {
         let otherwise = match otherwise.as_str() {
-            "" => format!("exit code {code}: it could not run"),
+            "" => format!("exit code {code}: it could not run, see its log"),
             words => format!("exit code {code}{words}"),
         };
         return Ending {

@@ -6,7 +6,7 @@ use super::super::draft::Draft;
 use super::super::judge;
 use crate::api::status::Slot;
 use crate::desired::{deployment, labels, names, service};
-use crate::observed::{WorkloadView, content_hash};
+use crate::observed::{Observed, PodView, WorkloadView, content_hash};
 use crate::platform::release::{Release, ReleaseService};
 
 /// A release, and where its live pods stand.
@@ -145,11 +145,17 @@ pub(super) fn remove(
 
 /// Why pods of a service cannot be started, in the words of who tries.
 pub(super) fn trouble(draft: &Draft<'_>, place: Place<'_>, service: &str) -> Option<String> {
-    let pods = draft.observed.pods.iter();
-    let pods = pods.filter(|pod| {
+    judge::unstartable(&own_pods(draft, place, service))
+}
+
+/// Live pods of a service of a release.
+pub(super) fn own_pods<'o>(draft: &Draft<'o>, place: Place<'_>, service: &str) -> Vec<&'o PodView> {
+    let observed: &'o Observed = draft.observed;
+    let pods = observed.pods.iter();
+    let own = pods.filter(|pod| {
         pod.release == place.id && pod.track == labels::STABLE && pod.service == service
     });
-    judge::unstartable(&pods.collect::<Vec<_>>())
+    own.collect()
 }
 
 /// Removes the addresses of services that came with a release and that the one that `keeps` does not have.

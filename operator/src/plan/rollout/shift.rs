@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::draft::Draft;
-use super::super::{Progress, gate, record};
+use super::super::{Progress, gate, keep, record};
 use super::live::{self, Kept, Place};
 use super::{late, moving, written};
 use crate::api::conditions::{CANARY_FAILED, TRAFFIC_SHIFTED};
@@ -12,6 +12,7 @@ use crate::api::spec::{CanaryStep, StrategyType, TestPhase};
 use crate::api::status::{ALL, Shift, Stage};
 use crate::desired::service::Pods;
 use crate::desired::{Track, labels};
+use crate::observed::{Observed, PodView};
 
 /// How the traffic will go over to the candidate whose Rollout begins; nothing where pods are replaced in stable's place.
 pub(in super::super) fn begin(draft: &Draft<'_>) -> Option<Shift> {
@@ -46,9 +47,7 @@ pub(super) fn rollout(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) ->
     keep_stable(draft);
     let addressed = addresses(draft, place, shift);
     if was_restarted(draft, place, shift) {
-        let message =
-            "a pod of the canary was started again: look at the log of its previous container";
-        return Progress::failed(CANARY_FAILED, message.to_owned());
+        return broken(draft, place);
     }
     for wanted in &place.release.services {
         let size = size(
@@ -59,7 +58,7 @@ pub(super) fn rollout(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) ->
             Kept::Complete => {}
             Kept::Written => return written(draft, &wanted.name),
             Kept::Moving => return waiting(draft, place, (shift, &wanted.name)),
-            Kept::Overdue(why) => return late(&wanted.name, &why),
+            Kept::Overdue(why) => return late(draft, place, (&wanted.name, Some(why))),
         }
     }
     if shift.ready_at.is_none() {
@@ -143,11 +142,26 @@ fn was_restarted(draft: &Draft<'_>, place: Place<'_>, shift: &Shift) -> bool {
     is_canary && rolls_out && restarts(draft, place.id) > shift.restarts
 }
 
+/// A canary that broke, with its last words.
+fn broken(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
+    let pods: Vec<_> = live_pods(draft, place.id).collect();
+    let Some(words) = keep::last_words(draft, (place.id, Stage::Rollout), &pods) else {
+        return Progress::Waiting;
+    };
+    let words = words.unwrap_or_else(|| "look at the log of its previous container".to_owned());
+    let message = format!("a pod of the canary was started again: {words}");
+    Progress::failed(CANARY_FAILED, message)
+}
+
 /// How often live pods of a release were started again.
 fn restarts(draft: &Draft<'_>, id: &str) -> i32 {
-    let pods = draft.observed.pods.iter();
-    let live = pods.filter(|pod| pod.release == id && pod.track == labels::STABLE);
-    live.map(|pod| pod.restarts).sum()
+    live_pods(draft, id).map(|pod| pod.restarts).sum()
+}
+
+fn live_pods<'o>(draft: &Draft<'o>, id: &str) -> impl Iterator<Item = &'o PodView> {
+    let observed: &'o Observed = draft.observed;
+    let pods = observed.pods.iter();
+    pods.filter(move |pod| pod.release == id && pod.track == labels::STABLE)
 }
 
 /// Pods are on their way, or broke after they were ready.
