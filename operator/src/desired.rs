@@ -16,12 +16,16 @@ pub mod backup;
 pub mod database;
 pub mod deployment;
 pub mod environment;
+pub mod exposure;
 mod fingerprint;
 pub mod job;
 pub mod labels;
 pub mod names;
+pub mod network;
 pub mod report;
 pub mod revision;
+pub mod route;
+pub mod scale;
 pub mod service;
 
 pub use fingerprint::fingerprint;

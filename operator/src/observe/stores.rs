@@ -18,6 +18,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+use super::around::Around;
 use super::index::{Index, seen};
 use crate::api::CrmPlatform;
 use crate::context::PlatformKey;
@@ -58,6 +59,8 @@ pub struct Stores {
     pub config_maps: Index<String>,
     /// Recorded releases.
     pub revisions: Index<RevisionView>,
+    /// What stands around the pods.
+    pub around: Around,
 }
 
 /// The running watches; they end when this is dropped.
@@ -80,6 +83,7 @@ impl Stores {
             services: Index::default(),
             config_maps: Index::default(),
             revisions: Index::default(),
+            around: Around::default(),
         })
     }
 
@@ -119,6 +123,7 @@ impl Stores {
             |stores| &stores.config_maps,
             |object: &ConfigMap| Some(content_hash(&object.metadata)),
         ));
+        source.clone().follow_around(&mut tasks);
         tasks.spawn(source.follow(|stores| &stores.revisions, revision));
         Watches { changed, tasks }
     }
@@ -133,6 +138,7 @@ impl Stores {
             self.services.ready(),
             self.config_maps.ready(),
             self.revisions.ready(),
+            self.around.ready(),
         );
     }
 
@@ -148,6 +154,7 @@ impl Stores {
             ("ControllerRevisions", self.revisions.is_ready()),
         ]
         .into_iter()
+        .chain(self.around.readiness())
         .filter_map(|(kind, ready)| (!ready).then_some(kind))
         .collect()
     }
@@ -164,17 +171,18 @@ impl Stores {
             Kind::ConfigMap => self.config_maps.seen(platform, name),
             Kind::Job => self.jobs.seen(platform, name),
             Kind::Revision => self.revisions.seen(platform, name),
+            kind => self.around.seen(platform, kind, name),
         }
     }
 }
 
 /// What each watch needs.
 #[derive(Clone)]
-struct Source {
-    client: Client,
-    changed: UnboundedSender<PlatformKey>,
-    metrics: Arc<Metrics>,
-    stores: Arc<Stores>,
+pub(super) struct Source {
+    pub client: Client,
+    pub changed: UnboundedSender<PlatformKey>,
+    pub metrics: Arc<Metrics>,
+    pub stores: Arc<Stores>,
 }
 
 impl Source {
@@ -188,11 +196,7 @@ impl Source {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        let config = watcher::Config::default().labels(&format!(
-            "{}={}",
-            labels::MANAGED_BY,
-            labels::MANAGER
-        ));
+        let config = ours();
         async move {
             let events = watcher(Api::<K>::all(self.client.clone()), config).default_backoff();
             pin_mut!(events);
@@ -212,6 +216,12 @@ impl Source {
             }
         }
     }
+}
+
+/// Only objects that carry the operator's label.
+pub(super) fn ours() -> watcher::Config {
+    let label = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
+    watcher::Config::default().labels(&label)
 }
 
 /// A record that cannot be read counts as absent: the plan then says that the release cannot be built again, instead of building a wrong one. Records that
