@@ -7,6 +7,7 @@ mod a_failed_then_passed_job_counts_as_passed_and_a_failed_job_never;
 mod a_newer_spec_cancels_tests_but_not_a_migration;
 mod canary_stops_at_the_failing_step;
 mod deletes_cleanly_and_keeps_the_database;
+mod exposes_and_scales;
 mod gates_the_first_release;
 mod holds_when_the_test_image_cannot_be_pulled;
 mod installs_from_nothing;
