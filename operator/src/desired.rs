@@ -16,13 +16,17 @@ pub mod backup;
 pub mod database;
 pub mod deployment;
 pub mod environment;
+pub mod exposure;
 mod fingerprint;
 pub mod job;
 pub mod labels;
 pub mod names;
+pub mod network;
 pub mod report;
 pub mod reports;
 pub mod revision;
+pub mod route;
+pub mod scale;
 pub mod scratch;
 pub mod service;
 

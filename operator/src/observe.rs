@@ -16,6 +16,7 @@ use crate::api::CrmPlatform;
 use crate::context::{Context, PlatformKey};
 use crate::observed::{JobView, Observed, Resolution, Unresolved};
 
+pub mod around;
 pub mod index;
 pub mod logs;
 pub mod stores;
@@ -77,6 +78,7 @@ pub async fn observe(
         pods: ctx.stores.pods.of(&key).into_values().collect(),
         database: ctx.stores.stateful_sets.of(&key).into_values().next(),
         others: hashes(ctx, &key),
+        knows_routes: ctx.stores.around.knows_routes(),
     })
 }
 
@@ -93,7 +95,8 @@ fn hashes(ctx: &Context, key: &PlatformKey) -> BTreeMap<String, String> {
         .of(key)
         .into_iter()
         .map(|(name, hash)| (format!("ConfigMap/{name}"), hash));
-    services.chain(config_maps).collect()
+    let around = ctx.stores.around.of(key);
+    services.chain(config_maps).chain(around).collect()
 }
 
 /// Asks the registry, and leaves out what it has not answered yet.

@@ -22,10 +22,10 @@ use crate::platform::Platform;
 
 pub mod action;
 mod admit;
+mod around;
 mod asked;
 mod backup;
 mod bound;
-
 mod cleanup;
 mod closing;
 mod dora;
@@ -78,6 +78,8 @@ pub struct Plan {
     pub problem: Option<Finding>,
     /// What people hold back: a pause, a missing approval, a freeze window.
     pub held_back: Option<Finding>,
+    /// Why nobody reaches the platform from outside although the spec says so.
+    pub unexposed: Option<Finding>,
 }
 
 /// How a stage stands.
@@ -106,6 +108,7 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
     }
     // As long as nothing is remembered, what is recorded may be all there is of what serves.
     if !draft.moved && !admit::memory_is_lost(&draft) {
+        around::live_pods(&mut draft);
         cleanup::cleanup(&mut draft);
     }
     draft.finish(SAFETY_NET)
@@ -119,6 +122,7 @@ fn advance(draft: &mut Draft<'_>) {
         // No release has begun: a database would be made for an image that may not be there.
         return;
     }
+    around::isolation(draft);
     draft.database_answers = foundation::database(draft);
     let Some(candidate) = draft.memory.candidate.clone() else {
         settle(draft);

@@ -10,12 +10,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use crate::api::spec::{
-    Approval, BackupPolicy, BackupSpec, CrmPlatform, DeletionPolicy, StrategySpec,
+    Approval, AutoscalingSpec, BackupPolicy, BackupSpec, CrmPlatform, DeletionPolicy, EgressSpec,
+    ExposureSpec, NetworkSpec, StrategySpec,
 };
 use crate::api::status::Token;
 use crate::cost::Prices;
 use crate::policy::ImagePolicy;
 
+mod exposed;
 pub mod freeze;
 mod images;
 pub mod release;
@@ -68,6 +70,14 @@ pub struct Platform {
     pub owner: OwnerReference,
     /// Pods wanted per service.
     pub replicas: BTreeMap<String, i32>,
+    /// How many pods those services have that are scaled by their load.
+    pub autoscaling: BTreeMap<String, AutoscalingSpec>,
+    /// Where live pods of a service may connect to beside what the platform needs.
+    pub egress: BTreeMap<String, Vec<EgressSpec>>,
+    /// Which connections pods may have.
+    pub network: NetworkSpec,
+    /// How it is reached from outside.
+    pub exposure: Option<ExposureSpec>,
     /// Seconds a release must have served before contract.
     pub soak_seconds: i64,
     /// Seconds within which pods must become ready.
@@ -119,6 +129,10 @@ impl Platform {
             replicas: services
                 .map(|service| (service.name.clone(), service.replicas))
                 .collect(),
+            autoscaling: exposed::autoscaling(spec)?,
+            egress: exposed::egress(spec),
+            network: spec.network.clone(),
+            exposure: exposed::exposure(spec)?,
             soak_seconds: i64::from(spec.release.soak_seconds),
             progress_deadline_seconds: spec.release.progress_deadline_seconds,
             paused: spec.paused,

@@ -40,7 +40,7 @@ pub fn next(
         Ok(plan) if apply_error.is_none() => plan.memory.clone(),
         _ => observed.memory.clone(),
     };
-    let short = short(observed, &memory);
+    let short = short(object, observed, &memory);
     let summary = match (plan, apply_error) {
         (Err(invalid), _) => Summary::stalled(words::INVALID_SPEC, &invalid.to_string()),
         (Ok(_), Some(problem)) => Summary::working(
@@ -60,6 +60,7 @@ pub fn next(
     tests_passed(&mut next, object, &memory, plan);
     migrated(&mut next, &memory);
     available(&mut next, &memory, &short);
+    exposed(&mut next, object, &memory, plan);
     let mut status = CrmPlatformStatus {
         observed_generation: object.metadata.generation,
         stage: Some(stage(&memory, &summary)),
@@ -283,8 +284,41 @@ fn available(next: &mut Conditions, memory: &Memory, short: &[String]) {
     next.set(words::AVAILABLE, status, &finding(reason, message));
 }
 
-/// Services of stable that have fewer pods than they should.
-fn short(observed: &Observed, memory: &Memory) -> Vec<String> {
+/// Whether the way in from outside is made; nothing where none is asked for.
+fn exposed(
+    next: &mut Conditions,
+    object: &CrmPlatform,
+    memory: &Memory,
+    plan: &Result<Plan, Invalid>,
+) {
+    let Some(exposure) = &object.spec.exposure else {
+        let none = finding(words::ROUTES_MADE, String::new());
+        return next.only_while(words::EXPOSED, false, &none);
+    };
+    let Ok(plan) = plan else {
+        return;
+    };
+    if let Some(why) = &plan.unexposed {
+        return next.set(words::EXPOSED, "False", why);
+    }
+    let hosts = exposure.hosts.join(", ");
+    let (status, reason, message) = match &memory.stable {
+        None => (
+            "False",
+            words::PROGRESSING,
+            "no release serves yet".to_owned(),
+        ),
+        Some(_) => (
+            "True",
+            words::ROUTES_MADE,
+            format!("/api/<service>/ of {hosts} leads to the live Services"),
+        ),
+    };
+    next.set(words::EXPOSED, status, &finding(reason, message));
+}
+
+/// Services of stable that have fewer pods than they should. One that an autoscaler enlarges just now is not short before it has fewer than the spec's least.
+fn short(object: &CrmPlatform, observed: &Observed, memory: &Memory) -> Vec<String> {
     let slot = memory.stable.as_ref().map(|stable| stable.slot);
     let services = services(observed, memory);
     let live = |service: &str| {
@@ -293,13 +327,21 @@ fn short(observed: &Observed, memory: &Memory) -> Vec<String> {
             |seen: &&WorkloadView| seen.track == labels::STABLE && Some(seen.slot) == slot;
         all.find(|seen| is_live(seen) && seen.service == service)
     };
+    let least = |seen: &WorkloadView| {
+        let mut all = object.spec.services.iter();
+        let own = all.find(|own| own.name == seen.service);
+        let scaled = own.and_then(|own| own.autoscaling.as_ref());
+        scaled.map_or(seen.replicas, |own| own.min_replicas.min(seen.replicas))
+    };
     services
         .iter()
         .filter_map(|service| match live(service) {
             None => Some(format!("service {service} has no Deployment")),
-            Some(seen) if seen.available == 0 || seen.available < seen.replicas => Some(format!(
+            Some(seen) if seen.available == 0 || seen.available < least(seen) => Some(format!(
                 "{} has {} of {} pods",
-                seen.name, seen.available, seen.replicas
+                seen.name,
+                seen.available,
+                least(seen)
             )),
             Some(_) => None,
         })

@@ -11,7 +11,7 @@ use crm_operator::context::PlatformKey;
 use crm_operator::controller::Watched;
 use crm_operator::observe::observe;
 use crm_operator::plan::action::{
-    Action, Created, Object, SecretContent, SecretRecipe, Target, TargetKind, Write,
+    Action, Created, Object, Replicas, SecretContent, SecretRecipe, Target, TargetKind, Write,
 };
 use crm_operator::reconcile::reconcile;
 use http::Method;
@@ -96,6 +96,37 @@ async fn applies_whole_objects_by_force_under_one_manager() {
     );
     assert_eq!(seen[0].content_type, "application/apply-patch+yaml");
     assert_eq!(seen[0].body["kind"], "ConfigMap");
+}
+
+fn three_pods() -> Action {
+    action(Write::KeepReplicas(Replicas {
+        deployment: "acme-customer".into(),
+        uid: "d1".into(),
+        replicas: 3,
+    }))
+}
+
+#[tokio::test]
+async fn the_number_of_pods_is_taken_as_it_is_and_not_by_force() {
+    let stored = json!({ "metadata": { "name": "acme-customer", "namespace": "crm" }, "spec": { "selector": {}, "template": {} } });
+    let (ctx, server) = context(vec![(200, stored), refusal(409, "Conflict")]);
+    // The second time the autoscaler has set another number: it owns it, and nothing is to be kept.
+    apply(&ctx, &platform(), &[three_pods(), three_pods()])
+        .await
+        .unwrap();
+    drop(ctx);
+    let seen = server.await.unwrap();
+    assert_eq!(seen.len(), 2);
+    assert!(!seen[0].query.contains("force"), "{}", seen[0].query);
+    assert!(
+        seen[0].query.contains("replicas"),
+        "by a manager of its own: {}",
+        seen[0].query
+    );
+    assert_eq!(
+        (&seen[0].body["spec"], &seen[0].body["metadata"]["uid"]),
+        (&json!({ "replicas": 3 }), &json!("d1"))
+    );
 }
 
 #[tokio::test]

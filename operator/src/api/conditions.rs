@@ -12,6 +12,8 @@ pub const TESTS_PASSED: &str = "TestsPassed";
 pub const MIGRATED: &str = "Migrated";
 /// All pods of the live services are available.
 pub const AVAILABLE: &str = "Available";
+/// The way in from outside is there (only with `spec.exposure`).
+pub const EXPOSED: &str = "Exposed";
 
 /// The release that the spec asks for serves.
 pub const SERVING: &str = "Serving";
@@ -79,6 +81,10 @@ pub const RECORD_MISSING: &str = "RecordMissing";
 pub const STATUS_LOST: &str = "StatusLost";
 /// Event: the status was gone; the release that is live counts as stable.
 pub const ADOPTED: &str = "Adopted";
+/// The HTTPRoute or Ingress is made.
+pub const ROUTES_MADE: &str = "RoutesMade";
+/// The cluster knows no HTTPRoutes, and the spec asks for one.
+pub const GATEWAY_API_MISSING: &str = "GatewayApiMissing";
 /// Pods are missing.
 pub const PODS_MISSING: &str = "PodsMissing";
 /// `spec.paused` is set: nothing new begins.

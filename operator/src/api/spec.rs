@@ -1,7 +1,7 @@
 //! What a user may ask for: the spec of a `CrmPlatform`, bounded and checked by the API server itself.
 //!
-//! Every string, list and map has a limit, so that the rules stay within the API server's cost budget. No field names a namespace, a service account or
-//! a pod template: whoever writes a `CrmPlatform` gets no more power over pods than these fields give.
+//! Every string, list and map has a limit, so that the rules stay within the API server's cost budget. No field names a namespace for our objects, a service
+//! account or a pod template: whoever writes a `CrmPlatform` gets no more power over pods than these fields give.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,16 @@ use serde::{Deserialize, Serialize};
 use super::status::CrmPlatformStatus;
 
 mod database;
+mod exposure;
+mod network;
 mod release;
 mod strategy;
 
 pub use database::{
     BackupPolicy, BackupSpec, DatabaseSpec, EmbeddedDatabaseSpec, RehearsalData, RehearsalSpec,
 };
+pub use exposure::{AutoscalingSpec, ExposureSpec, GatewaySpec, IngressSpec};
+pub use network::{EgressSpec, NetworkPolicies, NetworkSpec, PeerSpec};
 pub use release::{Approval, FreezeSpec, ReleaseSpec};
 pub use strategy::{CanaryStep, StrategySpec, StrategyType};
 
@@ -81,6 +85,14 @@ pub struct CrmPlatformSpec {
     #[serde(default)]
     pub release: ReleaseSpec,
 
+    /// How the platform is reached from outside, once a release serves; not at all when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<ExposureSpec>,
+
+    /// Which connections its pods may have.
+    #[serde(default)]
+    pub network: NetworkSpec,
+
     /// While true nothing new begins: a stage that runs is finished (a roll-out with its verification, a migration), the next one does not begin, and what is
     /// live is not touched, also not mended. For restores and other work by hand; `false` when left out.
     #[serde(default)]
@@ -96,6 +108,7 @@ pub struct CrmPlatformSpec {
 /// One microservice.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.autoscaling) || 'cpu' in self.resources.requests").message("autoscaling compares with what a container requests: set resources.requests.cpu of this service"))]
 pub struct ServiceSpec {
     /// Name of the service; its Service is called `<platform>-<name>`, its Deployment too, or `<platform>-<name>-green`.
     #[schemars(
@@ -124,6 +137,15 @@ pub struct ServiceSpec {
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: i32,
+
+    /// How many pods it has by its load, in place of `replicas`; absent: it does not change by itself. Once it is taken away, `replicas` counts again, at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingSpec>,
+
+    /// Where its live pods may connect to beside what the platform needs (a mail server, say), if `network.policies` limits that. A candidate never may.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    pub egress: Vec<EgressSpec>,
 
     /// Requests and limits of the container that serves; Jobs of the service use them too.
     #[serde(default)]

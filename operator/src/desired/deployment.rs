@@ -13,14 +13,20 @@ use crate::platform::release::ReleaseService;
 /// Seconds a pod gets to drain: the service's own delay (8 s), requests in flight (20 s) and room.
 const GRACE_SECONDS: i64 = 45;
 
-/// Deployment of a live service in a slot with so many pods.
-pub fn live(scope: Scope<'_>, service: &ReleaseService, slot: Slot, replicas: i32) -> Deployment {
+/// Deployment of a live service in a slot with so many pods; `None` leaves their number to whoever has set it.
+pub fn live(
+    scope: Scope<'_>,
+    service: &ReleaseService,
+    slot: Slot,
+    replicas: Option<i32>,
+) -> Deployment {
     let all = labels::service(scope, &service.name, labels::STABLE);
     let mut selector = labels::selector(scope, &service.name, labels::STABLE);
     selector[labels::SLOT] = json!(slot.label());
     let shape = Shape {
         name: names::pods(&scope.platform.name, &service.name, slot),
         labels: labels::with_slot(all, slot),
+        spread: spread(&selector),
         selector,
         track: Track::Live,
         replicas,
@@ -37,7 +43,8 @@ pub fn candidate(scope: Scope<'_>, service: &ReleaseService) -> Deployment {
         labels: labels::service(scope, &service.name, labels::CANDIDATE),
         selector,
         track: Track::Scratch,
-        replicas: 1,
+        replicas: Some(1),
+        spread: Value::Null,
     };
     deployment(scope, service, shape)
 }
@@ -49,17 +56,35 @@ struct Shape {
     labels: Map<String, Value>,
     selector: Value,
     track: Track,
-    replicas: i32,
+    replicas: Option<i32>,
+    /// How its pods are spread; null for a single one.
+    spread: Value,
+}
+
+/// Over nodes and zones, as far as there is room. Each generation of pods by itself, so that the pods of a roll-out do not all land where there were none before.
+fn spread(selector: &Value) -> Value {
+    let over = |topology: &str| {
+        json!({
+            "maxSkew": 1,
+            "topologyKey": topology,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": { "matchLabels": selector },
+            "matchLabelKeys": ["pod-template-hash"]
+        })
+    };
+    json!([
+        over("kubernetes.io/hostname"),
+        over("topology.kubernetes.io/zone")
+    ])
 }
 
 fn deployment(scope: Scope<'_>, service: &ReleaseService, shape: Shape) -> Deployment {
     let all = labels::with_release(shape.labels, scope.id);
-    object(hashed(json!({
+    let mut literal = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": { "name": shape.name, "namespace": scope.platform.namespace, "labels": all, "ownerReferences": [scope.platform.owner] },
         "spec": {
-            "replicas": shape.replicas,
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": scope.platform.progress_deadline_seconds,
             "selector": { "matchLabels": shape.selector },
@@ -76,7 +101,16 @@ fn deployment(scope: Scope<'_>, service: &ReleaseService, shape: Shape) -> Deplo
                 }
             }
         }
-    })))
+    });
+    if !shape.spread.is_null() {
+        literal["spec"]["template"]["spec"]["topologySpreadConstraints"] = shape.spread;
+    }
+    // The number of pods has other owners too, so it is compared by itself.
+    let mut literal = hashed(literal);
+    if let Some(replicas) = shape.replicas {
+        literal["spec"]["replicas"] = json!(replicas);
+    }
+    object(literal)
 }
 
 fn container(scope: Scope<'_>, service: &ReleaseService, track: Track) -> Value {

@@ -43,11 +43,17 @@ pub fn platform(name: &str) -> Map<String, Value> {
     into_map(labels)
 }
 
-/// Labels of an object of a service, without the release: what selectors use too.
-pub fn service(scope: Scope<'_>, service: &str, track: &str) -> Map<String, Value> {
-    let mut labels = platform(&scope.platform.name);
+/// Labels of an object that stands around the live pods of a service.
+pub fn around(platform_name: &str, service: &str) -> Map<String, Value> {
+    let mut labels = platform(platform_name);
     labels.insert("app.kubernetes.io/component".to_owned(), json!(service));
     labels.insert(SERVICE.to_owned(), json!(service));
+    labels
+}
+
+/// Labels of an object of a service, without the release: what selectors use too.
+pub fn service(scope: Scope<'_>, service: &str, track: &str) -> Map<String, Value> {
+    let mut labels = around(&scope.platform.name, service);
     labels.insert(TRACK.to_owned(), json!(track));
     labels
 }

@@ -80,6 +80,21 @@ pub fn identity_secret(platform: &str) -> String {
     format!("{platform}-identity")
 }
 
+/// NetworkPolicy of a platform by what it is about.
+pub fn policy(platform: &str, about: &str) -> String {
+    bounded(format!("{platform}-{about}"))
+}
+
+/// NetworkPolicy of what a service may call.
+pub fn egress_policy(platform: &str, service: &str) -> String {
+    bounded(format!("{platform}-{service}-egress"))
+}
+
+/// HTTPRoute or Ingress of a platform.
+pub fn exposure(platform: &str) -> String {
+    platform.to_owned()
+}
+
 /// Volume of the dumps of the live database.
 pub fn backup_claim(platform: &str) -> String {
     format!("{platform}-backup")

@@ -18,6 +18,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+use super::around::Around;
 use super::index::{Index, seen};
 use crate::api::CrmPlatform;
 use crate::context::PlatformKey;
@@ -60,6 +61,8 @@ pub struct Stores {
     pub config_maps: Index<String>,
     /// Recorded releases.
     pub revisions: Index<RevisionView>,
+    /// What stands around the pods.
+    pub around: Around,
 }
 
 /// The running watches; they end when this is dropped.
@@ -82,6 +85,7 @@ impl Stores {
             services: Index::default(),
             config_maps: Index::default(),
             revisions: Index::default(),
+            around: Around::default(),
         })
     }
 
@@ -127,6 +131,7 @@ impl Stores {
             |stores| &stores.config_maps,
             |object: &ConfigMap| Some(content_hash(&object.metadata)),
         ));
+        source.clone().follow_around(&mut tasks);
         tasks.spawn(source.follow(|stores| &stores.revisions, revision));
         Watches { changed, tasks }
     }
@@ -141,6 +146,7 @@ impl Stores {
             self.services.ready(),
             self.config_maps.ready(),
             self.revisions.ready(),
+            self.around.ready(),
         );
     }
 
@@ -156,6 +162,7 @@ impl Stores {
             ("ControllerRevisions", self.revisions.is_ready()),
         ]
         .into_iter()
+        .chain(self.around.readiness())
         .filter_map(|(kind, ready)| (!ready).then_some(kind))
         .collect()
     }
@@ -172,19 +179,9 @@ impl Stores {
             Kind::ConfigMap => self.config_maps.seen(platform, name),
             Kind::Job => self.jobs.seen(platform, name),
             Kind::Revision => self.revisions.seen(platform, name),
+            kind => self.around.seen(platform, kind, name),
         }
     }
-}
-
-/// What each watch needs.
-#[derive(Clone)]
-struct Source {
-    client: Client,
-    changed: UnboundedSender<PlatformKey>,
-    metrics: Arc<Metrics>,
-    stores: Arc<Stores>,
-    /// Labels of what is watched.
-    selector: String,
 }
 
 /// Selects what this operator made, without objects that have a label `except`.
@@ -194,6 +191,17 @@ fn selector(except: Option<&str>) -> String {
         Some(label) => format!("{ours},!{label}"),
         None => ours,
     }
+}
+
+/// What each watch needs.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub client: Client,
+    pub changed: UnboundedSender<PlatformKey>,
+    pub metrics: Arc<Metrics>,
+    pub stores: Arc<Stores>,
+    /// Labels of what is watched.
+    pub selector: String,
 }
 
 impl Source {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Action, Created, Note, Object, SecretRecipe, Target, Write};
+use super::action::{Action, Created, Note, Object, Replicas, SecretRecipe, Target, Write};
 use super::keep::Keep;
 use super::permit::{self, Hindrance};
 use super::{Plan, bound, moves, record};
@@ -38,6 +38,8 @@ pub(super) struct Draft<'a> {
     pub problem: Option<Finding>,
     /// What people hold back.
     pub held_back: Option<Finding>,
+    /// Why nobody reaches the platform from outside although the spec says so.
+    pub unexposed: Option<Finding>,
     pub wanted: Option<(String, Release)>,
     /// The spec asks for another release than the one at work.
     pub superseded: bool,
@@ -64,6 +66,7 @@ impl<'a> Draft<'a> {
             waiting: None,
             problem: None,
             held_back: None,
+            unexposed: None,
             wanted: None,
             superseded: false,
             forbidden: None,
@@ -101,6 +104,7 @@ impl<'a> Draft<'a> {
             wanted: self.wanted.map(|(id, _)| id),
             problem: self.problem,
             held_back: self.held_back,
+            unexposed: self.unexposed,
         }
     }
 
@@ -204,6 +208,14 @@ impl<'a> Draft<'a> {
     pub fn apply(&mut self, object: Object, because: impl Into<String>) {
         self.actions.push(Action {
             write: Write::Apply(object),
+            because: because.into(),
+        });
+    }
+
+    /// Before the apply of the Deployment that leaves its number of pods out.
+    pub fn keep_replicas(&mut self, replicas: Replicas, because: impl Into<String>) {
+        self.actions.push(Action {
+            write: Write::KeepReplicas(replicas),
             because: because.into(),
         });
     }

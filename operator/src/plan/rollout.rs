@@ -1,7 +1,7 @@
 //! Stage Rollout, its way back, and the keeping of stable: live Deployments and Services in `dependsOn` order, all or nothing.
 
 use super::draft::Draft;
-use super::{Progress, foundation, keep};
+use super::{Progress, around, foundation, keep};
 use crate::api::conditions::{ABORTED, ROLLOUT_FAILED, SUPERSEDED};
 use crate::api::status::{Slot, Stage, Verdict};
 use crate::desired::{labels, names};
@@ -11,6 +11,9 @@ mod live;
 pub(super) mod shift;
 
 use live::{Kept, Place};
+
+/// Seconds that a gateway gets to follow a change of its route before what it left is removed.
+const ROUTE_SECONDS: f64 = 5.0;
 
 /// Rolls out the candidate by the strategy that its roll-out began with.
 pub(super) fn rollout(draft: &mut Draft<'_>) -> Progress {
@@ -99,7 +102,10 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
     let Some(finding) = candidate.returning else {
         return;
     };
-    let mut written = false;
+    // Whoever reads the route needs a moment to see that nothing goes to the canary any more.
+    let routed = candidate.shift.as_ref().is_some_and(|shift| shift.routed);
+    let heard = !routed || draft.seconds_since(&candidate.since) > ROUTE_SECONDS;
+    let mut written = !around::is_exposed(draft);
     let mut complete = true;
     let removed = match draft.memory.stable.clone() {
         Some(stable) => {
@@ -117,11 +123,12 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
                 written |= matches!(kept, Kept::Written);
                 complete &= matches!(kept, Kept::Complete);
             }
-            // Not before the Services have left what goes.
-            if !written && let Some(came) = draft.release(&candidate.release) {
+            // Not before Services and route have left what goes.
+            let left = !written && heard;
+            if left && let Some(came) = draft.release(&candidate.release) {
                 live::remove_addresses(draft, &came, Some(&release));
             }
-            !written && remove_others(draft, place, |_| true)
+            left && remove_others(draft, place, |_| true)
         }
         None => {
             if let Some(came) = draft.release(&candidate.release) {
@@ -135,7 +142,10 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
     let remedy_waits = draft.superseded && !draft.wants_stable();
     let given_up = remedy_waits || draft.seconds_since(&candidate.since) > deadline;
     if written || !removed || !(complete || given_up) {
-        draft.wait("all services to be back at stable", 10.0);
+        draft.wait(
+            "all services to be back at stable",
+            if heard { 10.0 } else { ROUTE_SECONDS },
+        );
         return;
     }
     let verdict = match finding.reason.as_str() {

@@ -40,8 +40,8 @@ pub(super) struct Case {
 fn shift() -> impl Strategy<Value = Option<Shift>> {
     let from = prop::sample::select(vec![0, 25, 70]);
     let weight = prop::sample::select(vec![25, 60, ALL]);
-    prop::option::of(
-        (from, weight, any::<bool>()).prop_map(|(from, weight, ready)| Shift {
+    prop::option::of((from, weight, any::<bool>(), any::<bool>()).prop_map(
+        |(from, weight, ready, routed)| Shift {
             slot: Slot::Green,
             from,
             weight,
@@ -50,8 +50,9 @@ fn shift() -> impl Strategy<Value = Option<Shift>> {
             ready_at: ready.then(|| Time(now())),
             unready_since: None,
             restarts: 0,
-        }),
-    )
+            routed,
+        },
+    ))
 }
 
 pub(super) fn case() -> impl Strategy<Value = Case> {

@@ -159,3 +159,47 @@ fn refuses_more_names_of_images_than_the_status_has_room_for() {
     // What is named by digest need not be remembered.
     assert!(parse(services(250, &format!("@sha256:{}", "0".repeat(64)))).is_ok());
 }
+
+#[test]
+fn what_stands_around_the_pods_is_no_release() {
+    let known = [ResolvedImage {
+        reference: "registry.example/crm:1".into(),
+        image: "registry.example/crm@sha256:aa".into(),
+        signed_by: None,
+    }];
+    let requests = "resources: {requests: {cpu: 50m}}";
+    let id = |customer: &str, more: &str| {
+        let spec = SOUND.replace(
+            "{name: customer}",
+            &format!("{{name: customer, {requests}{customer}}}"),
+        );
+        let platform = Platform::parse(&object(&format!("{spec}{more}")), &settings());
+        platform.unwrap().wanted(&known).unwrap().id()
+    };
+    let around = ", autoscaling: {minReplicas: 2, maxReplicas: 5}, egress: [{cidr: 10.0.0.1/32, ports: [25]}]";
+    let exposed =
+        "exposure: {hosts: [a.example], ingress: {}}\nnetwork: {from: [{cidr: 10.0.0.0/8}]}\n";
+    assert_eq!(id("", ""), id(around, exposed));
+}
+
+#[test]
+fn refuses_what_could_neither_scale_nor_lead_anywhere() {
+    let field = |customer: &str, more: &str| {
+        let spec = SOUND.replace(
+            "{name: customer}",
+            &format!("{{name: customer, {customer}}}"),
+        );
+        let invalid = Platform::parse(&object(&format!("{spec}{more}")), &settings());
+        invalid.unwrap_err().to_string()
+    };
+    let scaled = "autoscaling: {minReplicas: 2, maxReplicas: 5}";
+    assert!(field(scaled, "").contains("resources.requests.cpu"));
+    let turned = "autoscaling: {minReplicas: 5, maxReplicas: 2}, resources: {requests: {cpu: 1}}";
+    assert!(field(turned, "").starts_with("spec.services[customer].autoscaling has more"));
+    let twice = "exposure: {hosts: [a.example], ingress: {}, gateway: {name: public}}\n";
+    let refused = field("port: 8080", twice);
+    assert_eq!(
+        refused,
+        "spec.exposure is ambiguous: set exactly one of gateway and ingress"
+    );
+}

@@ -32,7 +32,99 @@ fn plan(memory: Memory) -> Result<Plan, Invalid> {
         wanted: Some(ID.to_owned()),
         problem: None,
         held_back: None,
+        unexposed: None,
     })
+}
+
+/// Conditions of a platform that serves with so many pods of so many.
+fn with_pods(object: &CrmPlatform, (available, replicas): (i32, i32)) -> CrmPlatformStatus {
+    let image = crate::api::status::ServiceImage {
+        service: "customer".into(),
+        image: "x".into(),
+    };
+    let memory = Memory {
+        stable: stable(ID).map(|stable| Stable {
+            images: vec![image],
+            ..stable
+        }),
+        ..Memory::default()
+    };
+    let deployment = WorkloadView {
+        name: "acme-customer".into(),
+        service: "customer".into(),
+        track: labels::STABLE.into(),
+        available,
+        replicas,
+        ..WorkloadView::default()
+    };
+    let observed = Observed {
+        deployments: [("acme-customer".to_owned(), deployment)].into(),
+        ..Observed::default()
+    };
+    next(object, &observed, &plan(memory), None, now())
+}
+
+#[test]
+fn a_service_that_its_autoscaler_enlarges_is_not_short_of_pods() {
+    let of = |object: &CrmPlatform, pods: (i32, i32)| {
+        let status = with_pods(object, pods);
+        let mut all = status.conditions.into_iter();
+        let ready = all.find(|condition| condition.type_ == words::READY);
+        ready.map(|ready| (ready.status, ready.message)).unwrap()
+    };
+    let mut scaled = object();
+    scaled.spec.services[0].autoscaling = Some(crate::api::spec::AutoscalingSpec {
+        min_replicas: 2,
+        max_replicas: 9,
+        cpu_percent: 70,
+    });
+    assert_eq!(of(&scaled, (3, 8)).0, "True");
+    assert_eq!(of(&scaled, (8, 3)).0, "True", "more than there should be");
+    let (ready, message) = of(&scaled, (1, 8));
+    assert_eq!(ready, "False");
+    assert!(message.contains("has 1 of 2 pods"), "{message}");
+    assert_eq!(
+        of(&object(), (3, 8)).0,
+        "False",
+        "without an autoscaler it is"
+    );
+}
+
+#[test]
+fn says_whether_the_way_in_from_outside_is_made() {
+    let exposed = |object: &CrmPlatform, plan: &Result<Plan, Invalid>| {
+        let status = next(object, &Observed::default(), plan, None, now());
+        let mut all = status.conditions.into_iter();
+        let exposed = all.find(|condition| condition.type_ == words::EXPOSED);
+        exposed.map(|exposed| (exposed.status, exposed.reason))
+    };
+    let memory = Memory {
+        stable: stable(ID),
+        ..Memory::default()
+    };
+    assert_eq!(exposed(&object(), &plan(memory.clone())), None);
+    let mut asked = object();
+    asked.spec.exposure = Some(crate::api::spec::ExposureSpec {
+        hosts: vec!["crm.acme.example".into()],
+        gateway: None,
+        ingress: Some(Default::default()),
+    });
+    let made = exposed(&asked, &plan(memory.clone()));
+    assert_eq!(made, Some(("True".into(), words::ROUTES_MADE.into())));
+    let missing = plan(memory).map(|plan| Plan {
+        unexposed: Some(finding(
+            words::GATEWAY_API_MISSING,
+            "it is not there".into(),
+        )),
+        ..plan
+    });
+    let made = exposed(&asked, &missing);
+    assert_eq!(
+        made,
+        Some(("False".into(), words::GATEWAY_API_MISSING.into()))
+    );
+    let early = exposed(&asked, &plan(Memory::default()));
+    assert_eq!(early, Some(("False".into(), words::PROGRESSING.into())));
 }
 
 fn stable(release: &str) -> Option<Stable> {

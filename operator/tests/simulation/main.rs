@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod around;
 mod backups;
 mod controllers;
 mod forgeries;
@@ -208,6 +209,8 @@ fn end(world: &World) -> BTreeMap<&'static str, String> {
             "services",
             format!("{:?}", world.services.keys().collect::<Vec<_>>()),
         ),
+        ("pods", world.live_sizes()),
+        ("around", format!("{:?}", world.around)),
         ("secrets", format!("{:?}", world.secrets)),
         ("schemas", format!("{schemas:?}")),
         ("databases", format!("{:?}", memory.scratch)),
@@ -287,7 +290,10 @@ fn tells_whole_releases_as_stories() {
 }
 
 /// Stories that between them make every kind of write.
-const CRASHED: [&str; 13] = [
+const CRASHED: [&str; 16] = [
+    "keeps_the_pods_that_load_asked_for",
+    "switches_as_many_pods_as_load_asked_for",
+    "goes_up_in_steps_by_the_route",
     "switches_all_services_together",
     "goes_up_in_steps",
     "stops_at_a_failing_step",

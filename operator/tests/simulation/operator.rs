@@ -4,7 +4,7 @@ use crm_operator::api::conditions::SUPERSEDED;
 use crm_operator::api::spec::Approval;
 use crm_operator::api::status::{DeliveryDay, Memory, STATUS_LIMIT, Stage, Verdict, size};
 use crm_operator::desired::labels;
-use crm_operator::plan::action::{Action, Created, Object, Write};
+use crm_operator::plan::action::{Action, Created, Write};
 use crm_operator::platform::Platform;
 use crm_operator::status;
 
@@ -164,18 +164,13 @@ fn tell(
 /// A write in words.
 pub fn describe(write: &Write) -> String {
     match write {
-        Write::Apply(Object::Deployment(object)) => {
-            format!("applies Deployment {}", name(&object.metadata))
+        Write::Apply(object) => {
+            format!("applies {} {}", object.kind(), name(object.metadata()))
         }
-        Write::Apply(Object::StatefulSet(object)) => {
-            format!("applies StatefulSet {}", name(&object.metadata))
-        }
-        Write::Apply(Object::Service(object)) => {
-            format!("applies Service {}", name(&object.metadata))
-        }
-        Write::Apply(Object::ConfigMap(object)) => {
-            format!("applies ConfigMap {}", name(&object.metadata))
-        }
+        Write::KeepReplicas(kept) => format!(
+            "keeps {} pods of Deployment {}",
+            kept.replicas, kept.deployment
+        ),
         Write::Create(Created::Job(job)) => format!("creates Job {}", name(&job.metadata)),
         Write::Create(Created::Claim(claim)) => {
             format!("creates PersistentVolumeClaim {}", name(&claim.metadata))

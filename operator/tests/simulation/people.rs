@@ -1,6 +1,8 @@
 //! People in the model: they change the spec and annotate the platform, and what they allowed is remembered beside the operator.
 
-use crm_operator::api::spec::{Approval, CanaryStep, FreezeSpec, StrategySpec, StrategyType};
+use crm_operator::api::spec::{
+    Approval, AutoscalingSpec, CanaryStep, FreezeSpec, StrategySpec, StrategyType,
+};
 use crm_operator::api::status::{ResolvedImage, Stage, Token};
 use crm_operator::platform::Platform;
 
@@ -24,6 +26,15 @@ impl World {
                 self.volume.rotten = true;
                 return;
             }
+            Act::Load(pods) => return self.scale(pods),
+            Act::Autoscale(on) => {
+                self.platform.spec.services[0].autoscaling = on.then_some(AutoscalingSpec {
+                    min_replicas: 2,
+                    max_replicas: 10,
+                    cpu_percent: 70,
+                });
+            }
+            Act::Expose => self.expose(),
             Act::Paused(paused) => self.platform.spec.paused = paused,
             Act::Strategy(kind) => self.set_strategy(kind),
             Act::Approval => self.platform.spec.release.approval = Approval::Manual,

@@ -4,7 +4,8 @@ use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::{Stage, Token};
 
 use Act::{
-    Annotate, Approval, Backup, Freeze, Image, ImageWith, Paused, Reach, Serving, Spoil, Strategy,
+    Annotate, Approval, Autoscale, Backup, Expose, Freeze, Image, ImageWith, Load, Paused, Reach,
+    Serving, Spoil, Strategy,
 };
 use StrategyType::{BlueGreen, Canary, RollingUpdate};
 
@@ -41,6 +42,12 @@ pub enum Act {
     Backup,
     /// Sets how traffic goes over; a canary in two steps.
     Strategy(StrategyType),
+    /// Lets an autoscaler decide how many pods customer has, or not any more.
+    Autoscale(bool),
+    /// That autoscaler finds that so many pods are needed.
+    Load(i32),
+    /// Exposes the platform by a Gateway.
+    Expose,
     /// No file on the volume of the backups can be restored any more.
     Spoil,
     /// A cue: the next act comes when the candidate is in this stage.
@@ -79,7 +86,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 48] = [
+pub const STORIES: [Story; 53] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -426,6 +433,45 @@ pub const STORIES: [Story; 48] = [
             Reach(Stage::Rollout),
             Annotate(Token::Abort, "ben: wrong image"),
         ],
+        "v1",
+    ),
+    story(
+        "keeps_the_pods_that_load_asked_for",
+        &[
+            Image("v1"),
+            Autoscale(true),
+            Image("v1b"),
+            Load(5),
+            Image("v2"),
+        ],
+        "v2",
+    ),
+    story(
+        "switches_as_many_pods_as_load_asked_for",
+        &[
+            Image("v1"),
+            Autoscale(true),
+            Strategy(BlueGreen),
+            Load(5),
+            Image("v1b"),
+            Load(3),
+            Image("v2"),
+        ],
+        "v2",
+    ),
+    story(
+        "scales_as_the_spec_says_again",
+        &[Image("v1"), Autoscale(true), Load(5), Autoscale(false)],
+        "v1",
+    ),
+    story(
+        "goes_up_in_steps_by_the_route",
+        &[Image("v1"), Expose, Strategy(Canary), Image("v2")],
+        "v2",
+    ),
+    story(
+        "takes_the_route_back_at_a_failing_step",
+        &[Image("v1"), Expose, Strategy(Canary), Image("unverified")],
         "v1",
     ),
     Story {

@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::around::Around;
 use crate::backups::Volume;
 use crate::lag::Lag;
 use crate::logs::Reports;
@@ -120,6 +121,8 @@ pub struct ModelDeployment {
     pub uid: String,
     pub pods: Vec<PodView>,
     pub overdue: bool,
+    /// Field managers that own the number of pods.
+    pub owners: BTreeSet<&'static str>,
 }
 
 /// The cluster.
@@ -162,6 +165,8 @@ pub struct World {
     pub tampered: bool,
     /// Two of them write at once, the one what the other has taken back.
     pub two_operators: bool,
+    /// What stands around the pods.
+    pub around: Around,
 }
 
 pub fn settings() -> Settings {
@@ -223,6 +228,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             reports: Reports::new(),
             tampered: false,
             two_operators: false,
+            around: Around::default(),
         }
     }
 
@@ -289,6 +295,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 .iter()
                 .map(|(name, hash)| (format!("ConfigMap/{name}"), hash.clone())),
         );
+        others.extend(self.around.hashes());
         let mut pods: Vec<PodView> = self
             .deployments
             .values()
@@ -325,6 +332,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 ..set.into()
             }),
             others,
+            knows_routes: self.around.gateway_api,
         }
     }
 
@@ -344,6 +352,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             complete: all_new && deployment.pods.len() == usize::try_from(wanted).unwrap(),
             available: i32::try_from(ready).unwrap(),
             deadline_exceeded: deployment.overdue,
+            owns_replicas: deployment.owners.contains("operator"),
             ..(&deployment.object).into()
         }
     }
@@ -367,6 +376,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                     crm_operator::observed::content_hash(&map.metadata),
                 );
             }
+            Write::Apply(object) => self.apply_around(object),
+            Write::KeepReplicas(kept) => self.keep_replicas(kept),
             Write::Create(Created::Job(job)) => self.create_job(job),
             Write::Create(Created::Claim(_)) => self.make_volume(),
             Write::Create(Created::Revision(revision)) => {
@@ -388,18 +399,28 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             self.assert_masked(&label(&object.metadata, labels::RELEASE));
         }
         let uid = self.uid();
+        let scaled = self.is_scaled(&name);
+        let known = self.deployments.contains_key(&name);
         let entry = self
             .deployments
-            .entry(name)
+            .entry(name.clone())
             .or_insert_with(|| ModelDeployment {
                 object: object.clone(),
                 uid,
                 pods: Vec::new(),
                 overdue: false,
+                owners: BTreeSet::new(),
             });
         let uid = entry.uid.clone();
+        let before = entry.object.spec.replicas.unwrap_or(1);
+        let replicas = entry.applied(object.spec.replicas);
+        assert!(
+            !(known && scaled) || replicas == before || before == 0,
+            "the operator scales Deployment {name} from {before} to {replicas}, which is its autoscaler's"
+        );
         entry.overdue = false;
         entry.object = object.clone();
+        entry.object.spec.replicas = Some(replicas);
         entry.object.metadata.uid = Some(uid);
     }
 
@@ -433,6 +454,11 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             TargetKind::Service => {
                 self.services.remove(&target.name);
             }
+            kind @ (TargetKind::Autoscaler
+            | TargetKind::Budget
+            | TargetKind::Policy
+            | TargetKind::Ingress
+            | TargetKind::Route) => self.around.remove(kind, &target.name),
             TargetKind::Job => {
                 if let Some(seen) = self
                     .jobs
