@@ -111,6 +111,7 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
         around::live_pods(&mut draft);
         cleanup::cleanup(&mut draft);
     }
+    around::tell_way_in(&mut draft);
     draft.finish(SAFETY_NET)
 }
 

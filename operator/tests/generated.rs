@@ -235,7 +235,26 @@ fn samples_parse_and_keep_the_rules() {
 fn what_breaks_a_rule_is_refused_with_its_remedy() {
     let sound = &platforms("manifests/samples/acme.yaml")[0];
     type Break = fn(&mut serde_json::Value);
-    let cases: [(&str, Break); 11] = [
+    let cases: [(&str, Break); 16] = [
+        ("exactly one of spec.exposure.gateway", |object| {
+            object["spec"]["exposure"] = json!({ "hosts": ["a.example"] })
+        }),
+        ("set resources.requests.cpu", |object| {
+            let service = &mut object["spec"]["services"][0];
+            service["autoscaling"] = json!({ "minReplicas": 2, "maxReplicas": 5 });
+            service["resources"]["requests"] = json!({});
+        }),
+        ("must not be greater than maxReplicas", |object| {
+            object["spec"]["services"][0]["autoscaling"] =
+                json!({ "minReplicas": 6, "maxReplicas": 5 })
+        }),
+        ("say where to", |object| {
+            object["spec"]["services"][0]["egress"] = json!([{ "ports": [25] }])
+        }),
+        ("cidr stands for addresses", |object| {
+            let from = json!({ "cidr": "10.0.0.0/8", "podLabels": {} });
+            object["spec"]["network"] = json!({ "from": [from] });
+        }),
         ("spec.tests is empty", |object| {
             object["spec"]["tests"] = json!([])
         }),

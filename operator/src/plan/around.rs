@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::action::{Object, Target, TargetKind};
 use super::draft::Draft;
-use crate::api::conditions::GATEWAY_API_MISSING;
+use crate::api::conditions::{GATEWAY_API_MISSING, PROGRESSING};
 use crate::api::status::{Finding, Shift, Slot, Stage};
 use crate::desired::exposure::{self, Way};
 use crate::desired::service::{self, Pods};
@@ -98,6 +98,19 @@ fn scaling(draft: &mut Draft<'_>, release: &Release) {
 }
 
 fn way_in(draft: &mut Draft<'_>, release: &Release) {
+    let mut stay = BTreeSet::new();
+    if let Some(object) = wanted_way_in(draft, release) {
+        keep(draft, &mut stay, object);
+    }
+    remove_others(draft, ("HTTPRoute", TargetKind::Route), &stay);
+    remove_others(draft, ("Ingress", TargetKind::Ingress), &stay);
+}
+
+/// Why nobody reaches from outside what serves, although the spec says so. Told of every plan, also of one that makes no write.
+pub(super) fn tell_way_in(draft: &mut Draft<'_>) {
+    let Some(release) = stable(draft) else {
+        return;
+    };
     let exposure = draft.platform.exposure.as_ref();
     let gateway = exposure.and_then(|exposure| exposure.gateway.as_ref());
     if let Some(gateway) = gateway.filter(|_| !draft.observed.knows_routes) {
@@ -107,13 +120,13 @@ fn way_in(draft: &mut Draft<'_>, release: &Release) {
         );
         draft.unexposed = Some(Finding::new(GATEWAY_API_MISSING, message));
         draft.wake_in(MISSING_SECONDS);
+    } else if let Some(object) = wanted_way_in(draft, &release) {
+        let (key, _) = identity(&object);
+        if !draft.observed.others.contains_key(&key) {
+            let message = format!("{} is not there yet", key.replace('/', " "));
+            draft.unexposed = Some(Finding::new(PROGRESSING, message));
+        }
     }
-    let mut stay = BTreeSet::new();
-    if let Some(object) = wanted_way_in(draft, release) {
-        keep(draft, &mut stay, object);
-    }
-    remove_others(draft, ("HTTPRoute", TargetKind::Route), &stay);
-    remove_others(draft, ("Ingress", TargetKind::Ingress), &stay);
 }
 
 /// The route or Ingress as it should be; nothing where there is none to be, or none can be.
