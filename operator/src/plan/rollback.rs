@@ -142,3 +142,44 @@ pub(super) fn has_served(memory: &Memory, id: &str) -> bool {
     let last = verdicts.find(|verdict| *verdict != Verdict::Skipped);
     last == Some(Verdict::Passed) && records().any(|record| record.verdict == Some(Verdict::Passed))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::record;
+    use super::*;
+    use Verdict::{Failed, Inconclusive, Passed, Skipped};
+
+    /// A release with these tries, oldest first: how the gate ended, and how the try did.
+    fn tried(tries: &[(Verdict, Verdict)]) -> Memory {
+        let mut memory = Memory::default();
+        let now = Time("2026-01-01T12:00:00Z".parse().unwrap());
+        for (gate, ended) in tries {
+            record::open(&mut memory.releases, "r1", 1, now.clone());
+            record::enter(&mut memory.releases, "r1", Stage::Gate, now.clone());
+            let stage = record::stage(&mut memory.releases, "r1", Stage::Gate).unwrap();
+            stage.verdict = Some(*gate);
+            memory.releases[0].verdict = Some(*ended);
+        }
+        memory
+    }
+
+    #[test]
+    fn a_release_whose_last_gate_did_not_pass_goes_through_it_again_on_the_way_back() {
+        let passed = (Passed, Passed);
+        for (tries, expected) in [
+            (vec![passed], true),
+            // Its way back before this one skipped the gate that it had passed.
+            (vec![passed, (Skipped, Passed)], true),
+            (vec![passed, (Failed, Failed)], false),
+            (vec![passed, (Inconclusive, Inconclusive)], false),
+            (vec![passed, (Failed, Failed), (Skipped, Passed)], false),
+            (vec![(Failed, Failed), passed], true),
+            // It was let through by a person and never tested, or tested and never served.
+            (vec![(Skipped, Passed)], false),
+            (vec![(Passed, Failed)], false),
+        ] {
+            assert_eq!(has_served(&tried(&tries), "r1"), expected, "{tries:?}");
+        }
+        assert!(!has_served(&tried(&[passed]), "r2"));
+    }
+}
