@@ -29,6 +29,7 @@ use crate::observe::observe;
 use crate::plan::action::Note;
 use crate::plan::{Plan, plan};
 use crate::platform::{Invalid, Platform};
+use crate::status::Save;
 use crate::{backoff, events, status};
 
 /// A look without any reason, in case an event was lost.
@@ -92,7 +93,11 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     let status = object.status.as_ref();
     let known = status.map_or(&[][..], |status| &status.memory.images);
     let questions = parsed.as_ref().map(|platform| platform.questions(known));
-    let observed = observe(ctx, object, &questions.unwrap_or_default()).await?;
+    let mut observed = observe(ctx, object, &questions.unwrap_or_default()).await?;
+    let kept = ctx.unsaved.of(key);
+    if let Some(found) = kept.as_ref().and_then(|kept| kept.after(&observed.memory)) {
+        observed.memory = found.clone();
+    }
     let planned = parsed.map(|platform| plan(&platform, &observed, now));
     let actions = planned
         .as_ref()
@@ -101,18 +106,47 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     let applied = apply(ctx, object, actions).await;
     let failure = applied.as_ref().err().map(ToString::to_string);
     let next = status::next(object, &observed, &planned, failure.as_deref(), now);
-    let after = next.memory.clone();
-    let notes = notes(object, (&observed.memory, &planned), &next);
-    let write = write_status(ctx, object, next).await?;
-    if write == StatusWrite::Written {
-        tell(ctx, object, (&observed.memory, &after), &notes).await;
-    }
+    let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);
+    let saved = match status::save(status, kept.as_ref(), &next, (hindered, now)) {
+        Save::Nothing => {
+            ctx.unsaved.keep(key, None);
+            None
+        }
+        Save::Later(unsaved, left) => {
+            ctx.unsaved.keep(key, Some(*unsaved));
+            Some(Next::Wait(left))
+        }
+        Save::Now => write(ctx, (object, key), (&planned, next)).await?,
+    };
     applied?;
     ctx.backoff.reset(key);
-    Ok(match write {
-        StatusWrite::Outdated => Next::LookAgain,
-        _ => Next::Wait(planned.map_or(SAFETY_NET, |plan| plan.requeue)),
+    let rest = planned.map_or(SAFETY_NET, |plan| plan.requeue);
+    Ok(match saved {
+        Some(Next::Wait(left)) => Next::Wait(left.min(rest)),
+        Some(Next::LookAgain) => Next::LookAgain,
+        None => Next::Wait(rest),
     })
+}
+
+/// Writes the status and tells of it; answers when to look again if it was outdated.
+async fn write(
+    ctx: &Context,
+    (object, key): (&CrmPlatform, &PlatformKey),
+    (planned, next): (&Result<Plan, Invalid>, CrmPlatformStatus),
+) -> Result<Option<Next>, Error> {
+    let before = object.status.as_ref().map(|status| status.memory.clone());
+    let before = before.unwrap_or_default();
+    let after = next.memory.clone();
+    let notes = notes(object, (&before, planned), &next);
+    match write_status(ctx, object, next).await? {
+        StatusWrite::Outdated => return Ok(Some(Next::LookAgain)),
+        StatusWrite::Written => {
+            ctx.unsaved.keep(key, None);
+            tell(ctx, object, (&before, &after), &notes).await;
+        }
+        StatusWrite::Unchanged => {}
+    }
+    Ok(None)
 }
 
 /// What there is to tell once the status is written: the notes of a plan whose memory it holds, and a problem that was not known.

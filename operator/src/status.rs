@@ -18,6 +18,9 @@ use crate::platform::Invalid;
 mod condition_list;
 mod delivery;
 mod summary;
+mod unsaved;
+
+pub use unsaved::{Save, Unsaved, save};
 
 use condition_list::Conditions;
 use summary::Summary;

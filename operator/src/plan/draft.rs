@@ -33,6 +33,8 @@ pub(super) struct Draft<'a> {
     pub problem: Option<Finding>,
     /// What people hold back.
     pub held_back: Option<Finding>,
+    /// What it waits for will not come by itself, or not soon.
+    pub hindered: bool,
     pub wanted: Option<(String, Release)>,
     /// The spec asks for another release than the one at work.
     pub superseded: bool,
@@ -57,6 +59,7 @@ impl<'a> Draft<'a> {
             waiting: None,
             problem: None,
             held_back: None,
+            hindered: false,
             wanted: None,
             superseded: false,
             forbidden: None,
@@ -87,6 +90,7 @@ impl<'a> Draft<'a> {
             wanted: self.wanted.map(|(id, _)| id),
             problem: self.problem,
             held_back: self.held_back,
+            hindered: self.hindered,
         }
     }
 

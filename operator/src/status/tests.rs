@@ -30,6 +30,7 @@ fn plan(memory: Memory) -> Result<Plan, Invalid> {
         wanted: Some(ID.to_owned()),
         problem: None,
         held_back: None,
+        hindered: false,
     })
 }
 
