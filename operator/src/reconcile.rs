@@ -88,6 +88,13 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     if let Some(left) = ctx.backoff.left(key, backoff::asked(&object.metadata)) {
         return Ok(Next::Wait(left));
     }
+    let next = act(object, key, ctx).await?;
+    ctx.backoff.reset(key);
+    Ok(next)
+}
+
+/// Plans, makes the writes of the plan, and saves what is to be remembered of it.
+async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<Next, Error> {
     let now = Timestamp::now();
     let parsed = Platform::parse(object, &ctx.settings);
     let status = object.status.as_ref();
@@ -107,44 +114,47 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     let failure = applied.as_ref().err().map(ToString::to_string);
     let next = status::next(object, &observed, &planned, failure.as_deref(), now);
     let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);
-    let saved = match status::save(status, kept.as_ref(), &next, (hindered, now)) {
-        Save::Nothing => {
-            ctx.unsaved.keep(key, None);
-            None
-        }
-        Save::Later(unsaved, left) => {
-            ctx.unsaved.keep(key, Some(*unsaved));
-            Some(Next::Wait(left))
-        }
-        Save::Now => write(ctx, (object, key), (&planned, next)).await?,
-    };
+    let worth = status::save(status, kept.as_ref(), &next, (hindered, now));
+    let again = save(ctx, (object, key), worth, (&planned, next)).await?;
     applied?;
-    ctx.backoff.reset(key);
     let rest = planned.map_or(SAFETY_NET, |plan| plan.requeue);
-    Ok(match saved {
-        Some(Next::Wait(left)) => Next::Wait(left.min(rest)),
+    Ok(match again {
         Some(Next::LookAgain) => Next::LookAgain,
+        Some(Next::Wait(left)) => Next::Wait(left.min(rest)),
         None => Next::Wait(rest),
     })
 }
 
-/// Writes the status and tells of it; answers when to look again if it was outdated.
-async fn write(
+/// Writes the status and tells of it, or keeps what may wait; answers when to look again for that.
+async fn save(
     ctx: &Context,
     (object, key): (&CrmPlatform, &PlatformKey),
+    worth: Save,
     (planned, next): (&Result<Plan, Invalid>, CrmPlatformStatus),
 ) -> Result<Option<Next>, Error> {
+    match worth {
+        Save::Nothing => {
+            ctx.unsaved.keep(key, None);
+            return Ok(None);
+        }
+        Save::Later(unsaved, left) => {
+            ctx.unsaved.keep(key, Some(*unsaved));
+            return Ok(Some(Next::Wait(left)));
+        }
+        Save::Now => {}
+    }
+    // As written: what was found since is counted with this write.
     let before = object.status.as_ref().map(|status| status.memory.clone());
     let before = before.unwrap_or_default();
     let after = next.memory.clone();
     let notes = notes(object, (&before, planned), &next);
     match write_status(ctx, object, next).await? {
         StatusWrite::Outdated => return Ok(Some(Next::LookAgain)),
+        StatusWrite::Unchanged => {}
         StatusWrite::Written => {
             ctx.unsaved.keep(key, None);
             tell(ctx, object, (&before, &after), &notes).await;
         }
-        StatusWrite::Unchanged => {}
     }
     Ok(None)
 }
