@@ -193,6 +193,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         backoff: Default::default(),
         written: Default::default(),
         foreign: Default::default(),
+        unsaved: Default::default(),
         leadership,
         metrics,
         instance: args.instance,

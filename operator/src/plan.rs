@@ -54,6 +54,8 @@ use keep::Keep;
 
 /// How often a plan is made again when nothing happens.
 const SAFETY_NET: Duration = Duration::from_secs(600);
+/// Most moves of one plan: more than a release has stages.
+const MOVES: usize = 12;
 
 /// What comes next.
 #[derive(Clone, Debug)]
@@ -80,6 +82,8 @@ pub struct Plan {
     pub held_back: Option<Finding>,
     /// Why nobody reaches the platform from outside although the spec says so.
     pub unexposed: Option<Finding>,
+    /// What it waits for will not come by itself, or not soon: people are told at once.
+    pub hindered: bool,
 }
 
 /// How a stage stands.
@@ -99,8 +103,27 @@ enum Progress {
     Stopped,
 }
 
-/// Plans the next writes.
+/// Plans the next writes. A move makes none, so what follows from it is planned at once, as if its memory had been saved: a stage with nothing to do costs no
+/// write of the status, and what the next stage waits for is told together with the move.
 pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
+    let (mut plan, mut moved) = move_on(platform, observed, now);
+    for _ in 1..MOVES {
+        if !moved {
+            break;
+        }
+        let saved = Observed {
+            memory: plan.memory.clone(),
+            ..observed.clone()
+        };
+        let next;
+        (next, moved) = move_on(platform, &saved, now);
+        plan = plan.followed_by(next, moved);
+    }
+    plan
+}
+
+/// Plans one move, or the writes of a stage; also answers which of the two it is.
+fn move_on(platform: &Platform, observed: &Observed, now: Timestamp) -> (Plan, bool) {
     let mut draft = Draft::new(platform, observed, now);
     admit::admit(&mut draft);
     if !draft.moved {
@@ -112,7 +135,8 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
         cleanup::cleanup(&mut draft);
     }
     around::tell_way_in(&mut draft);
-    draft.finish(SAFETY_NET)
+    let moved = draft.moved;
+    (draft.finish(SAFETY_NET), moved)
 }
 
 fn advance(draft: &mut Draft<'_>) {
@@ -198,6 +222,32 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
 
 fn aborting(draft: &Draft<'_>) -> Option<Finding> {
     draft.memory.candidate.as_ref()?.aborting.clone()
+}
+
+impl Plan {
+    /// A plan with moves, and the one that follows once its memory is saved. Another move is taken over; of writes only what they are for.
+    fn followed_by(self, next: Self, moved: bool) -> Self {
+        let memory = match moved {
+            true => next.memory,
+            false => self.memory,
+        };
+        let (mut notes, mut keeps, mut asks) = (self.notes, self.keeps, self.asks);
+        // Of a plan whose memory is not taken nothing is told, kept or asked: it is made again.
+        if moved {
+            notes.extend(next.notes);
+            keeps.extend(next.keeps);
+            asks.extend(next.asks);
+        }
+        Self {
+            actions: Vec::new(),
+            memory,
+            notes,
+            keeps,
+            asks,
+            requeue: SAFETY_NET,
+            ..next
+        }
+    }
 }
 
 impl Progress {

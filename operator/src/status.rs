@@ -23,6 +23,9 @@ mod room;
 #[cfg(test)]
 pub(crate) use room::fit;
 mod summary;
+mod unsaved;
+
+pub use unsaved::{Save, Unsaved, save};
 
 use condition_list::Conditions;
 use summary::Summary;

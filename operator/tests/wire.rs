@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crm_operator::api::CrmPlatformStatus;
+use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::apply::{StatusWrite, apply, write_status};
 use crm_operator::backoff::asked;
 use crm_operator::context::PlatformKey;
@@ -29,7 +29,7 @@ mod logs;
 #[path = "wire/server.rs"]
 mod server;
 
-use server::{context, platform, refusal};
+use server::{context, platform, refusal, taken};
 
 fn key() -> PlatformKey {
     PlatformKey {
@@ -274,6 +274,29 @@ async fn the_first_look_at_a_release_writes_its_memory_before_anything_else() {
             .all(|request| request.path.ends_with("/events")),
         "{seen:?}"
     );
+}
+
+#[tokio::test]
+async fn what_was_told_with_a_stage_is_not_written_again_while_its_objects_are_made() {
+    let (ctx, server) = context(vec![taken("8"), taken("1"), taken("1")]);
+    let look = |object, ctx| reconcile(Arc::new(DeserializeGuard(Ok(object))), ctx);
+    look(platform(), ctx.clone()).await.unwrap();
+    drop(ctx);
+    let told = server.await.unwrap().remove(0).body;
+    let begun: CrmPlatform = serde_json::from_value(told).unwrap();
+    let begun = CrmPlatform {
+        metadata: platform().metadata,
+        ..begun
+    };
+    // ConfigMap, Service and StatefulSet of the database, three Secrets, the record of the release.
+    let (ctx, server) = context(vec![taken("9"); 7]);
+    look(begun, ctx.clone()).await.unwrap();
+    drop(ctx);
+    let seen = server.await.unwrap();
+    let paths: Vec<_> = seen.iter().map(|request| request.path.as_str()).collect();
+    assert_eq!(paths.len(), 7, "{paths:?}");
+    assert!(paths[6].ends_with("/controllerrevisions"), "{paths:?}");
+    assert!(paths.iter().all(|path| !path.ends_with("/status")));
 }
 
 #[tokio::test]

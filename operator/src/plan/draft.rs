@@ -40,6 +40,8 @@ pub(super) struct Draft<'a> {
     pub held_back: Option<Finding>,
     /// Why nobody reaches the platform from outside although the spec says so.
     pub unexposed: Option<Finding>,
+    /// What it waits for will not come by itself, or not soon.
+    pub hindered: bool,
     pub wanted: Option<(String, Release)>,
     /// The spec asks for another release than the one at work.
     pub superseded: bool,
@@ -67,6 +69,7 @@ impl<'a> Draft<'a> {
             problem: None,
             held_back: None,
             unexposed: None,
+            hindered: false,
             wanted: None,
             superseded: false,
             forbidden: None,
@@ -105,6 +108,7 @@ impl<'a> Draft<'a> {
             problem: self.problem,
             held_back: self.held_back,
             unexposed: self.unexposed,
+            hindered: self.hindered,
         }
     }
 

@@ -1,5 +1,5 @@
 //! One-shot requests of people: abort, rollback-to, retry, approve, skip-gate. In: annotations whose value is unlike the one that was handled last. Out: a
-//! move of the release, and who asked, why and when; or why nothing was done. One request a plan, and nothing else in that plan.
+//! move of the release, and who asked, why and when; or why nothing was done. One request a move, and no write in its plan.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 

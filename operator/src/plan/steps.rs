@@ -181,6 +181,7 @@ fn look(draft: &mut Draft<'_>, work: &Work<'_>, view: &JobView) -> Progress {
         .map_or(0.0, |created| seconds(created, draft.now));
     // Most pods wait for a moment: no word of it, and no write.
     let why = why.or_else(|| judge::unstartable(&pods).filter(|_| age > LOOK_AGAIN));
+    draft.hindered |= why.is_some();
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
     draft.wait(format!("Job {}{why}", view.name), LOOK_AGAIN);
     Progress::Waiting

@@ -33,6 +33,7 @@ fn plan(memory: Memory) -> Result<Plan, Invalid> {
         problem: None,
         held_back: None,
         unexposed: None,
+        hindered: false,
     })
 }
 

@@ -47,7 +47,7 @@ impl World {
         self.volume
             .files
             .retain(|file, _| file == id || kept.split(' ').any(|other| other == file));
-        for record in &self.memory().backups {
+        for record in &self.remembered().backups {
             let is_there = self.volume.files.contains_key(&record.id);
             assert!(
                 is_there,

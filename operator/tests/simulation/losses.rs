@@ -201,18 +201,15 @@ fn a_live_migration_whose_pod_is_away_is_waited_for_and_never_doubled() {
 
 #[test]
 fn pods_that_break_after_they_were_ready_end_in_a_return() {
-    let untested = Story {
-        acts: &[Image("v1")],
-        ..story("serves_without_a_test_for_verify")
-    };
-    let mut run = Run::installed(untested);
+    let mut run = serving();
     let stable = end(&run.world)["stable"].clone();
     run.world.set_image("v2");
-    let ready = |run: &Run| {
-        let candidate = run.world.memory().candidate;
-        candidate.is_some_and(|candidate| candidate.stage == Stage::Verify)
+    // Its test runs, and does not end.
+    let verifies = |run: &Run| {
+        let mut jobs = run.world.jobs.iter();
+        jobs.any(|(name, job)| name.contains("-verify-smoke-") && job.moves == 1)
     };
-    while !ready(&run) {
+    while !run.world.is_in(Stage::Verify) || !verifies(&run) {
         assert!(!run.turn(None), "the roll-out never ended");
     }
     run.world.tampered = true;

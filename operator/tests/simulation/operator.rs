@@ -1,12 +1,14 @@
 //! The operator against the model: one reconcile, with a crash at a chosen write, and what must hold after every single one of them.
 
+use std::time::Duration;
+
 use crm_operator::api::conditions::SUPERSEDED;
 use crm_operator::api::spec::Approval;
 use crm_operator::api::status::{DeliveryDay, Memory, STATUS_LIMIT, Stage, Verdict, size};
 use crm_operator::desired::labels;
 use crm_operator::plan::action::{Action, Created, Write};
 use crm_operator::platform::Platform;
-use crm_operator::status;
+use crm_operator::status::{self, Save};
 
 use crate::world::{World, label, name, settings};
 
@@ -41,7 +43,16 @@ impl Writes {
 
 /// One reconcile; answers in how many seconds the operator wants to look again, or nothing when it died.
 pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
+    let again = look(world, writes);
+    if again.is_none() {
+        world.unsaved = None;
+    }
+    again
+}
+
+fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
     let mut observed = world.observe();
+    let kept = world.unsaved.take();
     let mut settings = settings();
     settings.operator_image = settings.operator_image.filter(|_| !world.nameless);
     let mut parsed = Platform::parse(&world.platform, &settings)
@@ -85,26 +96,38 @@ pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
         error.as_deref(),
         world.now,
     );
-    if world.platform.status.as_ref() != Some(&next) {
-        match writes.next() {
-            Some(Fault::CrashBefore) => return None,
-            fault => {
-                tell(world, &parsed, error.is_none());
-                assert_counted(&observed.memory, &next.memory);
-                assert!(
-                    size(&next) <= STATUS_LIMIT,
-                    "a status of {} bytes",
-                    size(&next)
-                );
-                world.save(next);
-                check(world);
-                fault.is_none().then_some(())?;
+    let requeue = parsed.as_ref().map_or(600, |plan| whole(plan.requeue));
+    let hindered = parsed.as_ref().is_ok_and(|plan| plan.hindered);
+    let before = world.platform.status.as_ref();
+    match status::save(before, kept.as_ref(), &next, (hindered, world.now)) {
+        Save::Nothing => {}
+        Save::Later(unsaved, left) => {
+            world.unsaved = Some(*unsaved);
+            return Some(requeue.min(whole(left)));
+        }
+        Save::Now => {
+            let fault = writes.next();
+            if fault == Some(Fault::CrashBefore) {
+                return None;
             }
+            tell(world, &parsed, error.is_none());
+            assert_counted(&observed.memory, &next.memory);
+            assert!(
+                size(&next) <= STATUS_LIMIT,
+                "a status of {} bytes",
+                size(&next)
+            );
+            world.save(next);
+            check(world);
+            fault.is_none().then_some(())?;
         }
     }
-    Some(parsed.map_or(600, |plan| {
-        i64::try_from(plan.requeue.as_secs()).unwrap().max(1)
-    }))
+    Some(requeue)
+}
+
+/// Whole seconds, at least one.
+pub fn whole(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap().max(1)
 }
 
 /// What the figures of delivery are made of is saved together with what it counts: once, whatever was lost or done again.
@@ -199,7 +222,7 @@ pub fn check(world: &World) {
                 "Deployment {name} carries release {release}, whose test {test} has not passed"
             );
         }
-        let memory = world.memory();
+        let memory = world.remembered();
         let saved = memory
             .releases
             .iter()

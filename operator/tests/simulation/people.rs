@@ -103,10 +103,12 @@ impl World {
 
     /// Whether the candidate is in a stage; of Migrate, whether it migrates.
     pub fn is_in(&self, stage: Stage) -> bool {
-        let candidate = self.memory().candidate;
+        let candidate = &self.remembered().candidate;
         let mut jobs = self.jobs.values();
         let mut migrates = || jobs.any(|job| job.view.live_migration && job.moves == 1);
-        candidate.is_some_and(|candidate| candidate.stage == stage)
+        candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.stage == stage)
             && (stage != Stage::Migrate || migrates())
     }
 
@@ -114,16 +116,15 @@ impl World {
     pub fn serves(&self) -> bool {
         let image = self.platform.spec.image.clone().unwrap_or_default();
         let tag = image.rsplit(':').next().unwrap_or_default().to_owned();
-        let stable = self.memory().stable;
+        let stable = self.remembered().stable.as_ref();
         stable.is_some_and(|stable| stable.images[0].image.ends_with(&format!(":{tag}")))
     }
 
     /// Whether a release waits for a freeze window that will end.
     pub fn thaws(&self) -> bool {
-        let status = self.platform.status.clone().unwrap_or_default();
+        let status = self.platform.status.iter();
         let frozen = status
-            .conditions
-            .iter()
+            .flat_map(|status| &status.conditions)
             .any(|condition| condition.reason == "Frozen");
         let mut windows = self.platform.spec.release.freeze.iter();
         frozen && windows.all(|freeze| freeze.duration_minutes < 60)

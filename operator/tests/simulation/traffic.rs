@@ -22,7 +22,7 @@ pub fn slots(address: &Service) -> Vec<Slot> {
 impl World {
     /// The live addresses of services that stable has.
     fn served(&self) -> Vec<(String, &Service)> {
-        let stable = self.memory().stable;
+        let stable = &self.remembered().stable;
         let images = stable.iter().flat_map(|stable| &stable.images);
         let names = images.map(|image| image.service.clone());
         names

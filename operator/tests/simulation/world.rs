@@ -1,6 +1,7 @@
 //! A cluster of maps: objects as the API server would store them, and a database of levels.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use crm_operator::api::status::Memory;
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
@@ -10,6 +11,7 @@ use crm_operator::observed::{JobView, Observed, PodView, Resolution, WorkloadVie
 use crm_operator::plan::action::{Created, Object, Target, TargetKind, Write};
 use crm_operator::platform::Settings;
 use crm_operator::platform::release::Release;
+use crm_operator::status::Unsaved;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
@@ -157,6 +159,10 @@ pub struct World {
     pub approved: BTreeSet<String>,
     /// What the operator's watches do not show yet.
     pub lag: Lag,
+    /// What the operator's process has found and not written yet.
+    pub unsaved: Option<Unsaved>,
+    /// How often the status was written.
+    pub saves: u32,
     /// Dumps of the live database.
     pub volume: Volume,
     /// What is kept of the reports and logs of each release.
@@ -224,6 +230,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             skipped: BTreeSet::new(),
             approved: BTreeSet::new(),
             lag: Lag::default(),
+            unsaved: None,
+            saves: 0,
             volume: Volume::default(),
             reports: Reports::new(),
             tampered: false,
@@ -233,7 +241,21 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
     }
 
     pub fn memory(&self) -> Memory {
-        self.platform.status.clone().unwrap_or_default().memory
+        self.remembered().clone()
+    }
+
+    /// The memory as it is written, without a copy: what is asserted after every write must cost little.
+    pub fn remembered(&self) -> &Memory {
+        static NOTHING: LazyLock<Memory> = LazyLock::new(Memory::default);
+        let status = self.platform.status.as_ref();
+        status.map_or(&NOTHING, |status| &status.memory)
+    }
+
+    /// What the operator's process goes on from: what is written, and what it has found since.
+    pub fn found(&self) -> Memory {
+        let saved = self.remembered();
+        let found = self.unsaved.as_ref().and_then(|kept| kept.after(saved));
+        found.unwrap_or(saved).clone()
     }
 
     /// A user changes the image.
@@ -303,7 +325,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             .collect();
         pods.extend(self.jobs.values().filter_map(|job| job.pod.clone()));
         Observed {
-            memory: self.memory(),
+            memory: self.found(),
             resolutions: references
                 .iter()
                 .filter(|_| !self.registry_away)
@@ -487,6 +509,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
 
     pub fn save(&mut self, status: CrmPlatformStatus) {
         self.platform.status = Some(status);
+        self.saves += 1;
     }
 }
 

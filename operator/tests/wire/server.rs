@@ -89,6 +89,7 @@ pub fn context_of(
         backoff: Default::default(),
         written: Default::default(),
         foreign: Default::default(),
+        unsaved: Default::default(),
         leadership: Arc::new(leadership),
         metrics: Arc::new(Metrics::default()),
         instance: "test".into(),
