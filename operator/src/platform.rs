@@ -4,25 +4,28 @@
 //! built from a `Platform` may fail.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use crate::api::spec::{
-    Approval, BackupPolicy, BackupSpec, CrmPlatform, DeletionPolicy, StrategySpec,
+    Approval, BackupPolicy, BackupSpec, CrmPlatform, CrmPlatformSpec, DeletionPolicy, StrategySpec,
 };
 use crate::api::status::Token;
 use crate::cost::Prices;
 use crate::policy::ImagePolicy;
 
 pub mod freeze;
+pub mod image_update;
 mod images;
 pub mod release;
 pub mod request;
 mod wanted;
 
 use freeze::Freeze;
+use image_update::Update;
 use release::Release;
 use request::Request;
 
@@ -86,6 +89,10 @@ pub struct Platform {
     pub deletion: DeletionPolicy,
     /// How the live database is dumped before a migration; absent when it is not.
     pub backup: Option<BackupSpec>,
+    /// How newer tags of `spec.image` become releases; absent when they do not.
+    pub image_update: Option<Update>,
+    /// Whether it is not known yet which of them stands for `spec.image`.
+    pub image_is_open: bool,
     /// Operator configuration.
     pub settings: Settings,
     wanted: Release,
@@ -108,6 +115,16 @@ impl Platform {
             )
         })?;
         let services = spec.services.iter();
+        let image_update = Update::parse(spec)?;
+        let image = stands_for_image(object, image_update.as_ref());
+        let image_is_open = image_update.is_some() && image.is_none();
+        let effective = match image {
+            Some(_) => Cow::Owned(CrmPlatformSpec {
+                image,
+                ..spec.clone()
+            }),
+            None => Cow::Borrowed(spec),
+        };
         Ok(Self {
             name: object.name_any(),
             namespace: object.namespace().unwrap_or_default(),
@@ -141,9 +158,11 @@ impl Platform {
                 .backup
                 .clone()
                 .filter(|backup| backup.policy == BackupPolicy::BeforeMigration),
+            image_update,
+            image_is_open,
             settings: settings.clone(),
-            wanted: wanted::wanted(spec)?,
-            image_fields: images::fields(spec),
+            wanted: wanted::wanted(&effective)?,
+            image_fields: images::fields(&effective),
         })
     }
 
@@ -151,6 +170,12 @@ impl Platform {
     pub fn replicas(&self, service: &str) -> Option<i32> {
         self.replicas.get(service).copied()
     }
+}
+
+/// The image that was found for `spec.image`, if its tags are followed.
+fn stands_for_image(object: &CrmPlatform, update: Option<&Update>) -> Option<String> {
+    let memory = object.status.as_ref().map(|status| &status.memory);
+    update?.stands_for_it(memory?.image_update.as_ref())
 }
 
 fn strategy(spec: &StrategySpec) -> Result<StrategySpec, Invalid> {

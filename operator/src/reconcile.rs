@@ -25,7 +25,7 @@ use crate::context::{Context, PlatformKey};
 use crate::controller::Watched;
 use crate::error::Error;
 use crate::metrics::Outcome;
-use crate::observe::observe;
+use crate::observe::{Questions, observe};
 use crate::plan::action::Note;
 use crate::plan::{Plan, plan};
 use crate::platform::{Invalid, Platform};
@@ -89,10 +89,8 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     }
     let now = Timestamp::now();
     let parsed = Platform::parse(object, &ctx.settings);
-    let status = object.status.as_ref();
-    let known = status.map_or(&[][..], |status| &status.memory.images);
-    let questions = parsed.as_ref().map(|platform| platform.questions(known));
-    let observed = observe(ctx, object, &questions.unwrap_or_default()).await?;
+    let questions = parsed.as_ref().map(|it| Questions::of(ctx, it, object));
+    let observed = observe(ctx, object, questions.unwrap_or_default()).await?;
     let planned = parsed.map(|platform| plan(&platform, &observed, now));
     let actions = planned
         .as_ref()

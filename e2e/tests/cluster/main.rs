@@ -9,6 +9,7 @@ mod canary_stops_at_the_failing_step;
 mod deletes_cleanly_and_keeps_the_database;
 mod gates_the_first_release;
 mod holds_when_the_test_image_cannot_be_pulled;
+mod ignores_a_rejected_tag;
 mod installs_from_nothing;
 mod makes_nothing_of_an_image_that_the_policy_forbids;
 mod proves_its_backup_by_restoring_it;

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 mod backup;
 mod delivery;
 mod history;
+mod image_update;
 mod shift;
 mod token;
 
 pub use backup::{BackupRecord, ServiceLevel};
 pub use delivery::{Amount, BuildDelivery, Delivery, DeployDelivery, TestDelivery};
 pub use history::{JobRecord, Rejected, ReleaseRecord, Report, SchemaRecord, StageRecord};
+pub use image_update::ImageUpdate;
 pub use shift::{ALL, Shift, Slot};
 pub use token::{
     ACTOR_LIMIT, HandledToken, Intervention, LastHandled, REASON_LIMIT, Token, VALUE_LIMIT,
@@ -60,6 +62,9 @@ pub struct Memory {
     /// Tags of the spec and the digests they were resolved to, once; where images must be signed, also digests of the spec and who signed them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ResolvedImage>,
+    /// The image that stands for `spec.image`, where `spec.imageUpdate` follows its tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_update: Option<ImageUpdate>,
     /// The last releases, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseRecord>,
