@@ -162,15 +162,13 @@ fn comparators(part: &str) -> String {
             continue;
         }
         let version = version.strip_prefix('v').unwrap_or(version);
+        let numbers = version.split('-').next().unwrap_or_default();
         let is_bare =
-            operator.is_empty() && version.starts_with(|first: char| first.is_ascii_digit());
-        let sign = if is_bare && !version.contains(['x', 'X', '*']) {
-            "="
-        } else {
-            &operator
-        };
-        all.push(format!("{sign}{version}"));
-        operator.clear();
+            operator.is_empty() && numbers.starts_with(|first: char| first.is_ascii_digit());
+        if is_bare && !numbers.contains(['x', 'X', '*']) {
+            operator.push('=');
+        }
+        all.push(std::mem::take(&mut operator) + version);
     }
     all.push(operator);
     all.retain(|comparator| !comparator.is_empty());

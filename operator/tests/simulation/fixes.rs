@@ -57,7 +57,7 @@ fn a_fix_does_not_wait_for_the_bad_release() {
     for (bad, stage) in [
         ("bad", Stage::Rehearse),
         ("bad", Stage::Gate),
-        ("unmigrated", Stage::Migrate),
+        ("unverified", Stage::Migrate),
         ("crash", Stage::Rollout),
         ("unverified", Stage::Verify),
     ] {
