@@ -90,8 +90,8 @@ impl Lister {
     }
 
     async fn pages(&self, image: &Reference) -> Result<Vec<String>, NoList> {
-        let question = (image, &RegistryAuth::Anonymous, RegistryOperation::Pull);
-        let token = self.client.auth(question.0, question.1, question.2).await?;
+        let (nobody, pull) = (RegistryAuth::Anonymous, RegistryOperation::Pull);
+        let token = self.client.auth(image, &nobody, pull).await?;
         let mut next = Some(self.first(image)?);
         let (mut seen, mut tags, mut room) = (HashSet::new(), Vec::new(), BYTES);
         while let Some(url) = next {
