@@ -13,8 +13,10 @@ use kube::{Api, ResourceExt};
 use tokio::time::timeout;
 
 use crate::api::CrmPlatform;
+use crate::api::status::Memory;
 use crate::context::{Context, PlatformKey};
-use crate::observed::{JobView, Observed, Resolution, Unresolved};
+use crate::observed::{JobView, Listing, Observed, Resolution, Unresolved};
+use crate::platform::Platform;
 
 pub mod around;
 pub mod index;
@@ -38,22 +40,56 @@ pub enum Error {
     },
 }
 
-/// Looks at one platform. `questions` are what a registry has to be asked, by the image reference of its spec.
+/// What a registry has to be asked before a look, and what it has told of tags.
+#[derive(Debug, Default)]
+pub struct Questions {
+    /// What to ask, by the image reference that needs it: of the spec, or a newer one that may take the place of its image.
+    pub images: BTreeMap<String, String>,
+    /// Of the repository of `spec.image`, where its tags are followed.
+    pub tags: Option<Listing>,
+}
+
+impl Questions {
+    /// Those of a platform. Never waits for a registry.
+    pub fn of(ctx: &Context, platform: &Platform, object: &CrmPlatform) -> Self {
+        let (status, nothing) = (object.status.as_ref(), Memory::default());
+        let memory = status.map_or(&nothing, |status| &status.memory);
+        let tags = list(ctx, platform);
+        let listed = tags.as_ref().and_then(|tags| tags.answer.as_ref());
+        let listed = listed.and_then(|answer| answer.as_ref().ok());
+        let newer = listed.and_then(|tags| platform.newer_image(memory, tags));
+        let mut images = platform.questions(&memory.images);
+        images.extend(newer.map(|reference| (reference.clone(), reference)));
+        Self { images, tags }
+    }
+}
+
+/// What is known of the tags that may take the place of `spec.image`.
+fn list(ctx: &Context, platform: &Platform) -> Option<Listing> {
+    let update = platform.image_update.as_ref()?;
+    let permitted = platform.settings.images.permits(&update.begins_at).is_ok();
+    let interval = Duration::from_secs(update.interval_seconds.into());
+    permitted.then(|| ctx.registry.tags(&update.begins_at, interval))
+}
+
+fn memory(object: &CrmPlatform) -> Memory {
+    let status = object.status.as_ref();
+    status
+        .map(|status| status.memory.clone())
+        .unwrap_or_default()
+}
+
+/// Looks at one platform.
 ///
 /// # Errors
 /// When a Job that is not in the caches cannot be read.
 pub async fn observe(
     ctx: &Context,
     object: &CrmPlatform,
-    questions: &BTreeMap<String, String>,
+    questions: Questions,
 ) -> Result<Observed, Error> {
     let key = PlatformKey::of(object);
-    let memory = object
-        .status
-        .as_ref()
-        .map(|status| status.memory.clone())
-        .unwrap_or_default();
-    let resolutions = resolve(ctx, questions).await;
+    let resolutions = resolve(ctx, &questions.images).await;
     let mut jobs = ctx.stores.jobs.of(&key);
     jobs.extend(foreign_jobs(ctx, &key).await?);
     let uid = object.uid().unwrap_or_default();
@@ -68,8 +104,9 @@ pub async fn observe(
         .map(|revision| (revision.id, revision.release))
         .collect();
     Ok(Observed {
-        memory,
+        memory: memory(object),
         resolutions,
+        tags: questions.tags,
         releases,
         record_uids,
         logs: BTreeMap::new(),

@@ -5,6 +5,8 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
@@ -13,6 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::status::{Memory, Slot};
 use crate::desired::labels;
+use crate::platform::image_update::Tags;
 use crate::platform::release::Release;
 
 pub mod job;
@@ -30,6 +33,8 @@ pub struct Observed {
     pub memory: Memory,
     /// Answers of the registry for references of the spec of which memory does not know enough.
     pub resolutions: BTreeMap<String, Result<Resolution, Unresolved>>,
+    /// The tags of the repository of `spec.image`, where they are followed and the policy allows it.
+    pub tags: Option<Listing>,
     /// Recorded releases by id (from ControllerRevisions).
     pub releases: BTreeMap<String, Release>,
     /// UIDs of the ControllerRevisions, by release id.
@@ -48,6 +53,15 @@ pub struct Observed {
     pub others: BTreeMap<String, String>,
     /// Whether the cluster knows HTTPRoutes.
     pub knows_routes: bool,
+}
+
+/// What a registry says of the tags of a repository.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The last answer; absent before the first one.
+    pub answer: Option<Result<Arc<Tags>, Unresolved>>,
+    /// After this there may be another answer.
+    pub again_in: Duration,
 }
 
 /// What a registry says of an image reference.

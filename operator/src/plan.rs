@@ -45,6 +45,7 @@ mod resolve;
 mod rollback;
 mod rollout;
 mod steps;
+mod update;
 mod verify;
 
 use action::{Action, Note};

@@ -25,7 +25,7 @@ use crate::context::{Context, PlatformKey};
 use crate::controller::Watched;
 use crate::error::Error;
 use crate::metrics::Outcome;
-use crate::observe::{logs, observe};
+use crate::observe::{Questions, logs, observe};
 use crate::observed::Observed;
 use crate::plan::action::Note;
 use crate::plan::{Plan, plan};
@@ -98,10 +98,9 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
 async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<Next, Error> {
     let now = Timestamp::now();
     let parsed = Platform::parse(object, &ctx.settings);
+    let questions = parsed.as_ref().map(|it| Questions::of(ctx, it, object));
+    let mut observed = observe(ctx, object, questions.unwrap_or_default()).await?;
     let status = object.status.as_ref();
-    let known = status.map_or(&[][..], |status| &status.memory.images);
-    let questions = parsed.as_ref().map(|platform| platform.questions(known));
-    let mut observed = observe(ctx, object, &questions.unwrap_or_default()).await?;
     let kept = ctx.unsaved.of(key);
     if let Some(found) = kept.as_ref().and_then(|kept| kept.after(&observed.memory)) {
         observed.memory = found.clone();

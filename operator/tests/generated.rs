@@ -235,7 +235,7 @@ fn samples_parse_and_keep_the_rules() {
 fn what_breaks_a_rule_is_refused_with_its_remedy() {
     let sound = &platforms("manifests/samples/acme.yaml")[0];
     type Break = fn(&mut serde_json::Value);
-    let cases: [(&str, Break); 16] = [
+    let cases: [(&str, Break); 18] = [
         ("exactly one of spec.exposure.gateway", |object| {
             object["spec"]["exposure"] = json!({ "hosts": ["a.example"] })
         }),
@@ -288,6 +288,14 @@ fn what_breaks_a_rule_is_refused_with_its_remedy() {
         }),
         ("cannot be called green or preview", |object| {
             object["spec"]["services"][0]["name"] = json!("sales-green")
+        }),
+        ("not a version of three numbers", |object| {
+            object["spec"]["image"] = json!("registry.example:5000/crm-service:latest");
+            object["spec"]["imageUpdate"] = json!({ "semver": "1.x" })
+        }),
+        ("without a digest", |object| {
+            object["spec"]["image"] = json!("registry.example/crm-service:1.0.0@sha256:aa");
+            object["spec"]["imageUpdate"] = json!({ "semver": "1.x" })
         }),
         ("metadata.name must have at most 30 characters", |object| {
             object["metadata"]["name"] = json!("1acme")

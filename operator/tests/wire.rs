@@ -1,7 +1,6 @@
 //! What goes over the wire: the few requests that safety rests on, against a scripted API server.
 #![allow(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
@@ -9,7 +8,7 @@ use crm_operator::apply::{StatusWrite, apply, write_status};
 use crm_operator::backoff::asked;
 use crm_operator::context::PlatformKey;
 use crm_operator::controller::Watched;
-use crm_operator::observe::observe;
+use crm_operator::observe::{Questions, observe};
 use crm_operator::plan::action::{
     Action, Created, Object, Replicas, SecretContent, SecretRecipe, Target, TargetKind, Write,
 };
@@ -157,11 +156,17 @@ async fn a_job_that_is_there_already_is_left_alone_and_looked_at_until_it_is_gon
     apply(&ctx, &platform(), &[creation_of_job()])
         .await
         .unwrap();
-    let first = observe(&ctx, &platform(), &BTreeMap::new()).await.unwrap();
+    let first = observe(&ctx, &platform(), Questions::default())
+        .await
+        .unwrap();
     assert_eq!(first.jobs["acme-gate"].uid, "j1");
-    let second = observe(&ctx, &platform(), &BTreeMap::new()).await.unwrap();
+    let second = observe(&ctx, &platform(), Questions::default())
+        .await
+        .unwrap();
     assert!(second.jobs.is_empty());
-    let third = observe(&ctx, &platform(), &BTreeMap::new()).await.unwrap();
+    let third = observe(&ctx, &platform(), Questions::default())
+        .await
+        .unwrap();
     assert!(third.jobs.is_empty(), "and not asked for again");
     drop(ctx);
     let methods: Vec<_> = server

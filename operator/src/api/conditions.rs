@@ -114,6 +114,10 @@ pub const APPLY_FAILED: &str = "ApplyFailed";
 pub const STAGE_PASSED: &str = "StagePassed";
 /// Event: a candidate gets another share of the requests.
 pub const TRAFFIC_SHIFTED: &str = "TrafficShifted";
+/// Event: a newer image was found by `spec.imageUpdate`, and becomes a release.
+pub const IMAGE_FOUND: &str = "ImageFound";
+/// Event: there may be a newer image, which is not used.
+pub const IMAGE_NOT_FOLLOWED: &str = "ImageNotFollowed";
 /// Event: a release serves.
 pub const PROMOTED: &str = "Promoted";
 /// Event: a release was rejected.

@@ -13,6 +13,7 @@ use super::status::CrmPlatformStatus;
 
 mod database;
 mod exposure;
+mod image_update;
 mod network;
 mod release;
 mod strategy;
@@ -21,6 +22,7 @@ pub use database::{
     BackupPolicy, BackupSpec, DatabaseSpec, EmbeddedDatabaseSpec, RehearsalData, RehearsalSpec,
 };
 pub use exposure::{AutoscalingSpec, ExposureSpec, GatewaySpec, IngressSpec};
+pub use image_update::ImageUpdateSpec;
 pub use network::{EgressSpec, NetworkPolicies, NetworkSpec, PeerSpec};
 pub use release::{Approval, FreezeSpec, ReleaseSpec};
 pub use strategy::{CanaryStep, StrategySpec, StrategyType};
@@ -51,6 +53,7 @@ pub use strategy::{CanaryStep, StrategySpec, StrategyType};
     validation = Rule::new("size(self.tests) > 0 || self.gate == 'None'").message("spec.tests is empty: add a test with when: [Gate], or set spec.gate to None to roll out untested images"),
     validation = Rule::new("self.gate == 'None' || self.tests.exists(t, 'Gate' in t.when)").message("no entry of spec.tests has when: [Gate]: add one, or set spec.gate to None to roll out untested images"),
     validation = Rule::new("has(self.image) || self.services.all(s, has(s.image))").message("spec.image is not set and a service has no image of its own: set spec.image, or services[].image for every service"),
+    validation = Rule::new("!has(self.imageUpdate) || (has(self.image) && self.image.matches(':v?[0-9]+[.][0-9]+[.][0-9]+(-[0-9A-Za-z.-]+)?$'))").message("spec.imageUpdate begins at the tag of spec.image, which is not a version of three numbers: write it as repository:1.4.0 and without a digest, or remove spec.imageUpdate"),
     validation = Rule::new("has(self.image) || self.tests.all(t, has(t.image))").message("spec.image is not set and a test has no image of its own: set spec.image, or tests[].image for every test"),
     validation = Rule::new("self.deletionPolicy == oldSelf.deletionPolicy || self.deletionPolicy == 'Delete'").message("spec.deletionPolicy cannot go from Delete to Retain: the passwords of the embedded database would still be deleted; make a new platform and restore a backup into it"),
     validation = Rule::new("self.release.strategy.type != 'Canary' || self.gate == 'None' || self.tests.exists(t, 'Verify' in t.when)").message("a Canary is tested in each step, and no entry of spec.tests has when: [Verify]: add one, or choose another strategy"),
@@ -62,6 +65,10 @@ pub struct CrmPlatformSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
     pub image: Option<String>,
+
+    /// Lets newer tags of the repository of `spec.image` become releases by themselves. Left out: only a changed spec does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_update: Option<ImageUpdateSpec>,
 
     /// The services of the CRM, at least one.
     #[schemars(length(min = 1, max = 16))]

@@ -12,6 +12,7 @@ mod backup;
 mod delivery;
 mod dora;
 mod history;
+mod image_update;
 mod shift;
 mod size;
 mod token;
@@ -20,6 +21,7 @@ pub use backup::{BackupRecord, ServiceLevel};
 pub use delivery::{Amount, BuildDelivery, Delivery, DeliverySums, DeployDelivery, TestDelivery};
 pub use dora::{Asked, DeliveryDay, Dora};
 pub use history::{JobRecord, Rejected, ReleaseRecord, Report, SchemaRecord, StageRecord};
+pub use image_update::ImageUpdate;
 pub use shift::{ALL, Shift, Slot};
 pub use size::{STATUS_LIMIT, shortened, size};
 pub use token::{
@@ -67,6 +69,9 @@ pub struct Memory {
     /// Tags of the spec and the digests they were resolved to, once; where images must be signed, also digests of the spec and who signed them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ResolvedImage>,
+    /// The image that stands for `spec.image`, where `spec.imageUpdate` follows its tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_update: Option<ImageUpdate>,
     /// The last releases, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseRecord>,

@@ -85,7 +85,7 @@ impl<'a> Draft<'a> {
             self.wake = None;
         }
         self.memory.schema.truncate(SCHEMA_KEPT);
-        self.memory.rejected.truncate(REJECTED_KEPT);
+        record::bound_rejected(&mut self.memory.rejected, REJECTED_KEPT);
         let candidate = self.memory.candidate.iter();
         let at_work = candidate.map(|candidate| &candidate.release);
         let stable = self.memory.stable.iter().map(|stable| &stable.release);

@@ -3,7 +3,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::status::{Finding, JobRecord, ReleaseRecord, Stage, StageRecord, Verdict};
+use crate::api::status::{
+    Finding, JobRecord, Rejected, ReleaseRecord, Stage, StageRecord, Verdict,
+};
 
 /// How many releases keep the details of their Jobs.
 const DETAILED: usize = 3;
@@ -177,9 +179,37 @@ pub(super) fn bound_tails(releases: &mut [ReleaseRecord]) {
     told.skip(TAILS).for_each(|job| job.log_tail = None);
 }
 
+/// Drops the oldest rejections beyond a number. What the spec still asks for goes last: without its entry it would be tried again by itself.
+pub(super) fn bound_rejected(rejected: &mut Vec<Rejected>, limit: usize) {
+    while rejected.len() > limit {
+        let oldest = rejected.iter().rposition(|left| left.left_at.is_some());
+        rejected.remove(oldest.unwrap_or(rejected.len() - 1));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_spec_asks_for_stays_rejected_however_many_others_come() {
+        let now = Time("2026-01-01T12:00:00Z".parse().unwrap());
+        let entry = |id: String, left: bool| Rejected {
+            release: id,
+            images: Vec::new(),
+            reason: "TestsFailed".into(),
+            message: String::new(),
+            at: now.clone(),
+            left_at: left.then(|| now.clone()),
+        };
+        let mut rejected = vec![entry("wanted".into(), false)];
+        for number in 0..20 {
+            rejected.insert(0, entry(number.to_string(), true));
+            bound_rejected(&mut rejected, 3);
+        }
+        let ids: Vec<_> = rejected.iter().map(|left| left.release.as_str()).collect();
+        assert_eq!(ids, ["19", "18", "wanted"]);
+    }
 
     fn opened(releases: &mut Vec<ReleaseRecord>, id: &str, verdict: Option<Verdict>) {
         let now = Time("2026-01-01T12:00:00Z".parse().unwrap());

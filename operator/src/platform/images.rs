@@ -89,6 +89,7 @@ impl Platform {
     /// policy starts no release; then only the signer of that digest is asked for.
     pub fn questions(&self, known: &[ResolvedImage]) -> BTreeMap<String, String> {
         let references = self.image_fields.keys();
+        let references = references.filter(|reference| !self.is_open(reference));
         let open = references.filter(|reference| {
             let permitted = self.settings.images.permits(reference).is_ok();
             permitted && self.image(reference, known).is_none()
@@ -100,10 +101,16 @@ impl Platform {
             .collect()
     }
 
+    /// Whether another tag may have to stand in the place of this one, which is therefore not asked about.
+    pub fn is_open(&self, reference: &str) -> bool {
+        let update = self.image_update.as_ref().filter(|_| self.image_is_open);
+        update.is_some_and(|update| update.begins_at == reference)
+    }
+
     /// The release that the spec asks for, once every reference is known by digest.
     pub fn wanted(&self, images: &[ResolvedImage]) -> Option<Release> {
-        self.wanted
-            .with_images(|reference| self.image(reference, images))
+        let wanted = Some(&self.wanted).filter(|_| !self.image_is_open)?;
+        wanted.with_images(|reference| self.image(reference, images))
     }
 }
 

@@ -1,7 +1,7 @@
 //! People in the model: they change the spec and annotate the platform, and what they allowed is remembered beside the operator.
 
 use crm_operator::api::spec::{
-    Approval, AutoscalingSpec, CanaryStep, FreezeSpec, StrategySpec, StrategyType,
+    Approval, AutoscalingSpec, CanaryStep, FreezeSpec, ImageUpdateSpec, StrategySpec, StrategyType,
 };
 use crm_operator::api::status::{ResolvedImage, Stage, Token};
 use crm_operator::platform::Platform;
@@ -21,6 +21,11 @@ impl World {
                 return self.annotate(token, value, Some(wanted));
             }
             Act::Reach(_) | Act::Serving => return,
+            Act::Push(tag, app) => {
+                self.tags.insert(tag, app);
+                return self.say(format!("somebody: pushes {app} as {tag}"));
+            }
+            Act::Follow => self.follow(),
             Act::Backup => self.ask_for_backups(),
             Act::Spoil => {
                 self.volume.rotten = true;
@@ -49,6 +54,22 @@ impl World {
         }
         self.new_spec();
         self.say(format!("user: sets {act:?}"));
+    }
+
+    /// The image that is set gets a version, and newer ones are followed.
+    fn follow(&mut self) {
+        let image = self
+            .platform
+            .spec
+            .image
+            .replace("registry.example/crm:1.0.0".into());
+        let app = ["v1", "v1b", "v2"].into_iter();
+        let mut app = app.filter(|app| image.as_ref().unwrap().ends_with(&format!(":{app}")));
+        self.tags.insert("1.0.0", app.next().unwrap());
+        self.platform.spec.image_update = Some(ImageUpdateSpec {
+            semver: ">=1.0.0 <2.0.0".into(),
+            interval_seconds: 600,
+        });
     }
 
     fn set_strategy(&mut self, kind: StrategyType) {

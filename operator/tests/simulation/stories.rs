@@ -4,8 +4,8 @@ use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::{Stage, Token};
 
 use Act::{
-    Annotate, Approval, Autoscale, Backup, Expose, Freeze, Image, ImageWith, Load, Paused, Reach,
-    Serving, Spoil, Strategy,
+    Annotate, Approval, Autoscale, Backup, Expose, Follow, Freeze, Image, ImageWith, Load, Paused,
+    Push, Reach, Serving, Spoil, Strategy,
 };
 use StrategyType::{BlueGreen, Canary, RollingUpdate};
 
@@ -48,6 +48,10 @@ pub enum Act {
     Load(i32),
     /// Exposes the platform by a Gateway.
     Expose,
+    /// Lets newer tags become releases by themselves; the image that is set has the tag 1.0.0.
+    Follow,
+    /// Somebody pushes an image under a tag.
+    Push(&'static str, &'static str),
     /// No file on the volume of the backups can be restored any more.
     Spoil,
     /// A cue: the next act comes when the candidate is in this stage.
@@ -86,7 +90,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 53] = [
+pub const STORIES: [Story; 59] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -491,6 +495,60 @@ pub const STORIES: [Story; 53] = [
             "",
         )
     },
+    story(
+        "releases_a_new_tag_by_itself",
+        &[Image("v1"), Follow, Push("1.1.0", "v2")],
+        "v2",
+    ),
+    story(
+        "ignores_a_rejected_tag",
+        &[
+            Image("v1"),
+            Follow,
+            Push("1.1.0", "bad"),
+            Push("1.1.1", "bad"),
+            Push("0.9.0", "v1b"),
+        ],
+        "v1",
+    ),
+    story(
+        "goes_on_with_a_newer_tag",
+        &[
+            Image("v1"),
+            Follow,
+            Push("1.1.0", "bad"),
+            Push("1.2.0", "v2"),
+            Push("1.2.1", "bad"),
+        ],
+        "v2",
+    ),
+    story(
+        "stays_where_a_person_went_back_to",
+        &[
+            Image("v1"),
+            Follow,
+            Push("1.1.0", "v1b"),
+            Annotate(Token::RollbackTo, "v1 anna: slower than before"),
+            Push("1.1.1", "v1b"),
+        ],
+        "v1",
+    ),
+    story(
+        "goes_on_after_a_way_back_with_a_newer_tag",
+        &[
+            Image("v1"),
+            Follow,
+            Push("1.1.0", "v1b"),
+            Annotate(Token::RollbackTo, "v1 anna: slower than before"),
+            Push("1.2.0", "v2"),
+        ],
+        "v2",
+    ),
+    story(
+        "lets_a_new_tag_wait_for_approval",
+        &[Image("v1"), Approval, Follow, Push("1.1.0", "v2")],
+        "v1",
+    ),
 ];
 
 /// Stories that one seed in twenty tells: one of them takes as long as five others.

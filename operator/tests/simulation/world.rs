@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use crm_operator::api::status::Memory;
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::cost::Prices;
 use crm_operator::desired::labels;
-use crm_operator::observed::{JobView, Observed, PodView, Resolution, WorkloadView};
+use crm_operator::observed::{JobView, Listing, Observed, PodView, Resolution, WorkloadView};
 use crm_operator::plan::action::{Created, Object, Target, TargetKind, Write};
 use crm_operator::platform::Settings;
+use crm_operator::platform::image_update::Tags;
 use crm_operator::platform::release::Release;
 use crm_operator::status::Unsaved;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -151,6 +153,8 @@ pub struct World {
     pub forgotten: bool,
     /// The registry does not answer.
     pub registry_away: bool,
+    /// Versions in the registry, and the images behind them.
+    pub tags: BTreeMap<&'static str, &'static str>,
     /// Nobody told the operator its own image.
     pub nameless: bool,
     /// Releases that a person let go on without tests.
@@ -226,6 +230,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             next_uid: 0,
             forgotten: false,
             registry_away: false,
+            tags: BTreeMap::new(),
             nameless: false,
             skipped: BTreeSet::new(),
             approved: BTreeSet::new(),
@@ -293,9 +298,13 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
 
     /// What they would hold if they were up to date.
     pub fn present(&self) -> Observed {
-        let references = [self.platform.spec.image.clone().unwrap()];
+        let tags = self.tags.keys();
+        let tags = tags.map(|tag| format!("registry.example/crm:{tag}"));
+        let mut references: Vec<_> = tags.collect();
+        references.extend(self.platform.spec.image.clone());
         let resolve = |reference: &String| {
             let tag = reference.rsplit(':').next().unwrap();
+            let tag = self.tags.get(tag).unwrap_or(&tag);
             (
                 reference.clone(),
                 Ok(Resolution {
@@ -331,6 +340,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 .filter(|_| !self.registry_away)
                 .map(resolve)
                 .collect(),
+            tags: self.listing(),
             releases: self.revisions.clone(),
             record_uids: self
                 .revisions
@@ -356,6 +366,16 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             others,
             knows_routes: self.around.gateway_api,
         }
+    }
+
+    /// What the registry lists, if it is asked.
+    fn listing(&self) -> Option<Listing> {
+        let update = self.platform.spec.image_update.as_ref()?;
+        let tags = Tags::of(self.tags.keys().map(ToString::to_string));
+        Some(Listing {
+            answer: (!self.registry_away).then(|| Ok(tags.into())),
+            again_in: Duration::from_secs(u64::try_from(update.interval_seconds).unwrap()),
+        })
     }
 
     fn workload(&self, deployment: &ModelDeployment) -> WorkloadView {
