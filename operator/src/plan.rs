@@ -23,6 +23,7 @@ use crate::platform::Platform;
 pub mod action;
 mod admit;
 mod backup;
+mod beside;
 mod cleanup;
 mod draft;
 mod foundation;

@@ -16,7 +16,10 @@ mod token;
 
 pub use backup::{BackupRecord, ServiceLevel};
 pub use delivery::{Amount, BuildDelivery, Delivery, DeployDelivery, TestDelivery};
-pub use history::{JobRecord, Rejected, ReleaseRecord, Report, SchemaRecord, StageRecord};
+pub use history::{
+    JobRecord, Performance, PerformancePart, Rejected, ReleaseRecord, Report, SchemaRecord,
+    StageRecord,
+};
 pub use shift::{ALL, Shift, Slot};
 pub use token::{
     ACTOR_LIMIT, HandledToken, Intervention, LastHandled, REASON_LIMIT, Token, VALUE_LIMIT,

@@ -32,24 +32,18 @@ pub fn migration(scope: Scope<'_>, step: &Step, work: &Migration<'_>) -> Job {
         environment::variable("CRM_PHASE", work.phase),
         environment::variable("CRM_SERVICE", &work.service.name),
         environment::variable("CRM_RELEASE", scope.id),
-        environment::variable(
-            "CRM_TRACK",
-            match work.track {
-                Track::Live | Track::Preview => "stable",
-                Track::Scratch => "candidate",
-            },
-        ),
+        environment::variable("CRM_TRACK", environment::track_name(work.track)),
     ]);
     match work.track {
         Track::Live | Track::Preview => env.push(environment::variable(
             "CRM_SOAKED_SECONDS",
             &work.soaked_seconds.to_string(),
         )),
-        Track::Scratch => env.push(environment::variable("CRM_REHEARSAL", "true")),
+        Track::Scratch | Track::Beside => env.push(environment::variable("CRM_REHEARSAL", "true")),
     }
     let track = match work.track {
         Track::Live | Track::Preview => labels::LIVE_MIGRATION,
-        Track::Scratch => labels::CANDIDATE,
+        Track::Scratch | Track::Beside => labels::CANDIDATE,
     };
     let container = json!({ "image": work.service.image, "args": work.migration.args, "env": env, "resources": work.service.resources });
     job(
@@ -113,7 +107,15 @@ pub fn seed(scope: Scope<'_>, step: &Step, service: &ReleaseService, args: &[Str
 
 /// A test. It gets addresses and a key, never the database.
 pub fn test(scope: Scope<'_>, step: &Step, test: &ReleaseTest, track: Track) -> Job {
-    let mut env = environment::delivery(scope, track);
+    pointed(scope, step, (test, environment::delivery(scope, track)))
+}
+
+/// A test that finds what it tests by these variables.
+pub(super) fn pointed(
+    scope: Scope<'_>,
+    step: &Step,
+    (test, mut env): (&ReleaseTest, Vec<Value>),
+) -> Job {
     env.push(environment::signing_key(scope));
     env.push(environment::variable("CRM_REPORT_DIR", report::FOLDER));
     // Where the operator's image is not known, no Job of such a test is made (`plan::gate`).
@@ -146,16 +148,48 @@ pub fn test(scope: Scope<'_>, step: &Step, test: &ReleaseTest, track: Track) -> 
 /// Makes an empty scratch database, or drops it.
 pub fn scratch(scope: Scope<'_>, step: &Step, create: bool) -> Job {
     let name = names::scratch_database(&scope.platform.uid, scope.id);
-    let owner = if scope.release.database == DatabaseUse::Embedded {
-        format!(" owner {}", environment::OWNER_ROLE)
-    } else {
-        String::new()
-    };
+    let owner = owner(scope);
     let mut script =
         format!("psql -v ON_ERROR_STOP=1 -c 'drop database if exists {name} with (force)'");
     if create {
         script.push_str(&format!(" -c 'create database {name}{owner}'"));
+    } else {
+        let copy = names::scratch_copy(&scope.platform.uid, scope.id);
+        script.push_str(&format!(
+            " -c 'drop database if exists {copy} with (force)'"
+        ));
     }
+    on_server(scope, step, (&script, SCRATCH_DEADLINE_SECONDS))
+}
+
+/// Makes a copy of the scratch database as it stands, rows and grants included.
+pub(super) fn copy(scope: Scope<'_>, step: &Step) -> Job {
+    let name = names::scratch_database(&scope.platform.uid, scope.id);
+    let copy = names::scratch_copy(&scope.platform.uid, scope.id);
+    let owner = owner(scope);
+    let script = format!(
+        "psql -v ON_ERROR_STOP=1 -c 'drop database if exists {copy} with (force)' -c 'create database {copy} template {name}{owner}'"
+    );
+    // As many rows as a restore has brought may have to be copied.
+    let backup = scope.platform.backup.as_ref();
+    let deadline = backup.map_or(SCRATCH_DEADLINE_SECONDS, |own| own.deadline_seconds);
+    on_server(
+        scope,
+        step,
+        (&script, deadline.max(SCRATCH_DEADLINE_SECONDS)),
+    )
+}
+
+/// Who owns a database that is made.
+fn owner(scope: Scope<'_>) -> String {
+    match scope.release.database {
+        DatabaseUse::Embedded => format!(" owner {}", environment::OWNER_ROLE),
+        DatabaseUse::Secret { .. } => String::new(),
+    }
+}
+
+/// Runs a script of psql beside the live database.
+fn on_server(scope: Scope<'_>, step: &Step, (script, deadline): (&str, i32)) -> Job {
     let container = json!({
         "image": scope.platform.settings.postgres_image,
         "command": ["sh", "-ec", script],
@@ -169,7 +203,7 @@ pub fn scratch(scope: Scope<'_>, step: &Step, create: bool) -> Job {
             service: "",
             track: labels::CANDIDATE,
             container,
-            deadline: SCRATCH_DEADLINE_SECONDS,
+            deadline,
             tries: 3,
             final_codes: &[],
             volume: None,

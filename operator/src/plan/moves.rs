@@ -317,18 +317,18 @@ impl Draft<'_> {
         }
     }
 
-    /// Price of the pods, other than those of Jobs, that a stage needs: the candidate's in the gate, the new live ones in the roll-out.
+    /// Price of the pods, other than those of Jobs, that a stage needs: in the gate those that are tried, in the roll-out the new live ones.
     fn price_of_pods(&self, id: &str, stage: Stage) -> f64 {
-        let track = match stage {
-            Stage::Gate => labels::CANDIDATE,
-            Stage::Rollout => labels::STABLE,
-            _ => return 0.0,
+        let counts = |track: &str| match stage {
+            Stage::Gate => labels::is_tried(track),
+            Stage::Rollout => track == labels::STABLE,
+            _ => false,
         };
         let pods = self
             .observed
             .pods
             .iter()
-            .filter(|pod| pod.release == id && pod.track == track && !pod.service.is_empty());
+            .filter(|pod| pod.release == id && counts(&pod.track) && !pod.service.is_empty());
         pods.map(|pod| self.platform.settings.prices.pod(pod, self.now))
             .sum()
     }

@@ -18,8 +18,9 @@ impl World {
                 let wanted = self.wanted();
                 return self.annotate(token, value, Some(wanted));
             }
-            Act::Reach(_) | Act::Serving => return,
+            Act::Reach(_) | Act::Serving | Act::Comparing => return,
             Act::Backup => self.ask_for_backups(),
+            Act::SideBySide => self.ask_for_comparisons(),
             Act::Spoil => {
                 self.volume.rotten = true;
                 return;
