@@ -235,7 +235,7 @@ fn samples_parse_and_keep_the_rules() {
 fn what_breaks_a_rule_is_refused_with_its_remedy() {
     let sound = &platforms("manifests/samples/acme.yaml")[0];
     type Break = fn(&mut serde_json::Value);
-    let cases: [(&str, Break); 11] = [
+    let cases: [(&str, Break); 14] = [
         ("spec.tests is empty", |object| {
             object["spec"]["tests"] = json!([])
         }),
@@ -269,6 +269,18 @@ fn what_breaks_a_rule_is_refused_with_its_remedy() {
         }),
         ("cannot be called green or preview", |object| {
             object["spec"]["services"][0]["name"] = json!("sales-green")
+        }),
+        ("make it an entry of its own", |object| {
+            object["spec"]["tests"][1]["when"] = json!(["Gate", "Performance"])
+        }),
+        ("maxRegressionPercent is the budget", |object| {
+            object["spec"]["tests"][0]["maxRegressionPercent"] = json!(20)
+        }),
+        ("the name of a service begins with stable-", |object| {
+            object["spec"]["services"][0]["name"] = json!("stable-customer");
+            object["spec"]["services"][1]["dependsOn"] = json!([]);
+            let speed = json!({ "name": "speed", "when": ["Performance"] });
+            object["spec"]["tests"].as_array_mut().unwrap().push(speed);
         }),
         ("metadata.name must have at most 30 characters", |object| {
             object["metadata"]["name"] = json!("1acme")

@@ -6,30 +6,26 @@
 //! as expand left it, which is what stable meets while the candidate is rolled out, and again once the copy is backfilled, which is what a way back meets.
 //! Then the speed of both is measured there. Without a test that asks for it nothing of this is made.
 
+mod copy;
+
+pub(super) use copy::{copy, mask};
+
 use super::draft::Draft;
 use super::gate::{self, Tried};
-use super::judge::Kind;
-use super::rehearse::restored::MASK;
-use super::rehearse::{offers, wanted_after_expand, work};
 use super::steps::{self, Work};
 use super::{Progress, record};
 use crate::api::conditions::{
-    BREAKS_STABLE, CANDIDATE_NOT_READY, GATE_INCONCLUSIVE, REHEARSAL_FAILED,
-    REHEARSAL_INCONCLUSIVE, SLOWER_THAN_STABLE,
+    BREAKS_STABLE, CANDIDATE_NOT_READY, GATE_INCONCLUSIVE, SLOWER_THAN_STABLE,
 };
 use crate::api::spec::TestPhase;
 use crate::api::status::{Finding, Stage};
-use crate::desired::beside::{self as objects, Beside, Side};
-use crate::desired::job::{self, Migration};
-use crate::desired::{Track, labels};
-use crate::platform::release::{Release, ReleaseService};
+use crate::desired::beside::{Beside, Side};
+use crate::desired::labels;
+use crate::platform::release::Release;
 
-/// Jobs made for a migration of the copy while nothing can be found out.
-const TRIES: i32 = 3;
 // Steps of the gate carry the names of tests, which have at most 20 characters: none can be called like these.
 const AFTER_EXPAND: &str = "stable-after-expand-";
 const AFTER_BACKFILL: &str = "stable-after-backfill-";
-const BACKFILL: &str = "backfill-on-the-copy-";
 
 /// Candidate and stable.
 struct Pair<'p> {
@@ -68,69 +64,6 @@ fn opposite(draft: &Draft<'_>, release: &Release) -> Opposite {
     Opposite::Stable(stable.release.clone(), Box::new(of))
 }
 
-/// Keeps a copy of the scratch database as expand left it.
-pub(super) fn copy(draft: &mut Draft<'_>, (id, release): (&str, &Release)) -> Progress {
-    match opposite(draft, release) {
-        Opposite::None(_) => Progress::Skipped,
-        Opposite::Unknown => Progress::Waiting,
-        Opposite::Stable(..) => {
-            let work = work(id, "copy".to_owned(), Kind::Preparation);
-            steps::run(draft, &work, |draft, step| {
-                objects::copy(draft.scope(id, release), step)
-            })
-        }
-    }
-}
-
-/// Masks the rows of the copy, as those of the scratch database are; of a service that the candidate does not have, by stable's own image.
-pub(super) fn mask(draft: &mut Draft<'_>, (id, release): (&str, &Release)) -> Progress {
-    let (stable, of) = match opposite(draft, release) {
-        Opposite::None(_) => return Progress::Skipped,
-        Opposite::Unknown => return Progress::Waiting,
-        Opposite::Stable(stable, of) => (stable, of),
-    };
-    let own = release.services.iter().map(|service| (id, service));
-    let left = of.services.iter().map(|service| (stable.as_str(), service));
-    let left = left.filter(|(_, service)| release.service(&service.name).is_none());
-    let mut all = Vec::new();
-    let all_services = own.chain(left);
-    for (whose, service) in all_services.filter(|(_, own)| own.migrate.is_some()) {
-        if offers(draft, whose, &service.name, MASK) {
-            let work = work(id, format!("copy-mask-{}", service.name), Kind::Migration);
-            all.push(migrate(draft, release, (&work, service, MASK)));
-        } else if let Some(stage) = record::stage(&mut draft.memory.releases, id, Stage::Rehearse) {
-            // Where it is the candidate's own, the stage says so already.
-            let words = format!(
-                "stable sees real rows of {} beside the candidate",
-                service.name
-            );
-            stage.message.get_or_insert(words);
-        }
-    }
-    Progress::worst(all)
-}
-
-/// One phase of a service's migration on the copy.
-fn migrate(
-    draft: &mut Draft<'_>,
-    release: &Release,
-    (work, service, phase): (&Work<'_>, &ReleaseService, &str),
-) -> Progress {
-    let Some(migration) = &service.migrate else {
-        return Progress::Skipped;
-    };
-    steps::run(draft, work, |draft, step| {
-        let migration = Migration {
-            service,
-            migration,
-            phase,
-            track: Track::Beside,
-            soaked_seconds: 0,
-        };
-        job::migration(draft.scope(work.release, release), step, &migration)
-    })
-}
-
 /// Runs the tests that need both releases, one kind after the other.
 pub(super) fn compare(draft: &mut Draft<'_>, (id, release): (&str, &Release)) -> Progress {
     let (stable, of) = match opposite(draft, release) {
@@ -153,25 +86,30 @@ pub(super) fn compare(draft: &mut Draft<'_>, (id, release): (&str, &Release)) ->
         stable: &stable,
         opposite: &of,
     };
-    let expanded = compat(draft, &pair, AFTER_EXPAND);
+    one_by_one(draft, &pair)
+}
+
+fn one_by_one(draft: &mut Draft<'_>, pair: &Pair<'_>) -> Progress {
+    let stable = pair.stable;
+    let expanded = compat(draft, pair, AFTER_EXPAND);
     if !expanded.is_good() {
         return because(expanded, BREAKS_STABLE, |message| {
             format!("expand breaks release {stable}, which serves: {message}")
         });
     }
-    let backfilled = backfill(draft, &pair);
+    let backfilled = copy::backfill(draft, pair);
     if !backfilled.is_good() {
         return backfilled;
     }
     if backfilled == Progress::Passed {
-        let again = compat(draft, &pair, AFTER_BACKFILL);
+        let again = compat(draft, pair, AFTER_BACKFILL);
         if !again.is_good() {
             return because(again, BREAKS_STABLE, |message| {
                 format!("backfill breaks release {stable}, the way back: {message}")
             });
         }
     }
-    let measured = performance(draft, &pair);
+    let measured = performance(draft, pair);
     because(measured, SLOWER_THAN_STABLE, |message| {
         format!("slower than release {stable}, which serves: {message}")
     })
@@ -217,27 +155,6 @@ fn compat(draft: &mut Draft<'_>, pair: &Pair<'_>, prefix: &str) -> Progress {
     }
     let ended = Progress::worst(all);
     gate::undisturbed(draft, ended, (pair.id, &[labels::BESIDE_STABLE], steps))
-}
-
-/// Backfills the copy; skipped where there is nothing to do.
-fn backfill(draft: &mut Draft<'_>, pair: &Pair<'_>) -> Progress {
-    let mut all = Vec::new();
-    for service in &pair.release.services {
-        let expand = format!("expand-{}", service.name);
-        if !wanted_after_expand(draft, pair.id, Stage::Rehearse, &expand, "backfill") {
-            continue;
-        }
-        let work = Work {
-            release: pair.id,
-            stage: Stage::Gate,
-            step: format!("{BACKFILL}{}", service.name),
-            kind: Kind::Migration,
-            tries: TRIES,
-            reasons: (REHEARSAL_FAILED, REHEARSAL_INCONCLUSIVE),
-        };
-        all.push(migrate(draft, pair.release, (&work, service, "backfill")));
-    }
-    Progress::worst(all)
 }
 
 /// The candidate's tests that find both.
