@@ -25,6 +25,7 @@ mod admit;
 mod around;
 mod asked;
 mod backup;
+mod beside;
 mod bound;
 mod cleanup;
 mod closing;

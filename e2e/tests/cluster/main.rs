@@ -32,6 +32,7 @@ mod setting;
 mod stops_a_bad_image;
 mod survives_kill_nine_at_every_stage;
 mod switches_all_services_together;
+mod the_release_that_serves_must_survive_the_expand;
 mod two_leaders_migrate_once;
 mod two_platforms_in_one_namespace;
 mod waits_for_approval_and_remembers_who;

@@ -45,6 +45,10 @@ pub const BELOW_SCHEMA_FLOOR: &str = "BelowSchemaFloor";
 pub const CANDIDATE_NOT_READY: &str = "CandidateNotReady";
 /// A test of the gate failed.
 pub const TESTS_FAILED: &str = "TestsFailed";
+/// What the candidate's migrations make of the schema breaks the release that serves.
+pub const BREAKS_STABLE: &str = "BreaksStable";
+/// The candidate is slower than the release that serves, by more than its test allows.
+pub const SLOWER_THAN_STABLE: &str = "SlowerThanStable";
 /// Whether the candidate is good could not be found out.
 pub const GATE_INCONCLUSIVE: &str = "GateInconclusive";
 /// The tests have not been run for the release that the spec asks for.

@@ -57,6 +57,7 @@ pub use strategy::{CanaryStep, StrategySpec, StrategyType};
     validation = Rule::new("has(self.image) || self.tests.all(t, has(t.image))").message("spec.image is not set and a test has no image of its own: set spec.image, or tests[].image for every test"),
     validation = Rule::new("self.deletionPolicy == oldSelf.deletionPolicy || self.deletionPolicy == 'Delete'").message("spec.deletionPolicy cannot go from Delete to Retain: the passwords of the embedded database would still be deleted; make a new platform and restore a backup into it"),
     validation = Rule::new("self.release.strategy.type != 'Canary' || self.gate == 'None' || self.tests.exists(t, 'Verify' in t.when)").message("a Canary is tested in each step, and no entry of spec.tests has when: [Verify]: add one, or choose another strategy"),
+    validation = Rule::new("!self.tests.exists(t, 'Performance' in t.when) || !self.services.exists(s, s.name.startsWith('stable-'))").message("a test with when: [Performance] finds stable at CRM_STABLE_<SERVICE>_URL, and the name of a service begins with stable-: rename the service, or leave the test out"),
     validation = Rule::new("self.services.all(s, !has(s.dependsOn) || s.dependsOn.all(d, d != s.name && self.services.exists(o, o.name == d)))").message("spec.services[].dependsOn must name other services of this platform")
 )]
 pub struct CrmPlatformSpec {
@@ -249,7 +250,11 @@ pub struct SeedSpec {
 /// One kind of test Job.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.minTests == 0 || has(self.report)").message("minTests counts the tests of a report: set report: JUnit too, or leave minTests out"))]
+#[x_kube(
+    validation = Rule::new("self.minTests == 0 || has(self.report)").message("minTests counts the tests of a report: set report: JUnit too, or leave minTests out"),
+    validation = Rule::new("!('Performance' in self.when) || size(self.when) == 1").message("a test with Performance in its when needs two releases side by side, which the other phases do not have: make it an entry of its own"),
+    validation = Rule::new("!has(self.maxRegressionPercent) || 'Performance' in self.when").message("maxRegressionPercent is the budget of a test with when: [Performance]: set that, or leave maxRegressionPercent out")
+)]
 pub struct TestSpec {
     /// Name of the test.
     #[schemars(
@@ -262,7 +267,9 @@ pub struct TestSpec {
     #[schemars(length(min = 1, max = 500))]
     pub image: Option<String>,
     /// `Gate`: against the candidate on a scratch database, before live data or traffic is touched. `Verify`: against the live Services after the roll-out.
-    #[schemars(length(min = 1, max = 2))]
+    /// `Compat`: when the next release comes, against this one, on the schema that the next one's `expand` makes, and again after its `backfill`: a failure
+    /// rejects the next one. `Performance`: against the candidate and stable side by side; skipped while no release serves.
+    #[schemars(length(min = 1, max = 4))]
     pub when: Vec<TestPhase>,
     /// Arguments of the test container.
     #[serde(default)]
@@ -284,6 +291,11 @@ pub struct TestSpec {
     /// when there are cases that passed, none failed, and every file can be read. Without any file the counts in its termination message are taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<ReportFormat>,
+    /// By how many percent the candidate's p95 may be above stable's in a test with `when: [Performance]`; 20 when left out. The container gets it in
+    /// `CRM_MAX_REGRESSION_PERCENT`, and the operator compares the p95s of its termination message by it too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_regression_percent: Option<i32>,
 }
 
 /// When a test runs.
@@ -293,6 +305,10 @@ pub enum TestPhase {
     Gate,
     /// After the roll-out, on the live Services.
     Verify,
+    /// In the gate of the next release, against this one on the next one's schema.
+    Compat,
+    /// In the gate, against the candidate and stable side by side.
+    Performance,
 }
 
 /// Form of a test report.

@@ -20,7 +20,10 @@ mod token;
 pub use backup::{BackupRecord, ServiceLevel};
 pub use delivery::{Amount, BuildDelivery, Delivery, DeliverySums, DeployDelivery, TestDelivery};
 pub use dora::{Asked, DeliveryDay, Dora};
-pub use history::{JobRecord, Rejected, ReleaseRecord, Report, SchemaRecord, StageRecord};
+pub use history::{
+    JobRecord, Performance, PerformancePart, Rejected, ReleaseRecord, Report, SchemaRecord,
+    StageRecord,
+};
 pub use image_update::ImageUpdate;
 pub use shift::{ALL, Shift, Slot};
 pub use size::{STATUS_LIMIT, shortened, size};

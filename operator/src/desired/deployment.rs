@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Map, Value, json};
 
+use super::beside::Side;
 use super::environment::{self, Role};
 use super::{
     SERVICE_USER, Scope, Track, container_security, hashed, labels, names, object, pod_security,
@@ -28,7 +29,7 @@ pub fn live(
         labels: labels::with_slot(all, slot),
         spread: spread(&selector),
         selector,
-        track: Track::Live,
+        env: environment(scope, Track::Live),
         replicas,
     };
     deployment(scope, service, shape)
@@ -42,11 +43,38 @@ pub fn candidate(scope: Scope<'_>, service: &ReleaseService) -> Deployment {
         name: names::candidate(&scope.platform.name, &service.name, scope.id),
         labels: labels::service(scope, &service.name, labels::CANDIDATE),
         selector,
-        track: Track::Scratch,
+        env: environment(scope, Track::Scratch),
         replicas: Some(1),
         spread: Value::Null,
     };
     deployment(scope, service, shape)
+}
+
+/// Deployment of one side of a comparison: one pod with the environment `env`, which only the Service of that side selects. Its label names the release for
+/// which the two are compared, whichever of them it is of.
+pub(super) fn beside(
+    scope: Scope<'_>,
+    service: &ReleaseService,
+    (side, env): (Side, Vec<Value>),
+) -> Deployment {
+    let mut selector = labels::selector(scope, &service.name, side.track());
+    selector[labels::RELEASE] = json!(scope.id);
+    let shape = Shape {
+        name: side.host(scope, &service.name),
+        labels: labels::service(scope, &service.name, side.track()),
+        selector,
+        env,
+        replicas: Some(1),
+        spread: Value::Null,
+    };
+    deployment(scope, service, shape)
+}
+
+/// Database and addresses of what serves on a track.
+fn environment(scope: Scope<'_>, track: Track) -> Vec<Value> {
+    let mut env = environment::database(scope, Role::App, track);
+    env.extend(environment::delivery(scope, track));
+    env
 }
 
 /// What Deployments differ in.
@@ -55,7 +83,8 @@ struct Shape {
     /// Labels without the release.
     labels: Map<String, Value>,
     selector: Value,
-    track: Track,
+    /// Database and addresses.
+    env: Vec<Value>,
     replicas: Option<i32>,
     /// How its pods are spread; null for a single one.
     spread: Value,
@@ -96,7 +125,7 @@ fn deployment(scope: Scope<'_>, service: &ReleaseService, shape: Shape) -> Deplo
                     "enableServiceLinks": false,
                     "terminationGracePeriodSeconds": GRACE_SECONDS,
                     "securityContext": pod_security(SERVICE_USER),
-                    "containers": [container(scope, service, shape.track)],
+                    "containers": [container(service, shape.env)],
                     "volumes": [{ "name": "tmp", "emptyDir": {} }]
                 }
             }
@@ -113,15 +142,14 @@ fn deployment(scope: Scope<'_>, service: &ReleaseService, shape: Shape) -> Deplo
     object(literal)
 }
 
-fn container(scope: Scope<'_>, service: &ReleaseService, track: Track) -> Value {
+fn container(service: &ReleaseService, delivered: Vec<Value>) -> Value {
     let mut env: Vec<Value> = service
         .env
         .iter()
         .map(|entry| environment::variable(&entry.name, &entry.value))
         .collect();
     env.push(environment::variable("CRM_SERVICE", &service.name));
-    env.extend(environment::database(scope, Role::App, track));
-    env.extend(environment::delivery(scope, track));
+    env.extend(delivered);
     let probe = |path: &str, period: i32, failures: i32| json!({ "httpGet": { "path": path, "port": "http" }, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures });
     json!({
         "name": "service",

@@ -32,6 +32,11 @@ pub fn candidate(platform: &str, service: &str, release: &str) -> String {
     bounded(format!("{platform}-{service}-{release}"))
 }
 
+/// Deployment and Service of a service that is tried beside another release; `side` says which of the two it is of.
+pub fn beside(platform: &str, service: &str, (release, side): (&str, &str)) -> String {
+    bounded(format!("{platform}-{service}-{release}-{side}"))
+}
+
 /// A Job of a release: stage and step keep the same phase on the scratch and on the live database apart; the attempt comes last.
 pub fn job(scope: Scope<'_>, step: &Step) -> String {
     let stage = step.stage.name().to_lowercase();
@@ -110,9 +115,19 @@ pub fn scratch_database(platform_uid: &str, release: &str) -> String {
     format!("scratch_{uid}_{release}")
 }
 
+/// Copy of a scratch database, on which stable and the candidate serve side by side.
+pub fn scratch_copy(platform_uid: &str, release: &str) -> String {
+    format!("{}_copy", scratch_database(platform_uid, release))
+}
+
 /// Environment variable that holds the address of a service.
 pub fn url_variable(service: &str) -> String {
     format!("CRM_{}_URL", service.to_uppercase().replace('-', "_"))
+}
+
+/// Environment variable that holds the address of a service of stable, for a test that is pointed at both.
+pub fn stable_url_variable(service: &str) -> String {
+    url_variable(&format!("stable-{service}"))
 }
 
 fn bounded(name: String) -> String {

@@ -105,8 +105,8 @@ fn live_tests(platform: &Platform) -> NetworkPolicy {
 /// What belongs to a candidate: only each other.
 fn candidate(platform: &Platform) -> NetworkPolicy {
     let all = json!({
-        "matchLabels": { labels::PLATFORM: platform.name, labels::TRACK: labels::CANDIDATE },
-        "matchExpressions": [{ "key": labels::STAGE, "operator": "NotIn", "values": [Stage::Rollout.name(), Stage::Verify.name()] }]
+        "matchLabels": { labels::PLATFORM: platform.name },
+        "matchExpressions": [{ "key": labels::TRACK, "operator": "In", "values": labels::TRIED }, { "key": labels::STAGE, "operator": "NotIn", "values": [Stage::Rollout.name(), Stage::Verify.name()] }]
     });
     let each_other = pods(all.clone());
     let rules =

@@ -4,6 +4,7 @@ use k8s_openapi::api::batch::v1::Job;
 use serde_json::{Value, json};
 
 mod around;
+mod beside;
 mod report;
 
 use super::job::{Migration, Step};
@@ -78,7 +79,7 @@ fn migration(scope: Scope<'_>, track: Track) -> Job {
     };
     let stage = match track {
         Track::Live | Track::Preview => Stage::Migrate,
-        Track::Scratch => Stage::Rehearse,
+        Track::Scratch | Track::Beside => Stage::Rehearse,
     };
     job::migration(scope, &step(stage, "expand-customer"), &work)
 }

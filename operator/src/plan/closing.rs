@@ -49,18 +49,18 @@ impl Draft<'_> {
     fn price_of_pods(&mut self, id: &str, name: Stage) -> f64 {
         let rollout = record::stage(&mut self.memory.releases, id, Stage::Rollout);
         let beside = rollout.is_some_and(|stage| stage.ready_at.is_some());
-        let track = match name {
-            Stage::Gate => labels::CANDIDATE,
-            Stage::Rollout => labels::STABLE,
-            Stage::Verify if beside => labels::STABLE,
-            _ => return 0.0,
+        let counts = |track: &str| match name {
+            Stage::Gate => labels::is_tried(track),
+            Stage::Rollout => track == labels::STABLE,
+            Stage::Verify => beside && track == labels::STABLE,
+            _ => false,
         };
         let stage = record::stage(&mut self.memory.releases, id, name);
         let Some(began) = stage.map(|stage| stage.started_at.0) else {
             return 0.0;
         };
         let needed =
-            |pod: &&PodView| pod.release == id && pod.track == track && !pod.service.is_empty();
+            |pod: &&PodView| pod.release == id && counts(&pod.track) && !pod.service.is_empty();
         let pods = self.observed.pods.iter().filter(needed);
         let prices = &self.platform.settings.prices;
         pods.map(|pod| prices.pod(pod, Some(began), self.now)).sum()

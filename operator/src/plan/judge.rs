@@ -3,6 +3,7 @@
 //! In: our Job, its pods, the clock's reading. Out: an [`Ending`], or nothing while it goes on. Rests on terminal conditions, pod phases and exit codes; never
 //! on counters.
 
+mod performance;
 mod summary;
 mod test;
 
@@ -47,6 +48,8 @@ pub(super) enum Kind {
         report: bool,
         /// Fewest tests in it.
         min_tests: i32,
+        /// Percent by which the candidate may be slower than stable, of a test that compares them.
+        budget: Option<i32>,
     },
     /// Exit 10 = nothing to do, 30 and 40 = failed, 20 and 50 = could not be found out.
     Migration,
@@ -183,6 +186,11 @@ fn silent(kind: &Kind) -> Ending {
         Kind::Test { report: true, .. } => Ending::inconclusive(
             "it is complete, but its pod was removed before its report was read".to_owned(),
         ),
+        Kind::Test {
+            budget: Some(_), ..
+        } => Ending::inconclusive(
+            "it is complete, but its pod was removed before its p95s were read".to_owned(),
+        ),
         Kind::Backup => Ending::inconclusive(
             "it is complete, but its pod was removed before the checksum of its dump was read"
                 .to_owned(),
@@ -210,9 +218,17 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
     };
     let summary = Summary::read(message);
     let mut ending = match kind {
-        Kind::Test { report, min_tests } => {
-            let (report, min_tests) = (*report, *min_tests);
-            test::ended(pod, (code, message), Asked { report, min_tests })
+        Kind::Test {
+            report,
+            min_tests,
+            budget,
+        } => {
+            let asked = Asked {
+                report: *report,
+                min_tests: *min_tests,
+                budget: *budget,
+            };
+            test::ended(pod, (code, message), asked)
         }
         Kind::Migration => migration(code, summary.as_ref()),
         Kind::Backup if code == 0 => dumped(summary.as_ref()),

@@ -203,3 +203,27 @@ fn refuses_what_could_neither_scale_nor_lead_anywhere() {
         "spec.exposure is ambiguous: set exactly one of gateway and ingress"
     );
 }
+
+#[test]
+fn a_budget_that_is_left_out_is_no_part_of_the_form_and_counts_as_twenty() {
+    let tests = |more: &str| {
+        let yaml = SOUND.replace(
+            "{name: smoke, when: [Gate]}",
+            &format!("{{name: smoke, when: [Gate]}}, {{name: load, when: [Performance]{more}}}"),
+        );
+        let known = ResolvedImage {
+            reference: "registry.example/crm:1".into(),
+            image: "registry.example/crm@sha256:aa".into(),
+            signed_by: None,
+        };
+        let platform = Platform::parse(&object(&yaml), &settings()).unwrap();
+        platform.wanted(&[known]).unwrap().tests
+    };
+    let [smoke, load] = &tests("")[..] else {
+        panic!("two tests")
+    };
+    assert_eq!((smoke.budget(), load.budget()), (None, Some(20)));
+    let form = serde_json::to_string(load).unwrap();
+    assert!(!form.contains("egression"), "{form}");
+    assert_eq!(tests(", maxRegressionPercent: 50")[1].budget(), Some(50));
+}

@@ -8,6 +8,7 @@
 
 mod around;
 mod backups;
+mod beside;
 mod controllers;
 mod fixes;
 mod forgeries;
@@ -103,6 +104,7 @@ impl Run {
             self.world.pass_time(1);
             operator::check(&self.world);
             self.world.assert_traffic();
+            self.world.assert_apart();
         } else if self.world.lag.is_any() {
             self.world.pass_time(1);
         } else if looks
@@ -127,6 +129,7 @@ impl Run {
             || match self.story.acts[self.next_act] {
                 Act::Reach(stage) => self.world.is_in(stage),
                 Act::Serving => self.world.serves(),
+                Act::Comparing => self.world.is_comparing(),
                 _ => false,
             }
     }
@@ -300,7 +303,7 @@ fn tells_whole_releases_as_stories() {
 }
 
 /// Stories that between them make every kind of write.
-const CRASHED: [&str; 17] = [
+const CRASHED: [&str; 18] = [
     "keeps_the_pods_that_load_asked_for",
     "switches_as_many_pods_as_load_asked_for",
     "goes_up_in_steps_by_the_route",
@@ -310,6 +313,7 @@ const CRASHED: [&str; 17] = [
     "stops_at_a_failing_step",
     "is_aborted_in_its_migration",
     "proves_each_backup",
+    "compares_on_masked_rows",
     "upgrades_with_a_migration",
     "stops_a_bad_image",
     "returns_when_verify_fails",

@@ -168,6 +168,7 @@ fn make(world: &mut World, action: &Action) {
     world.write(&action.write);
     check(world);
     world.assert_traffic();
+    world.assert_apart();
 }
 
 fn tell(
@@ -222,6 +223,7 @@ pub fn check(world: &World) {
                 "Deployment {name} carries release {release}, whose test {test} has not passed"
             );
         }
+        world.assert_compared(name, &release);
         let memory = world.remembered();
         let saved = memory
             .releases

@@ -20,13 +20,14 @@ impl World {
                 let wanted = self.wanted();
                 return self.annotate(token, value, Some(wanted));
             }
-            Act::Reach(_) | Act::Serving => return,
+            Act::Reach(_) | Act::Serving | Act::Comparing => return,
             Act::Push(tag, app) => {
                 self.tags.insert(tag, app);
                 return self.say(format!("somebody: pushes {app} as {tag}"));
             }
             Act::Follow => self.follow(),
             Act::Backup => self.ask_for_backups(),
+            Act::SideBySide => self.ask_for_comparisons(),
             Act::Spoil => {
                 self.volume.rotten = true;
                 return;

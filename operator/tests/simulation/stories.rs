@@ -4,8 +4,8 @@ use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::{Stage, Token};
 
 use Act::{
-    Annotate, Approval, Autoscale, Backup, Expose, Follow, Freeze, Image, ImageWith, Load, Paused,
-    Push, Reach, Serving, Spoil, Strategy,
+    Annotate, Approval, Autoscale, Backup, Comparing, Expose, Follow, Freeze, Image, ImageWith,
+    Load, Paused, Push, Reach, Serving, SideBySide, Spoil, Strategy,
 };
 use StrategyType::{BlueGreen, Canary, RollingUpdate};
 
@@ -40,6 +40,8 @@ pub enum Act {
     Freeze(&'static str, i32),
     /// Asks for a backup before each migration, restored in the rehearsal.
     Backup,
+    /// Asks for stable's tests on each new schema, and for a test of speed.
+    SideBySide,
     /// Sets how traffic goes over; a canary in two steps.
     Strategy(StrategyType),
     /// Lets an autoscaler decide how many pods customer has, or not any more.
@@ -58,11 +60,13 @@ pub enum Act {
     Reach(Stage),
     /// A cue: the next act comes when the image of the spec serves.
     Serving,
+    /// A cue: the next act comes when stable stands beside the candidate.
+    Comparing,
 }
 
 impl Act {
     pub fn is_cue(self) -> bool {
-        matches!(self, Reach(_) | Serving)
+        matches!(self, Reach(_) | Serving | Comparing)
     }
 }
 
@@ -90,7 +94,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 59] = [
+pub const STORIES: [Story; 65] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -370,6 +374,42 @@ pub const STORIES: [Story; 59] = [
         "gates_what_comes_right_after_a_promotion",
         &[Image("v1"), Image("v2"), Serving, Image("bad")],
         "v2",
+    ),
+    story(
+        "compares_the_candidate_with_stable",
+        &[Image("v1"), SideBySide, Image("v2")],
+        "v2",
+    ),
+    story(
+        "compares_on_masked_rows",
+        &[Image("v1"), Backup, SideBySide, Image("v2")],
+        "v2",
+    ),
+    story(
+        "has_nothing_to_compare_with_at_first",
+        &[Image("unclear"), SideBySide, Image("v1")],
+        "v1",
+    ),
+    story(
+        "stops_what_breaks_stable",
+        &[Image("v1"), SideBySide, Image("breaking")],
+        "v1",
+    ),
+    story(
+        "stops_what_is_slower",
+        &[Image("v1"), SideBySide, Image("slow")],
+        "v1",
+    ),
+    story(
+        "ends_a_comparison_for_a_newer_spec",
+        &[
+            Image("v1"),
+            SideBySide,
+            Image("v2"),
+            Comparing,
+            Image("v1b"),
+        ],
+        "v1b",
     ),
     story(
         "switches_all_services_together",

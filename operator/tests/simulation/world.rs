@@ -42,6 +42,10 @@ pub struct App {
     pub expand: Option<i32>,
     /// Whether its live pods are started again after they were ready.
     pub restless: bool,
+    /// Whether an older release fails its tests on the schema that its expand makes.
+    pub breaks: bool,
+    /// Whether it answers three times as slowly as others.
+    pub slow: bool,
 }
 
 /// The images that the registry of the model knows.
@@ -54,6 +58,8 @@ pub fn app(image: &str) -> App {
         starts: true,
         expand: None,
         restless: false,
+        breaks: false,
+        slow: false,
     };
     let name = image.rsplit("sha256:").next().unwrap_or_default();
     match name {
@@ -88,6 +94,16 @@ pub fn app(image: &str) -> App {
         "restless" => App {
             level: 2,
             restless: true,
+            ..good
+        },
+        "breaking" => App {
+            level: 2,
+            breaks: true,
+            ..good
+        },
+        "slow" => App {
+            level: 2,
+            slow: true,
             ..good
         },
         "unmigrated" => App {
@@ -145,6 +161,10 @@ pub struct World {
     pub schemas: BTreeMap<(String, String), Schema>,
     /// Releases whose gate Jobs have really ended well, by test.
     pub tested: BTreeSet<(String, String)>,
+    /// Steps that compared a release with stable and have really ended well.
+    pub compared: BTreeSet<(String, String)>,
+    /// Steps that must do so before a release may be live.
+    pub to_compare: BTreeSet<(String, String)>,
     /// Jobs by name and UID that have really run to their end on the live database.
     pub live_runs: Vec<(String, String, i64)>,
     pub transcript: Vec<String>,
@@ -225,6 +245,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             database_ready: false,
             schemas: BTreeMap::new(),
             tested: BTreeSet::new(),
+            compared: BTreeSet::new(),
+            to_compare: BTreeSet::new(),
             live_runs: Vec::new(),
             transcript: Vec::new(),
             next_uid: 0,
@@ -437,8 +459,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
 
     fn apply_deployment(&mut self, object: &Deployment) {
         let name = name(&object.metadata);
-        if label(&object.metadata, labels::TRACK) == labels::CANDIDATE {
-            self.assert_masked(&label(&object.metadata, labels::RELEASE));
+        if labels::is_tried(&label(&object.metadata, labels::TRACK)) {
+            self.assert_tried(object);
         }
         let uid = self.uid();
         let scaled = self.is_scaled(&name);

@@ -174,6 +174,9 @@ pub struct Report {
     /// The first cases that did not pass, each with what went wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_failures: Vec<String>,
+    /// How fast candidate and stable were, of a test that compares them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub performance: Option<Performance>,
 }
 
 /// One migration of the live database.
@@ -199,6 +202,33 @@ pub struct SchemaRecord {
     /// The lowest application level the schema still serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<i64>,
+}
+
+/// How fast the two releases were in a test with `when: [Performance]`, by its own words.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Performance {
+    /// Milliseconds within which 95 of 100 requests to stable were answered, decimal.
+    pub stable_p95_milliseconds: String,
+    /// The same of the candidate.
+    pub candidate_p95_milliseconds: String,
+    /// By how many percent the candidate's might be above stable's.
+    pub max_regression_percent: i32,
+    /// The same of parts of the test, for example each service, at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PerformancePart>,
+}
+
+/// How fast the two releases were in one part of such a test.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PerformancePart {
+    /// Which part.
+    pub name: String,
+    /// p95 of stable in milliseconds, decimal.
+    pub stable_p95_milliseconds: String,
+    /// p95 of the candidate in milliseconds, decimal.
+    pub candidate_p95_milliseconds: String,
 }
 
 /// A release that is not tried again by itself.

@@ -4,15 +4,18 @@ use k8s_openapi::jiff::SignedDuration;
 
 use super::*;
 
+mod performance;
 mod report;
 
 const TEST: Kind = Kind::Test {
     report: false,
     min_tests: 1,
+    budget: None,
 };
 const REPORTED: Kind = Kind::Test {
     report: true,
     min_tests: 10,
+    budget: None,
 };
 
 fn now() -> Timestamp {
@@ -138,6 +141,7 @@ fn a_declared_report_must_be_there_and_say_that_enough_tests_passed() {
         Kind::Test {
             report: true,
             min_tests: 0,
+            budget: None,
         },
     );
     assert_eq!(none.verdict, Verdict::Failed, "no test is no proof");
