@@ -36,7 +36,11 @@ pub fn quotes_of_ended_stages(record: &mut ReleaseRecord, known: &Known<'_>) {
 fn unquote(job: &mut JobRecord) {
     if let Some(report) = &mut job.report {
         report.first_failures.truncate(1);
+        if let Some(performance) = &mut report.performance {
+            performance.parts.clear();
+        }
     }
+    job.log_tail = None;
     clip(&mut job.message, 2 * SHORT);
 }
 
