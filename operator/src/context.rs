@@ -9,6 +9,7 @@ use kube::{Client, Resource, ResourceExt};
 
 use crate::backoff::Backoff;
 use crate::controller::Watched;
+use crate::drift::Memory;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::{ForeignJobs, Stores};
@@ -63,6 +64,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// Own writes that the watches may not have shown yet.
     pub written: Written,
+    /// What the API server makes of own applies, and what was told of drift.
+    pub drift: Memory,
     /// Names of Jobs that stood in the way of a create.
     pub foreign: ForeignJobs,
     /// Whether this process may write.
@@ -78,6 +81,7 @@ impl Context {
     pub fn forget(&self, platform: &PlatformKey) {
         self.backoff.reset(platform);
         self.written.forget(platform);
+        self.drift.forget(platform);
         self.foreign.forget(platform);
     }
 }

@@ -14,6 +14,7 @@ pub mod context;
 pub mod controller;
 pub mod cost;
 pub mod desired;
+pub mod drift;
 pub mod error;
 pub mod events;
 pub mod health;

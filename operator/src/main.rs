@@ -185,6 +185,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         },
         backoff: Default::default(),
         written: Default::default(),
+        drift: Default::default(),
         foreign: Default::default(),
         leadership,
         metrics,

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::api::CrmPlatform;
 use crate::context::{Context, PlatformKey};
-use crate::observed::{JobView, Observed, Resolution, Unresolved};
+use crate::observed::{JobView, Observed, Resolution, Stamp, Unresolved};
 
 pub mod index;
 pub mod stores;
@@ -63,32 +63,56 @@ pub async fn observe(
         .filter(|revision| revision.owner == uid)
         .map(|revision| (revision.id, revision.release))
         .collect();
+    let mut seen = workloads(ctx, &key);
     Ok(Observed {
         memory,
         resolutions,
         releases,
-        deployments: ctx.stores.deployments.of(&key),
         jobs,
         pods: ctx.stores.pods.of(&key).into_values().collect(),
-        database: ctx.stores.stateful_sets.of(&key).into_values().next(),
-        others: hashes(ctx, &key),
+        others: hashes(ctx, &key, &mut seen.drifted),
+        ..seen
     })
 }
 
-fn hashes(ctx: &Context, key: &PlatformKey) -> BTreeMap<String, String> {
-    let services = ctx
-        .stores
-        .services
-        .of(key)
-        .into_iter()
-        .map(|(name, hash)| (format!("Service/{name}"), hash));
-    let config_maps = ctx
-        .stores
-        .config_maps
-        .of(key)
-        .into_iter()
-        .map(|(name, hash)| (format!("ConfigMap/{name}"), hash));
-    services.chain(config_maps).collect()
+/// Deployments and the embedded database, with what became of their content hashes.
+fn workloads(ctx: &Context, key: &PlatformKey) -> Observed {
+    let mut deployments = ctx.stores.deployments.of(key);
+    let mut database = ctx.stores.stateful_sets.of(key).into_values().next();
+    let mut drifted = BTreeMap::new();
+    let all = deployments.values_mut().map(|seen| ("Deployment", seen));
+    let all = all.chain(database.iter_mut().map(|seen| ("StatefulSet", seen)));
+    for (kind, seen) in all {
+        let stamp = Stamp {
+            hash: std::mem::take(&mut seen.hash),
+            drift: seen.drift.take(),
+        };
+        let object = format!("{kind}/{}", seen.name);
+        seen.hash = ctx.drift.judge((key, object), stamp, &mut drifted);
+    }
+    Observed {
+        deployments,
+        database,
+        drifted,
+        ..Observed::default()
+    }
+}
+
+fn hashes(
+    ctx: &Context,
+    key: &PlatformKey,
+    drifted: &mut BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let services = ctx.stores.services.of(key).into_iter();
+    let services = services.map(|(name, stamp)| (format!("Service/{name}"), stamp));
+    let config_maps = ctx.stores.config_maps.of(key).into_iter();
+    let config_maps = config_maps.map(|(name, stamp)| (format!("ConfigMap/{name}"), stamp));
+    let all = services.chain(config_maps);
+    all.map(|(object, stamp)| {
+        let hash = ctx.drift.judge((key, object.clone()), stamp, drifted);
+        (object, hash)
+    })
+    .collect()
 }
 
 /// Asks the registry, and leaves out what it has not answered yet.

@@ -24,6 +24,7 @@ pub mod action;
 mod admit;
 mod backup;
 mod cleanup;
+mod correction;
 mod draft;
 mod foundation;
 mod gate;
@@ -41,7 +42,7 @@ mod rollout;
 mod steps;
 mod verify;
 
-use action::{Action, Note};
+use action::{Action, Correction, Note};
 use draft::Draft;
 
 /// How often a plan is made again when nothing happens.
@@ -56,6 +57,8 @@ pub struct Plan {
     pub memory: Memory,
     /// What to tell people, once the memory is saved.
     pub notes: Vec<Note>,
+    /// What of the writes puts back what somebody changed; told once they are made.
+    pub corrections: Vec<Correction>,
     /// When to look again without being woken.
     pub requeue: Duration,
     /// What is being waited for.
@@ -125,7 +128,10 @@ fn advance(draft: &mut Draft<'_>) {
             _ => draft.start_return(draft.superseding()),
         };
     }
-    if candidate.stage < Stage::Rollout {
+    // Until its Rollout begins nothing live is the candidate's.
+    if candidate.stage < Stage::Rollout
+        || (candidate.stage == Stage::Rollout && permit::is_waiting(draft, &candidate))
+    {
         settle(draft);
     }
     if candidate.held.is_some() || !permit::has_begun(draft, &candidate) {

@@ -26,7 +26,7 @@ use crate::controller::Watched;
 use crate::error::Error;
 use crate::metrics::Outcome;
 use crate::observe::observe;
-use crate::plan::action::Note;
+use crate::plan::action::{Correction, Note};
 use crate::plan::{Plan, plan};
 use crate::platform::{Invalid, Platform};
 use crate::{backoff, events, status};
@@ -108,6 +108,9 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
         tell(ctx, object, (&observed.memory, &after), &notes).await;
     }
     applied?;
+    if let Ok(plan) = &planned {
+        tell_corrections(ctx, object, &plan.corrections).await;
+    }
     ctx.backoff.reset(key);
     Ok(match write {
         StatusWrite::Outdated => Next::LookAgain,
@@ -153,6 +156,19 @@ async fn tell(
     ctx.metrics.releases().count(before, after);
     if let Err(error) = events::publish(ctx, object, notes).await {
         tracing::warn!(%error, "an event was lost");
+    }
+}
+
+/// Counts and announces what was put back. It changes no memory, so a status need not be written for it.
+async fn tell_corrections(ctx: &Context, object: &CrmPlatform, corrections: &[Correction]) {
+    let key = PlatformKey::of(object);
+    for correction in corrections {
+        ctx.metrics.corrected();
+        let is_news = ctx.drift.is_news(&key, &correction.object);
+        let notes = std::slice::from_ref(&correction.note);
+        if is_news && let Err(error) = events::publish(ctx, object, notes).await {
+            tracing::warn!(%error, "an event was lost");
+        }
     }
 }
 

@@ -104,6 +104,8 @@ pub const DATABASE_STARTING: &str = "DatabaseStarting";
 /// A call to the API server failed; it is tried again.
 pub const APPLY_FAILED: &str = "ApplyFailed";
 
+/// Event: an object that somebody changed or removed is as it should be again.
+pub const DRIFT_CORRECTED: &str = "DriftCorrected";
 /// Event: a stage of a release passed.
 pub const STAGE_PASSED: &str = "StagePassed";
 /// Event: a candidate gets another share of the requests.

@@ -25,7 +25,7 @@ use crate::controller::Watched;
 use crate::desired::labels;
 use crate::error::innermost;
 use crate::metrics::Metrics;
-use crate::observed::{JobView, PodView, WorkloadView, content_hash};
+use crate::observed::{JobView, PodView, Stamp, WorkloadView, owned};
 use crate::platform::release::Release;
 use crate::written::{Kind, Seen};
 
@@ -52,10 +52,10 @@ pub struct Stores {
     pub jobs: Index<JobView>,
     /// Pods.
     pub pods: Index<PodView>,
-    /// Content hashes of Services.
-    pub services: Index<String>,
-    /// Content hashes of ConfigMaps.
-    pub config_maps: Index<String>,
+    /// Services.
+    pub services: Index<Stamp>,
+    /// ConfigMaps.
+    pub config_maps: Index<Stamp>,
     /// Recorded releases.
     pub revisions: Index<RevisionView>,
 }
@@ -113,11 +113,11 @@ impl Stores {
         );
         tasks.spawn(source.clone().follow(
             |stores| &stores.services,
-            |object: &Service| Some(content_hash(&object.metadata)),
+            |object: &Service| Some(owned::stamp(object)),
         ));
         tasks.spawn(source.clone().follow(
             |stores| &stores.config_maps,
-            |object: &ConfigMap| Some(content_hash(&object.metadata)),
+            |object: &ConfigMap| Some(owned::stamp(object)),
         ));
         tasks.spawn(source.follow(|stores| &stores.revisions, revision));
         Watches { changed, tasks }

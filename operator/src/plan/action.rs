@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// One write and why.
 #[derive(Clone, Debug)]
@@ -37,6 +38,19 @@ pub enum Object {
     Service(Box<Service>),
     /// Set-up script of the embedded database.
     ConfigMap(Box<ConfigMap>),
+}
+
+impl Object {
+    /// Kind and name, as `Kind/name`.
+    pub fn key(&self) -> String {
+        let name = |metadata: &ObjectMeta| metadata.name.clone().unwrap_or_default();
+        match self {
+            Self::Deployment(object) => format!("Deployment/{}", name(&object.metadata)),
+            Self::StatefulSet(object) => format!("StatefulSet/{}", name(&object.metadata)),
+            Self::Service(object) => format!("Service/{}", name(&object.metadata)),
+            Self::ConfigMap(object) => format!("ConfigMap/{}", name(&object.metadata)),
+        }
+    }
 }
 
 /// An object that is created and never patched.
@@ -96,6 +110,15 @@ pub enum TargetKind {
     Job,
     /// Recorded inputs of a release.
     Revision,
+}
+
+/// What was changed from outside and is put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correction {
+    /// The object, as `Kind/name`.
+    pub object: String,
+    /// What is told of it.
+    pub note: Note,
 }
 
 /// Something worth an event.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Action, Created, Note, Object, SecretRecipe, Target, Write};
+use super::action::{Action, Correction, Created, Note, Object, SecretRecipe, Target, Write};
 use super::permit::{self, Hindrance};
-use super::{Plan, moves, record};
+use super::{Plan, correction, moves, record};
 use crate::api::status::{Finding, Memory, Slot, Stage};
 use crate::desired::{Scope, labels};
 use crate::observed::Observed;
@@ -29,6 +29,9 @@ pub(super) struct Draft<'a> {
     pub memory: Memory,
     pub actions: Vec<Action>,
     pub notes: Vec<Note>,
+    pub corrections: Vec<Correction>,
+    /// What is written now has stood there before: if it is missing, somebody removed it.
+    pub keeps: bool,
     pub waiting: Option<String>,
     pub problem: Option<Finding>,
     /// What people hold back.
@@ -54,6 +57,8 @@ impl<'a> Draft<'a> {
             memory: observed.memory.clone(),
             actions: Vec::new(),
             notes: Vec::new(),
+            corrections: Vec::new(),
+            keeps: false,
             waiting: None,
             problem: None,
             held_back: None,
@@ -69,6 +74,7 @@ impl<'a> Draft<'a> {
     pub fn finish(mut self, safety_net: Duration) -> Plan {
         if self.moved {
             self.actions.clear();
+            self.corrections.clear();
             self.wake = None;
         }
         self.memory.schema.truncate(SCHEMA_KEPT);
@@ -82,6 +88,7 @@ impl<'a> Draft<'a> {
             actions: self.actions,
             memory: self.memory,
             notes: self.notes,
+            corrections: self.corrections,
             requeue: self.wake.unwrap_or(safety_net),
             waiting: self.waiting,
             wanted: self.wanted.map(|(id, _)| id),
@@ -179,9 +186,14 @@ impl<'a> Draft<'a> {
     // --- writes
 
     pub fn apply(&mut self, object: Object, because: impl Into<String>) {
+        let mut because = because.into();
+        if let Some(correction) = correction::of(self, &object) {
+            because.clone_from(&correction.note.message);
+            self.corrections.push(correction);
+        }
         self.actions.push(Action {
             write: Write::Apply(object),
-            because: because.into(),
+            because,
         });
     }
 

@@ -152,9 +152,11 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
         because: "stable is kept as the spec says",
     };
     let mut written = false;
+    draft.keeps = true;
     for wanted in &release.services {
         written |= matches!(live::keep(draft, place, wanted), Kept::Written);
     }
+    draft.keeps = false;
     if written {
         return;
     }

@@ -22,6 +22,7 @@ fn object() -> CrmPlatform {
 
 fn plan(memory: Memory) -> Result<Plan, Invalid> {
     Ok(Plan {
+        corrections: Vec::new(),
         actions: Vec::new(),
         memory,
         notes: Vec::new(),

@@ -6,8 +6,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod api_server;
 mod backups;
 mod controllers;
+mod drift;
 mod forgeries;
 mod lag;
 mod leaders;

@@ -64,6 +64,12 @@ pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
     }
     if error.is_none() {
         world.assert_together();
+        for correction in parsed.iter().flat_map(|plan| &plan.corrections) {
+            world.say(format!(
+                "event: {} {}",
+                correction.note.reason, correction.note.message
+            ));
+        }
     }
     let next = status::next(
         &world.platform,

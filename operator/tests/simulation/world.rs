@@ -6,16 +6,17 @@ use crm_operator::api::status::Memory;
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::cost::Prices;
 use crm_operator::desired::labels;
-use crm_operator::observed::{JobView, Observed, PodView, Resolution, WorkloadView};
+use crm_operator::observed::{JobView, Observed, PodView, Resolution, WorkloadView, owned};
 use crm_operator::plan::action::{Created, Object, Target, TargetKind, Write};
 use crm_operator::platform::Settings;
 use crm_operator::platform::release::Release;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::api_server;
 use crate::backups::Volume;
 use crate::lag::Lag;
 
@@ -129,7 +130,7 @@ pub struct World {
     pub jobs: BTreeMap<String, ModelJob>,
     pub deployments: BTreeMap<String, ModelDeployment>,
     pub services: BTreeMap<String, Service>,
-    pub config_maps: BTreeMap<String, String>,
+    pub config_maps: BTreeMap<String, ConfigMap>,
     pub secrets: BTreeSet<String>,
     pub revisions: BTreeMap<String, Release>,
     pub database: Option<StatefulSet>,
@@ -272,19 +273,31 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 }),
             )
         };
-        let mut others: BTreeMap<String, String> = self
-            .services
-            .iter()
-            .map(|(name, service)| {
-                let hash = crm_operator::observed::content_hash(&service.metadata);
-                (format!("Service/{name}"), hash)
-            })
-            .collect();
-        others.extend(
-            self.config_maps
-                .iter()
-                .map(|(name, hash)| (format!("ConfigMap/{name}"), hash.clone())),
-        );
+        let services = self.services.iter();
+        let services =
+            services.map(|(name, service)| (format!("Service/{name}"), owned::stamp(service)));
+        let config_maps = self.config_maps.iter();
+        let config_maps =
+            config_maps.map(|(name, map)| (format!("ConfigMap/{name}"), owned::stamp(map)));
+        let stamps: Vec<_> = services.chain(config_maps).collect();
+        let mut drifted: BTreeMap<String, String> = BTreeMap::new();
+        for (object, stamp) in &stamps {
+            let drift = stamp.drift.as_ref();
+            drifted.extend(drift.map(|drift| (object.clone(), drift.by.clone())));
+        }
+        let workloads = self.deployments.iter();
+        let workloads = workloads.map(|(name, seen)| (format!("Deployment/{name}"), &seen.object));
+        for (object, deployment) in workloads {
+            let drift = owned::stamp(deployment).drift;
+            drifted.extend(drift.map(|drift| (object, drift.by)));
+        }
+        if let Some(set) = &self.database {
+            let drift = owned::stamp(set).drift;
+            let object = format!("StatefulSet/{}", name(&set.metadata));
+            drifted.extend(drift.map(|drift| (object, drift.by)));
+        }
+        let stamps = stamps.into_iter();
+        let others = stamps.map(|(object, stamp)| (object, stamp.hash)).collect();
         let mut pods: Vec<PodView> = self
             .deployments
             .values()
@@ -315,6 +328,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 ..set.into()
             }),
             others,
+            drifted,
         }
     }
 
@@ -343,19 +357,21 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         self.lag.written(write);
         match write {
             Write::Apply(Object::Deployment(object)) => self.apply_deployment(object),
-            Write::Apply(Object::StatefulSet(set)) => self.database = Some(*set.clone()),
+            Write::Apply(Object::StatefulSet(set)) => {
+                self.database = Some(applied(self.database.as_ref(), &**set));
+            }
             Write::Apply(Object::Service(service)) => {
                 if !self.two_operators {
                     self.assert_may_select(service);
                 }
-                self.services
-                    .insert(name(&service.metadata), *service.clone());
+                let name = name(&service.metadata);
+                let stored = applied(self.services.get(&name), &**service);
+                self.services.insert(name, stored);
             }
             Write::Apply(Object::ConfigMap(map)) => {
-                self.config_maps.insert(
-                    name(&map.metadata),
-                    crm_operator::observed::content_hash(&map.metadata),
-                );
+                let name = name(&map.metadata);
+                let stored = applied(self.config_maps.get(&name), &**map);
+                self.config_maps.insert(name, stored);
             }
             Write::Create(Created::Job(job)) => self.create_job(job),
             Write::Create(Created::Claim(_)) => self.make_volume(),
@@ -378,19 +394,20 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             self.assert_masked(&label(&object.metadata, labels::RELEASE));
         }
         let uid = self.uid();
+        let known = self.deployments.get(&name).map(|known| &known.object);
+        let mut stored = applied(known, object);
         let entry = self
             .deployments
             .entry(name)
             .or_insert_with(|| ModelDeployment {
-                object: object.clone(),
+                object: stored.clone(),
                 uid,
                 pods: Vec::new(),
                 overdue: false,
             });
-        let uid = entry.uid.clone();
+        stored.metadata.uid = Some(entry.uid.clone());
         entry.overdue = false;
-        entry.object = object.clone();
-        entry.object.metadata.uid = Some(uid);
+        entry.object = stored;
     }
 
     fn create_job(&mut self, job: &Job) {
@@ -450,6 +467,14 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
     pub fn save(&mut self, status: CrmPlatformStatus) {
         self.platform.status = Some(status);
     }
+}
+
+/// An object after a server-side apply of ours.
+fn applied<K: serde::Serialize + serde::de::DeserializeOwned>(live: Option<&K>, object: &K) -> K {
+    let live = live.map(|live| serde_json::to_value(live).unwrap());
+    let object = serde_json::to_value(object).unwrap();
+    let manager = labels::field_manager("acme");
+    serde_json::from_value(api_server::apply(live.as_ref(), &object, &manager)).unwrap()
 }
 
 /// A Job as the API server gives it back: lists and maps that are empty are not stored.

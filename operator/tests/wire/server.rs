@@ -80,6 +80,7 @@ pub fn context_of(
         },
         backoff: Default::default(),
         written: Default::default(),
+        drift: Default::default(),
         foreign: Default::default(),
         leadership: Arc::new(leadership),
         metrics: Arc::new(Metrics::default()),

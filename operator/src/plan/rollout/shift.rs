@@ -92,10 +92,12 @@ fn keep_stable(draft: &mut Draft<'_>) {
         slot: stable.slot,
         because: "stable stays until another release serves",
     };
+    draft.keeps = true;
     for wanted in &release.services {
         let size = live::replicas(draft, &wanted.name, place.slot);
         live::pods(draft, place, wanted, size);
     }
+    draft.keeps = false;
 }
 
 /// Makes the Services select what the memory says; true when they all did so already.
