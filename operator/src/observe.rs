@@ -71,6 +71,7 @@ pub async fn observe(
         jobs,
         pods: ctx.stores.pods.of(&key).into_values().collect(),
         others: hashes(ctx, &key, &mut seen.drifted),
+        secrets: (ctx.stores.secrets.is_ready()).then(|| ctx.stores.secrets.of(&key)),
         ..seen
     })
 }

@@ -44,6 +44,8 @@ pub struct Observed {
     pub database: Option<WorkloadView>,
     /// Content hash by `Kind/name` of Services and ConfigMaps of the platform.
     pub others: BTreeMap<String, String>,
+    /// Versions by name of the user's Secrets that this platform may use; nothing as long as the watch of them has not shown it.
+    pub secrets: Option<BTreeMap<String, String>>,
     /// Objects by `Kind/name` in which somebody changed what is ours, with the field manager that wrote last. They have no content hash.
     pub drifted: BTreeMap<String, String>,
 }
@@ -87,6 +89,8 @@ pub struct WorkloadView {
     pub track: String,
     /// Slot of live pods.
     pub slot: Slot,
+    /// Versions of the Secrets that its pods read, as they carry them.
+    pub secrets: String,
     /// Whether its controller has seen its newest spec and all pods are of it, ready, and no older one is left.
     pub complete: bool,
     /// Pods that are available.
@@ -159,6 +163,13 @@ impl From<&Deployment> for WorkloadView {
                 .or(progressing)
                 .and_then(|c| c.message.clone()),
             image: image(&deployment.spec.template),
+            secrets: deployment
+                .spec
+                .template
+                .metadata
+                .as_ref()
+                .map(|metadata| annotation(metadata, labels::SECRETS))
+                .unwrap_or_default(),
             ..Self::identity(deployment)
         }
     }

@@ -24,6 +24,7 @@ pub mod action;
 mod admit;
 mod backup;
 mod cleanup;
+mod configuration;
 mod correction;
 mod draft;
 mod foundation;
@@ -40,6 +41,7 @@ mod resolve;
 mod rollback;
 mod rollout;
 mod steps;
+mod usable;
 mod verify;
 
 use action::{Action, Correction, Note};
@@ -134,7 +136,10 @@ fn advance(draft: &mut Draft<'_>) {
     {
         settle(draft);
     }
-    if candidate.held.is_some() || !permit::has_begun(draft, &candidate) {
+    if candidate.held.is_some() || lacks_secrets(draft, &candidate) {
+        return;
+    }
+    if !permit::has_begun(draft, &candidate) {
         return;
     }
     let progress = match candidate.stage {
@@ -149,6 +154,13 @@ fn advance(draft: &mut Draft<'_>) {
         Stage::Optimise => Progress::Passed,
     };
     transition(draft, candidate.stage, progress);
+}
+
+/// Whether a stage that changes nothing live, or has not begun, lacks Secrets. What has begun to change what is live is finished.
+fn lacks_secrets(draft: &mut Draft<'_>, candidate: &Candidate) -> bool {
+    let may_wait = candidate.stage < Stage::Migrate || permit::is_waiting(draft, candidate);
+    let release = draft.release(&candidate.release).filter(|_| may_wait);
+    release.is_some_and(|release| usable::hinders(draft, &release))
 }
 
 /// Keeps stable, unless people work on it by hand.

@@ -24,6 +24,10 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Its value.
 pub const MANAGER: &str = "crm-operator";
 
+/// Label of a user's Secret: name of the platform that may use it.
+pub const USABLE_BY: &str = "crmplatform.io/usable-by";
+/// Annotation of live pods: what stands for the versions of the Secrets that they read.
+pub const SECRETS: &str = "crmplatform.io/secrets";
 /// Annotation of an embedded database: its image, which stays whatever the operator's default becomes.
 pub const IMAGE: &str = "crmplatform.io/image";
 

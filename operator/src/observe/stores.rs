@@ -6,17 +6,20 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::index::{Index, seen};
 use crate::api::CrmPlatform;
@@ -28,6 +31,9 @@ use crate::metrics::Metrics;
 use crate::observed::{JobView, PodView, Stamp, WorkloadView, owned};
 use crate::platform::release::Release;
 use crate::written::{Kind, Seen};
+
+/// How long the first reconcile waits for Secrets.
+const SECRETS_AFTER: Duration = Duration::from_secs(2);
 
 /// The recorded inputs of a release and whose they are.
 #[derive(Clone, Debug)]
@@ -58,6 +64,8 @@ pub struct Stores {
     pub config_maps: Index<Stamp>,
     /// Recorded releases.
     pub revisions: Index<RevisionView>,
+    /// Versions of the user's Secrets that platforms may use; nothing else is known of them.
+    pub secrets: Index<String>,
 }
 
 /// The running watches; they end when this is dropped.
@@ -80,6 +88,7 @@ impl Stores {
             services: Index::default(),
             config_maps: Index::default(),
             revisions: Index::default(),
+            secrets: Index::by(labels::USABLE_BY),
         })
     }
 
@@ -119,11 +128,19 @@ impl Stores {
             |stores| &stores.config_maps,
             |object: &ConfigMap| Some(owned::stamp(object)),
         ));
-        tasks.spawn(source.follow(|stores| &stores.revisions, revision));
+        tasks.spawn(source.clone().follow(|stores| &stores.revisions, revision));
+        tasks.spawn(source.follow_by(
+            secrets(),
+            |stores| &stores.secrets,
+            |object: &PartialObjectMeta<Secret>| {
+                let version = object.resource_version().unwrap_or_default();
+                Some(format!("{}/{version}", object.uid().unwrap_or_default()))
+            },
+        ));
         Watches { changed, tasks }
     }
 
-    /// Waits until every kind was listed once.
+    /// Waits until every kind was listed once; for Secrets only a moment: an API server that cannot stream them holds up only platforms that use some.
     pub async fn ready(&self) {
         tokio::join!(
             self.deployments.ready(),
@@ -133,6 +150,7 @@ impl Stores {
             self.services.ready(),
             self.config_maps.ready(),
             self.revisions.ready(),
+            timeout(SECRETS_AFTER, self.secrets.ready()),
         );
     }
 
@@ -188,11 +206,21 @@ impl Source {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        let config = watcher::Config::default().labels(&format!(
-            "{}={}",
-            labels::MANAGED_BY,
-            labels::MANAGER
-        ));
+        let selector = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
+        self.follow_by(watcher::Config::default().labels(&selector), index, view)
+    }
+
+    /// The same, of what a watch of its own selects.
+    fn follow_by<K, V>(
+        self,
+        config: watcher::Config,
+        index: impl Fn(&Stores) -> &Index<V> + Send + 'static,
+        view: impl Fn(&K) -> Option<V> + Send + Sync + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
         async move {
             let events = watcher(Api::<K>::all(self.client.clone()), config).default_backoff();
             pin_mut!(events);
@@ -212,6 +240,14 @@ impl Source {
             }
         }
     }
+}
+
+/// The watch of the user's Secrets: only those with the label, and of each only its metadata. It streams what is there, so that it needs the verb `watch` alone
+/// and nothing can be listed.
+fn secrets() -> watcher::Config {
+    watcher::Config::default()
+        .labels(labels::USABLE_BY)
+        .streaming_lists()
 }
 
 /// A record that cannot be read counts as absent: the plan then says that the release cannot be built again, instead of building a wrong one. Records that

@@ -131,3 +131,40 @@ fn the_steps_of_a_canary_must_rise() {
         "spec.release.strategy.steps has weight 50 after 50: give each step a greater weight than the one before it"
     );
 }
+
+#[test]
+fn only_environment_secrets_and_resources_of_services_are_configuration() {
+    let release = |yaml: &str| Platform::parse(&object(yaml), &settings()).unwrap().wanted;
+    let before = release(SOUND);
+    let customer = |fields: &str| {
+        let service = format!("{{name: customer, {fields}}}");
+        SOUND.replace("{name: customer}", &service)
+    };
+    for configuration in [
+        "env: [{name: LOG, value: info}]",
+        "secrets: [mail]",
+        "resources: {limits: {memory: 64Mi}}",
+    ] {
+        let changed = release(&customer(configuration));
+        assert!(changed.has_code_of(&before), "{configuration}");
+        assert_ne!(changed.id(), before.id());
+    }
+    let with = |from: &str, to: &str| SOUND.replace(from, to);
+    for code in [
+        customer("args: [serve]"),
+        customer("port: 9090"),
+        customer("image: registry.example/other:1"),
+        customer("migrate: {args: [migrate]}"),
+        customer("seed: {args: [seed]}"),
+        with(", dependsOn: [customer]", ""),
+        with(", {name: customer}", "").replace(", dependsOn: [customer]", ""),
+        with("crm:1", "crm:2"),
+        with("{embedded: {}}", "{secret: db}"),
+        with("{embedded: {}}", "{embedded: {}, rehearsal: {data: None}}"),
+        with("when: [Gate]", "when: [Gate], args: [x]"),
+        with("when: [Gate]", "when: [Gate, Verify]"),
+        with("tests:", "gate: None\ntests:"),
+    ] {
+        assert!(!release(&code).has_code_of(&before), "{code}");
+    }
+}

@@ -57,6 +57,7 @@ fn candidate() -> Candidate {
         aborting: None,
         approved: false,
         ungated: false,
+        code_of: None,
         rollback: None,
         shift: None,
     }
@@ -290,6 +291,7 @@ fn the_delivery_adds_up() {
         verdict: Some(Verdict::Passed),
         finding: None,
         signed_by: Vec::new(),
+        code_of: None,
         interventions: Vec::new(),
         stages,
     };

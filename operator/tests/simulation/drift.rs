@@ -37,13 +37,13 @@ fn changed<K: serde::Serialize + serde::de::DeserializeOwned>(
 }
 
 fn edit_pods(world: &mut World, change: impl FnOnce(&mut Value)) {
-    let seen = world.deployments.get_mut(PODS).unwrap();
-    seen.object = changed(&seen.object, change);
+    let object = changed(&world.deployments[PODS].object, change);
+    world.set_deployment(PODS, object);
 }
 
 fn edit_address(world: &mut World, change: impl FnOnce(&mut Value)) {
-    let seen = world.services.get_mut(PODS).unwrap();
-    *seen = changed(seen, change);
+    let object = changed(&world.services[PODS], change);
+    world.set_service(PODS, object);
 }
 
 /// What the operator owns, without the lists of who owns it.
@@ -129,16 +129,18 @@ const HANDS: [(Hand, &str); 8] = [
     (
         |world| {
             let set = world.database.as_ref().unwrap();
-            world.database = Some(changed(set, |object| {
+            let set = changed(set, |object| {
                 object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("mine:1");
-            }));
+            });
+            world.set_database(set);
         },
         "StatefulSet/acme-postgres was changed",
     ),
     (
         |world| {
-            let map = world.config_maps.get_mut("acme-postgres").unwrap();
-            *map = changed(map, |object| object["data"]["roles.sh"] = json!("exit"));
+            let map = &world.config_maps["acme-postgres"];
+            let map = changed(map, |object| object["data"]["roles.sh"] = json!("exit"));
+            world.set_config_map("acme-postgres", map);
         },
         "ConfigMap/acme-postgres was changed",
     ),

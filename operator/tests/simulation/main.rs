@@ -8,6 +8,7 @@
 
 mod api_server;
 mod backups;
+mod configuration;
 mod controllers;
 mod drift;
 mod forgeries;
@@ -287,7 +288,8 @@ fn tells_whole_releases_as_stories() {
 }
 
 /// Stories that between them make every kind of write.
-const CRASHED: [&str; 13] = [
+const CRASHED: [&str; 14] = [
+    "changes_configuration",
     "switches_all_services_together",
     "goes_up_in_steps",
     "stops_at_a_failing_step",

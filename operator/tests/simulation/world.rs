@@ -6,7 +6,7 @@ use crm_operator::api::status::Memory;
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::cost::Prices;
 use crm_operator::desired::labels;
-use crm_operator::observed::{JobView, Observed, PodView, Resolution, WorkloadView, owned};
+use crm_operator::observed::{JobView, Observed, PodView, Resolution, Stamp, WorkloadView, owned};
 use crm_operator::plan::action::{Created, Object, Target, TargetKind, Write};
 use crm_operator::platform::Settings;
 use crm_operator::platform::release::Release;
@@ -117,9 +117,13 @@ pub struct ModelJob {
 #[derive(Clone, Debug)]
 pub struct ModelDeployment {
     pub object: Deployment,
+    /// What the operator sees of it; made anew when it changes.
+    pub view: WorkloadView,
     pub uid: String,
     pub pods: Vec<PodView>,
     pub overdue: bool,
+    /// Pods of this release whose template has changed since.
+    pub stale: usize,
 }
 
 /// The cluster.
@@ -132,9 +136,19 @@ pub struct World {
     pub services: BTreeMap<String, Service>,
     pub config_maps: BTreeMap<String, ConfigMap>,
     pub secrets: BTreeSet<String>,
+    /// Versions of the user's Secrets with the right label; nothing while the watch has shown nothing.
+    pub users_secrets: Option<BTreeMap<String, String>>,
     pub revisions: BTreeMap<String, Release>,
+    /// All releases that were ever recorded.
+    pub known: BTreeMap<String, Release>,
+    /// Releases that were stable.
+    pub served: BTreeSet<String>,
     pub database: Option<StatefulSet>,
+    /// What the operator sees of it; made anew when it changes.
+    pub database_view: Option<WorkloadView>,
     pub database_ready: bool,
+    /// What is written on each object that is applied, by `Kind/name`.
+    pub stamps: BTreeMap<String, Stamp>,
     pub schemas: BTreeMap<(String, String), Schema>,
     /// Releases whose gate Jobs have really ended well, by test.
     pub tested: BTreeSet<(String, String)>,
@@ -203,9 +217,14 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             services: BTreeMap::new(),
             config_maps: BTreeMap::new(),
             secrets: BTreeSet::new(),
+            users_secrets: Some(BTreeMap::new()),
             revisions: BTreeMap::new(),
+            known: BTreeMap::new(),
+            served: BTreeSet::new(),
             database: None,
+            database_view: None,
             database_ready: false,
+            stamps: BTreeMap::new(),
             schemas: BTreeMap::new(),
             tested: BTreeSet::new(),
             live_runs: Vec::new(),
@@ -273,31 +292,20 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 }),
             )
         };
-        let services = self.services.iter();
-        let services =
-            services.map(|(name, service)| (format!("Service/{name}"), owned::stamp(service)));
-        let config_maps = self.config_maps.iter();
-        let config_maps =
-            config_maps.map(|(name, map)| (format!("ConfigMap/{name}"), owned::stamp(map)));
-        let stamps: Vec<_> = services.chain(config_maps).collect();
-        let mut drifted: BTreeMap<String, String> = BTreeMap::new();
-        for (object, stamp) in &stamps {
-            let drift = stamp.drift.as_ref();
-            drifted.extend(drift.map(|drift| (object.clone(), drift.by.clone())));
-        }
-        let workloads = self.deployments.iter();
-        let workloads = workloads.map(|(name, seen)| (format!("Deployment/{name}"), &seen.object));
-        for (object, deployment) in workloads {
-            let drift = owned::stamp(deployment).drift;
-            drifted.extend(drift.map(|drift| (object, drift.by)));
-        }
-        if let Some(set) = &self.database {
-            let drift = owned::stamp(set).drift;
-            let object = format!("StatefulSet/{}", name(&set.metadata));
-            drifted.extend(drift.map(|drift| (object, drift.by)));
-        }
-        let stamps = stamps.into_iter();
-        let others = stamps.map(|(object, stamp)| (object, stamp.hash)).collect();
+        let others = self.services.keys().map(|name| format!("Service/{name}"));
+        let maps = self.config_maps.keys();
+        let others = others.chain(maps.map(|name| format!("ConfigMap/{name}")));
+        let others = others.map(|object| {
+            let hash = self.stamps[&object].hash.clone();
+            (object, hash)
+        });
+        let others = others.collect();
+        let stamps = self.stamps.iter();
+        let drifted = stamps.filter_map(|(object, stamp)| {
+            let by = stamp.drift.as_ref()?.by.clone();
+            Some((object.clone(), by))
+        });
+        let drifted = drifted.collect();
         let mut pods: Vec<PodView> = self
             .deployments
             .values()
@@ -323,12 +331,13 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 .map(|(name, job)| (name.clone(), job.view.clone()))
                 .collect(),
             pods,
-            database: self.database.as_ref().map(|set| WorkloadView {
+            database: self.database_view.clone().map(|view| WorkloadView {
                 complete: self.database_ready,
-                ..set.into()
+                ..view
             }),
             others,
             drifted,
+            secrets: self.users_secrets.clone(),
         }
     }
 
@@ -345,10 +354,12 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             .iter()
             .all(|pod| pod.release == release && pod.phase == "Running");
         WorkloadView {
-            complete: all_new && deployment.pods.len() == usize::try_from(wanted).unwrap(),
+            complete: deployment.stale == 0
+                && all_new
+                && deployment.pods.len() == usize::try_from(wanted).unwrap(),
             available: i32::try_from(ready).unwrap(),
             deadline_exceeded: deployment.overdue,
-            ..(&deployment.object).into()
+            ..deployment.view.clone()
         }
     }
 
@@ -358,7 +369,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         match write {
             Write::Apply(Object::Deployment(object)) => self.apply_deployment(object),
             Write::Apply(Object::StatefulSet(set)) => {
-                self.database = Some(applied(self.database.as_ref(), &**set));
+                self.set_database(applied(self.database.as_ref(), &**set));
             }
             Write::Apply(Object::Service(service)) => {
                 if !self.two_operators {
@@ -366,12 +377,12 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 }
                 let name = name(&service.metadata);
                 let stored = applied(self.services.get(&name), &**service);
-                self.services.insert(name, stored);
+                self.set_service(&name, stored);
             }
             Write::Apply(Object::ConfigMap(map)) => {
                 let name = name(&map.metadata);
                 let stored = applied(self.config_maps.get(&name), &**map);
-                self.config_maps.insert(name, stored);
+                self.set_config_map(&name, stored);
             }
             Write::Create(Created::Job(job)) => self.create_job(job),
             Write::Create(Created::Claim(_)) => self.make_volume(),
@@ -379,6 +390,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 let id = label(&revision.metadata, labels::RELEASE);
                 let release =
                     serde_json::from_value(serde_json::to_value(&revision.data).unwrap()).unwrap();
+                self.known.insert(id.clone(), release);
+                let release = self.known[&id].clone();
                 self.revisions.entry(id).or_insert(release);
             }
             Write::CreateSecret(recipe) => {
@@ -394,20 +407,62 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             self.assert_masked(&label(&object.metadata, labels::RELEASE));
         }
         let uid = self.uid();
+        let key = name.clone();
         let known = self.deployments.get(&name).map(|known| &known.object);
         let mut stored = applied(known, object);
         let entry = self
             .deployments
             .entry(name)
             .or_insert_with(|| ModelDeployment {
+                view: (&stored).into(),
                 object: stored.clone(),
                 uid,
                 pods: Vec::new(),
                 overdue: false,
+                stale: 0,
             });
+        let annotations = |object: &Deployment| {
+            let template = object.spec.template.metadata.clone();
+            template.and_then(|template| template.annotations)
+        };
+        let release = |object: &Deployment| label(&object.metadata, labels::RELEASE);
+        if annotations(&entry.object) != annotations(&stored)
+            && release(&entry.object) == release(&stored)
+        {
+            entry.stale = entry.pods.len();
+        }
         stored.metadata.uid = Some(entry.uid.clone());
         entry.overdue = false;
-        entry.object = stored;
+        self.set_deployment(&key, stored);
+    }
+
+    /// The operator sees an object anew.
+    pub fn set_deployment(&mut self, name: &str, object: Deployment) {
+        self.stamp("Deployment", &object);
+        let seen = self.deployments.get_mut(name).unwrap();
+        seen.view = (&object).into();
+        seen.object = object;
+    }
+
+    pub fn set_service(&mut self, name: &str, object: Service) {
+        self.stamp("Service", &object);
+        self.services.insert(name.to_owned(), object);
+    }
+
+    pub fn set_config_map(&mut self, name: &str, object: ConfigMap) {
+        self.stamp("ConfigMap", &object);
+        self.config_maps.insert(name.to_owned(), object);
+    }
+
+    pub fn set_database(&mut self, object: StatefulSet) {
+        self.stamp("StatefulSet", &object);
+        self.database_view = Some((&object).into());
+        self.database = Some(object);
+    }
+
+    fn stamp<K: kube::Resource + serde::Serialize>(&mut self, kind: &str, object: &K) {
+        let object_key = format!("{kind}/{}", name(object.meta()));
+        self.stamps.insert(object_key, owned::stamp(object));
     }
 
     fn create_job(&mut self, job: &Job) {
@@ -464,7 +519,24 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         }
     }
 
+    /// Whether a release has exactly the code of another: nothing but environment, Secrets and resources of services differ.
+    pub fn has_code_of(&self, release: &str, other: &str) -> bool {
+        let code = |id: &str| {
+            let mut release = serde_json::to_value(self.known.get(id)?).unwrap();
+            for service in release["services"].as_array_mut().unwrap() {
+                for field in ["env", "secrets", "resources"] {
+                    service.as_object_mut().unwrap().remove(field).unwrap();
+                }
+            }
+            Some(release)
+        };
+        code(release).is_some() && code(release) == code(other)
+    }
+
     pub fn save(&mut self, status: CrmPlatformStatus) {
+        let stable = status.memory.stable.iter();
+        let stable = stable.map(|stable| stable.release.clone());
+        self.served.extend(stable);
         self.platform.status = Some(status);
     }
 }

@@ -31,6 +31,9 @@ pub struct ReleaseRecord {
     /// Fingerprints of the keys that signed its images, where the operator's configuration asked for signatures when it began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<String>,
+    /// Release that served before it and had the same code, whose gate counts for this one too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_of: Option<String>,
     /// What people did to it by annotations, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<Intervention>,

@@ -91,6 +91,7 @@ fn keep_stable(draft: &mut Draft<'_>) {
         release: &release,
         slot: stable.slot,
         because: "stable stays until another release serves",
+        renews: false,
     };
     draft.keeps = true;
     for wanted in &release.services {
