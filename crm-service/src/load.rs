@@ -7,7 +7,7 @@
 
 mod judge;
 mod kept;
-pub mod record;
+mod record;
 mod tally;
 mod target;
 mod user;

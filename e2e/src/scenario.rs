@@ -11,7 +11,6 @@ mod policy;
 mod second;
 mod session;
 mod signature;
-mod tags;
 mod waiting;
 
 use anyhow::{Context, Result};
@@ -27,7 +26,6 @@ pub use policy::ImagePolicy;
 pub use second::SecondOperator;
 pub use session::Session;
 pub use signature::Signer;
-pub use tags::Repository;
 
 /// Namespace of the operator.
 pub const SYSTEM: &str = "crm-system";

@@ -8,7 +8,6 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::Fixed;
-use super::dora::Dora;
 use crate::api::status::{JobRecord, Memory, ReleaseRecord, Stage, StageRecord};
 use crate::cost::seconds;
 
@@ -17,7 +16,6 @@ pub struct Releases {
     verdicts: Family<Fixed<1>, Counter>,
     stages: Family<Fixed<2>, Histogram>,
     tests: Family<Fixed<1>, Counter>,
-    dora: Dora,
 }
 
 impl Releases {
@@ -29,7 +27,6 @@ impl Releases {
                 Histogram::new(exponential_buckets(0.25, 2.0, 16))
             }),
             tests: Family::default(),
-            dora: Dora::register(registry),
         };
         registry.register(
             "crm_releases",
@@ -51,7 +48,6 @@ impl Releases {
 
     /// Counts what `after` decided and `before` had not.
     pub fn count(&self, before: &Memory, after: &Memory) {
-        self.dora.count(before, after);
         for release in &after.releases {
             let known = before.releases.iter().find(|known| same(known, release));
             if let (Some(verdict), None) = (release.verdict, known.and_then(|known| known.verdict))

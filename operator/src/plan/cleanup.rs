@@ -31,7 +31,7 @@ fn candidate_pods(draft: &mut Draft<'_>) {
         .deployments
         .values()
         .filter(|seen| {
-            labels::is_tried(&seen.track) && !trying(draft, &seen.release) && !seen.deleting
+            seen.track == labels::CANDIDATE && !trying(draft, &seen.release) && !seen.deleting
         })
         .cloned()
         .collect();
@@ -237,6 +237,3 @@ fn revisions(draft: &mut Draft<'_>) {
         );
     }
 }
-
-#[cfg(test)]
-mod tests;

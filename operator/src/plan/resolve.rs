@@ -9,9 +9,9 @@ use crate::api::status::{Finding, ResolvedImage};
 use crate::observed::{Resolution, Unresolved};
 
 /// Seconds after which an image that could not be resolved is tried again.
-pub(super) const RESOLVE_AGAIN: f64 = 10.0;
+const RESOLVE_AGAIN: f64 = 10.0;
 /// Seconds after which an answer that has not come yet is looked for.
-pub(super) const ANSWER_AFTER: f64 = 1.0;
+const ANSWER_AFTER: f64 = 1.0;
 
 /// Keeps what the registry said about references of the spec, and forgets references that are gone.
 pub(super) fn resolve(draft: &mut Draft<'_>) {
@@ -30,8 +30,7 @@ pub(super) fn resolve(draft: &mut Draft<'_>) {
         }
     }
     for (reference, field) in platform.image_fields() {
-        let is_known = platform.image(reference, &draft.memory.images).is_some();
-        if !is_known && !platform.is_open(reference) {
+        if platform.image(reference, &draft.memory.images).is_none() {
             take_answer(draft, reference, field);
         }
     }
@@ -59,7 +58,7 @@ fn take_answer(draft: &mut Draft<'_>, reference: &str, field: &str) {
     }
 }
 
-pub(super) fn remember(draft: &mut Draft<'_>, reference: &str, resolution: Resolution) {
+fn remember(draft: &mut Draft<'_>, reference: &str, resolution: Resolution) {
     let images = &mut draft.memory.images;
     images.retain(|image| image.reference != reference);
     images.push(ResolvedImage {
@@ -70,7 +69,7 @@ pub(super) fn remember(draft: &mut Draft<'_>, reference: &str, resolution: Resol
 }
 
 /// What a candidate waits for is of more use to people than what the next one will need.
-pub(super) fn ask_again(draft: &mut Draft<'_>, what: String, seconds: f64) {
+fn ask_again(draft: &mut Draft<'_>, what: String, seconds: f64) {
     match draft.memory.candidate {
         Some(_) => draft.wake_in(seconds),
         None => draft.wait(what, seconds),

@@ -66,10 +66,7 @@ impl Summary {
         }
         match &memory.stable {
             Some(stable) if plan.wanted.as_ref() == Some(&stable.release) => {
-                let found = memory.image_update.as_ref();
-                let unused = found.and_then(|found| found.message.as_ref());
-                let unused = unused.map_or_else(String::new, |why| format!("; {why}"));
-                Self::of_stable(object, stable, (short, &format!("{waiting}{unused}")))
+                Self::of_stable(object, stable, (short, &waiting))
             }
             _ => Self::working(
                 progressing,

@@ -11,8 +11,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use super::*;
 use crate::auth::Verifier;
 
-/// A key of its own.
-pub(in crate::suite) fn mint() -> Mint {
+fn mint() -> Mint {
     let document = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
     let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
     let pem = format!(

@@ -51,8 +51,6 @@ pub(super) struct Summary {
     pub pending: Option<Vec<String>>,
     pub offers: Vec<String>,
     pub backup: Option<BackupSummary>,
-    /// Read where it is asked for only: it must not spoil the rest.
-    pub performance: Option<serde_json::Value>,
 }
 
 impl Summary {
@@ -73,7 +71,6 @@ impl Summary {
             errored: self.errored,
             duration_milliseconds: None,
             first_failures: told(&self.first_failures),
-            performance: None,
         })
     }
 }
