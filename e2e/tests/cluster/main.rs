@@ -11,7 +11,6 @@ mod deletes_cleanly_and_keeps_the_database;
 mod flask;
 mod freezes_and_thaws;
 mod gates_the_first_release;
-mod holds_when_quota_forbids_the_test_pod;
 mod holds_when_the_test_image_cannot_be_pulled;
 mod installs_from_nothing;
 mod makes_nothing_of_an_image_that_the_policy_forbids;
