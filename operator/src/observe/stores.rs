@@ -142,7 +142,7 @@ impl Stores {
 
     /// Waits until every kind was listed once; for Secrets only a moment: an API server that cannot stream them holds up only platforms that use some.
     pub async fn ready(&self) {
-        tokio::join!(
+        let _ = tokio::join!(
             self.deployments.ready(),
             self.stateful_sets.ready(),
             self.jobs.ready(),
@@ -211,31 +211,28 @@ impl Source {
     }
 
     /// The same, of what a watch of its own selects.
-    fn follow_by<K, V>(
+    async fn follow_by<K, V>(
         self,
         config: watcher::Config,
         index: impl Fn(&Stores) -> &Index<V> + Send + 'static,
         view: impl Fn(&K) -> Option<V> + Send + Sync + 'static,
-    ) -> impl Future<Output = ()> + Send + 'static
-    where
+    ) where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        async move {
-            let events = watcher(Api::<K>::all(self.client.clone()), config).default_backoff();
-            pin_mut!(events);
-            while let Some(event) = events.next().await {
-                match event {
-                    Ok(event) => {
-                        for platform in index(&self.stores).take(event, &view) {
-                            // Nobody listens any more only when the process is ending.
-                            let _ = self.changed.unbounded_send(platform);
-                        }
+        let events = watcher(Api::<K>::all(self.client.clone()), config).default_backoff();
+        pin_mut!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    for platform in index(&self.stores).take(event, &view) {
+                        // Nobody listens any more only when the process is ending.
+                        let _ = self.changed.unbounded_send(platform);
                     }
-                    Err(error) => {
-                        self.metrics.watch_failed(&K::kind(&()));
-                        tracing::warn!(kind = %K::kind(&()), %error, cause = innermost(&error), "a watch broke; it is started again");
-                    }
+                }
+                Err(error) => {
+                    self.metrics.watch_failed(&K::kind(&()));
+                    tracing::warn!(kind = %K::kind(&()), %error, cause = innermost(&error), "a watch broke; it is started again");
                 }
             }
         }
