@@ -1,7 +1,7 @@
 //! The Jobs that make and drop the scratch database of a release.
 //!
-//! A platform that is deleted while a release is rehearsed cannot drop its scratch database any more. So each one carries the time at which it was made, and who
-//! makes one drops what was left on the same server long ago.
+//! A platform that is deleted while a release is rehearsed cannot drop its scratch database any more. So each one carries the day on which it was made, and who
+//! makes one drops what was left on the same server long ago. One that was never given its day is left alone.
 
 use k8s_openapi::api::batch::v1::Job;
 use serde_json::json;
