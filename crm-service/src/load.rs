@@ -7,7 +7,7 @@
 
 mod judge;
 mod kept;
-mod record;
+pub mod record;
 mod tally;
 mod target;
 mod user;

@@ -1,11 +1,13 @@
 //! What the in-cluster test Job runs: the suites `smoke` and `acceptance` against the services whose addresses it is
-//! given, with tokens of a run of its own.
+//! given, and `performance` against two releases side by side, with tokens of a run of its own. The suite for `when:
+//! [Compat]` is `acceptance`: that of an older release must pass on the schema of a newer one.
 //!
 //! *Guarantees.* The run sees and leaves only synthetic rows of its own id, and removes them also after failures.
 //! A target that cannot be reached is told apart from one that answers wrongly. Nothing is tried twice.
 
 mod acceptance;
 mod case;
+mod performance;
 mod report;
 mod session;
 mod smoke;
@@ -40,6 +42,9 @@ pub enum Suite {
     Smoke,
     /// Does it keep every promise of its interface?
     Acceptance,
+    /// Is it slower than the release at `CRM_STABLE_<SERVICE>_URL`, by more percent than `CRM_MAX_REGRESSION_PERCENT`?
+    /// Half a minute.
+    Performance,
 }
 
 impl Suite {
@@ -47,6 +52,7 @@ impl Suite {
         match self {
             Suite::Smoke => "smoke",
             Suite::Acceptance => "acceptance",
+            Suite::Performance => "performance",
         }
     }
 
@@ -54,13 +60,18 @@ impl Suite {
         match self {
             Suite::Smoke => smoke::cases(service),
             Suite::Acceptance => acceptance::cases(service),
+            // It has no cases: it measures all services at the same time.
+            Suite::Performance => Vec::new(),
         }
     }
 }
 
 /// Runs a suite; the exit code is that of the delivery contract.
 pub async fn run(arguments: &Arguments) -> ExitCode {
-    let mut report = perform(arguments.suite).await;
+    let mut report = match arguments.suite {
+        Suite::Performance => performance::perform().await,
+        suite => perform(suite).await,
+    };
     report.finish();
     report.leave();
     println!("{}", report.summary());
@@ -143,7 +154,11 @@ fn targets(run: Uuid) -> Result<Vec<Session>, String> {
 
 /// The address of a service as the operator gives it.
 pub fn address(service: Service) -> Option<String> {
-    let name = format!("CRM_{}_URL", service.name().to_uppercase());
+    named(&format!("CRM_{}_URL", service.name().to_uppercase()))
+}
+
+/// The address in a variable; none when it is absent or empty.
+fn named(name: &str) -> Option<String> {
     let address = std::env::var(name).ok()?;
     let address = address.trim().trim_end_matches('/');
     (!address.is_empty()).then(|| address.to_owned())

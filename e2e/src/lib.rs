@@ -1,6 +1,7 @@
 //! A real Kubernetes for tests, in one command: what goes in is this checkout, what comes out is a running [`Cluster`] whose registry holds the project's images.
 //! Everything it makes lives under `target/e2e`; it must not leave a process, a mount or a file anywhere else.
 
+pub mod bench;
 pub mod cluster;
 pub mod command;
 pub mod demo;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use e2e::{cluster, demo, images, logs, progress, suite};
+use e2e::{bench, cluster, demo, images, logs, progress, suite};
 
 /// A real Kubernetes cluster for the tests of this project, under target/e2e.
 #[derive(Parser)]
@@ -45,6 +45,18 @@ enum Action {
     },
     /// Shows a gated release from nothing to a stopped bad image; does all of the above first. Deletes the namespace crm and makes it anew.
     Demo,
+    /// Measures what a release costs; builds the images first.
+    Bench {
+        #[command(subcommand)]
+        what: Measure,
+    },
+}
+
+#[derive(Subcommand)]
+enum Measure {
+    /// Counts the operator's requests for one gated release by the audit log. Fails over five writes of the status (one more for each live migration) and at
+    /// the first GET or LIST. Needs the node of its own, and nothing else running on it.
+    Writes,
 }
 
 #[tokio::main]
@@ -72,6 +84,9 @@ async fn run(action: Action) -> Result<ExitCode> {
         }
         Action::Test { filter } => return suite::run(&filter),
         Action::Demo => demo::run(&images::build()?).await?,
+        Action::Bench {
+            what: Measure::Writes,
+        } => bench::writes(&images::build()?).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ mod policy;
 mod second;
 mod session;
 mod signature;
+mod tags;
 mod waiting;
 
 use anyhow::{Context, Result};
@@ -26,6 +27,7 @@ pub use policy::ImagePolicy;
 pub use second::SecondOperator;
 pub use session::Session;
 pub use signature::Signer;
+pub use tags::Repository;
 
 /// Namespace of the operator.
 pub const SYSTEM: &str = "crm-system";

@@ -10,12 +10,14 @@ use kube::ResourceExt;
 
 use crate::api::CrmPlatform;
 use crate::context::{Context, PlatformKey};
-use crate::plan::action::{Action, Created, Object, Write};
+use crate::plan::action::{Action, Created, Write};
 use crate::secrets;
 
+pub mod keep;
 pub mod status;
 pub mod writer;
 
+pub use keep::keep;
 pub use status::{StatusWrite, write_status};
 use writer::Writer;
 
@@ -61,6 +63,7 @@ pub async fn apply(ctx: &Context, owner: &CrmPlatform, actions: &[Action]) -> Re
         tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
         match &action.write {
             Write::Apply(object) => writer.apply(object).await?,
+            Write::KeepReplicas(kept) => writer.keep_replicas(kept).await?,
             Write::Create(created) => writer.create(created).await?,
             Write::CreateSecret(recipe) => writer.create_secret(owner, recipe).await?,
             Write::Delete(target) => writer.delete(target).await?,
@@ -71,14 +74,16 @@ pub async fn apply(ctx: &Context, owner: &CrmPlatform, actions: &[Action]) -> Re
 
 fn describe(write: &Write) -> String {
     match write {
-        Write::Apply(Object::Deployment(object)) => {
-            format!("apply Deployment {}", object.name_any())
+        Write::Apply(object) => {
+            let name = object.metadata().name.as_deref().unwrap_or_default();
+            format!("apply {} {name}", object.kind())
         }
-        Write::Apply(Object::StatefulSet(object)) => {
-            format!("apply StatefulSet {}", object.name_any())
+        Write::KeepReplicas(kept) => {
+            format!(
+                "keep {} pods of Deployment {}",
+                kept.replicas, kept.deployment
+            )
         }
-        Write::Apply(Object::Service(object)) => format!("apply Service {}", object.name_any()),
-        Write::Apply(Object::ConfigMap(object)) => format!("apply ConfigMap {}", object.name_any()),
         Write::Create(Created::Job(object)) => format!("create Job {}", object.name_any()),
         Write::Create(Created::Revision(object)) => {
             format!("create ControllerRevision {}", object.name_any())

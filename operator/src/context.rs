@@ -2,7 +2,8 @@
 //!
 //! Nothing here is needed after a restart: what must not be forgotten is in the status.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt};
@@ -14,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::observe::{ForeignJobs, Stores};
 use crate::platform::Settings;
 use crate::registry::Registry;
+use crate::status::Unsaved;
 use crate::written::Written;
 
 /// Name of this controller in metrics and events.
@@ -65,6 +67,8 @@ pub struct Context {
     pub written: Written,
     /// Names of Jobs that stood in the way of a create.
     pub foreign: ForeignJobs,
+    /// What was found of a platform and is not written yet.
+    pub unsaved: Findings,
     /// Whether this process may write.
     pub leadership: Arc<Leadership>,
     /// Numbers for Prometheus.
@@ -79,5 +83,29 @@ impl Context {
         self.backoff.reset(platform);
         self.written.forget(platform);
         self.foreign.forget(platform);
+        self.unsaved.keep(platform, None);
+    }
+}
+
+/// What was found and is not written yet, by platform.
+#[derive(Debug, Default)]
+pub struct Findings {
+    all: Mutex<HashMap<PlatformKey, Unsaved>>,
+}
+
+impl Findings {
+    /// What was found of a platform.
+    pub fn of(&self, platform: &PlatformKey) -> Option<Unsaved> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(platform).cloned()
+    }
+
+    /// Keeps this of a platform, and nothing of before.
+    pub fn keep(&self, platform: &PlatformKey, unsaved: Option<Unsaved>) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        match unsaved {
+            Some(unsaved) => all.insert(platform.clone(), unsaved),
+            None => all.remove(platform),
+        };
     }
 }

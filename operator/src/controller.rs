@@ -13,7 +13,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Config, Controller};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, Resource};
 use tokio::time::timeout;
 
 use crate::api::CrmPlatform;
@@ -27,6 +27,8 @@ use crate::reconcile::reconcile;
 /// A platform object that may be unreadable: one bad object must not stop the watch of all.
 pub type Watched = DeserializeGuard<CrmPlatform>;
 
+/// Where kubectl keeps a copy of what was applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// How long running reconciles may take to finish after the stop signal.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -53,7 +55,7 @@ pub async fn run<S>(
         watcher::Config::default(),
     )
     .default_backoff()
-    .modify(|object| object.managed_fields_mut().clear())
+    .modify(prune)
     .inspect({
         let ctx = ctx.clone();
         move |event| notice(&ctx, event)
@@ -97,6 +99,15 @@ async fn turn(ctx: &Context, changed: &mut UnboundedReceiver<PlatformKey>) {
     }
 }
 
+/// Drops what no look needs of a platform: the store keeps each of them whole, and these two are as large as the spec itself.
+fn prune(object: &mut Watched) {
+    let metadata = object.meta_mut();
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
 fn notice(ctx: &Context, event: &Result<Event<Watched>, watcher::Error>) {
     match event {
         Ok(Event::Delete(object)) => ctx.forget(&PlatformKey::of(object)),
@@ -132,5 +143,31 @@ fn report(
         // Told by `notice` already.
         Err(controller::Error::QueueError(_)) => {}
         Err(error) => tracing::error!(%error, "the controller failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::ResourceExt;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_stored_platform_keeps_what_people_asked_for_and_no_second_copy_of_itself() {
+        let object = json!({
+            "apiVersion": "crmplatform.io/v1alpha1", "kind": "CrmPlatform",
+            "metadata": {
+                "name": "acme", "namespace": "crm",
+                "annotations": { LAST_APPLIED: "{}", "crmplatform.io/retry": "1" },
+                "managedFields": [{ "manager": "kubectl", "operation": "Update" }],
+            },
+            "spec": { "services": "unreadable" },
+        });
+        let mut object: Watched = serde_json::from_value(object).unwrap();
+        prune(&mut object);
+        assert!(object.meta().managed_fields.is_none());
+        let left: Vec<_> = object.annotations().keys().collect();
+        assert_eq!(left, ["crmplatform.io/retry"]);
     }
 }

@@ -24,9 +24,9 @@ impl Prices {
         (cpu * self.cpu_hour + memory / GIBIBYTE * self.memory_gib_hour) * seconds.max(0.0) / 3600.0
     }
 
-    /// Price of a pod until it ended, or until `now`.
-    pub fn pod(&self, pod: &PodView, now: Timestamp) -> f64 {
-        let Some(started) = pod.started else {
+    /// Price of a pod until it ended, or until `now`; not before `from`.
+    pub fn pod(&self, pod: &PodView, from: Option<Timestamp>, now: Timestamp) -> f64 {
+        let Some(started) = pod.started.max(from).filter(|_| pod.started.is_some()) else {
             return 0.0;
         };
         let ended = match &pod.state {
@@ -43,6 +43,17 @@ impl Prices {
 /// Seconds from one moment to another, never negative.
 pub fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+/// Seconds from one moment to another as the status holds them, which cuts their fractions off; never negative.
+pub fn whole_seconds(from: Timestamp, to: Timestamp) -> i64 {
+    let floor = |moment: Timestamp| moment.as_millisecond().div_euclid(1000);
+    (floor(to) - floor(from)).max(0)
+}
+
+/// A decimal string of at most four places, for figures that are estimates or means.
+pub fn rounded(value: f64) -> String {
+    decimal((value * 1e4).round() / 1e4)
 }
 
 /// A decimal string of at most nine places, without trailing zeros.

@@ -13,15 +13,21 @@ use crate::platform::Platform;
 use crate::platform::release::Release;
 
 pub mod backup;
+pub mod beside;
 pub mod database;
 pub mod deployment;
 pub mod environment;
+pub mod exposure;
 mod fingerprint;
 pub mod job;
 pub mod labels;
 pub mod names;
+pub mod network;
 pub mod report;
+pub mod reports;
 pub mod revision;
+pub mod route;
+pub mod scale;
 pub mod scratch;
 pub mod service;
 
@@ -47,6 +53,8 @@ pub enum Track {
     Preview,
     /// The candidate's scratch database and its own Services.
     Scratch,
+    /// A copy of that database, and Services of the candidate's pods on it.
+    Beside,
 }
 
 /// Makes a typed object of a literal. The literals stand in this module only and are covered by snapshots, so that a wrong one cannot leave the tests.

@@ -40,7 +40,7 @@ struct Cli {
 enum Command {
     /// Run the operator until SIGTERM.
     Run(Box<RunArgs>),
-    /// Runs beside a test in its pod: waits for SIGTERM, then puts a summary of the test's reports into its termination message.
+    /// Runs beside a test in its pod: waits for SIGTERM, then puts a summary of the test's reports into its termination message, and the reports into its log.
     CollectReport(CollectArgs),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
@@ -54,6 +54,9 @@ struct CollectArgs {
     /// File of the termination message.
     #[arg(long, default_value = "/dev/termination-log")]
     termination_log: PathBuf,
+    /// Most bytes of the reports that go to the log, compressed.
+    #[arg(long, env = "CRM_REPORT_KEEP_BYTES", default_value_t = crm_operator::kept::REPORT_BYTES)]
+    keep_bytes: usize,
 }
 
 #[derive(Args)]
@@ -137,7 +140,11 @@ fn main() -> anyhow::Result<()> {
             .enable_all()
             .build()
             .context("failed to start the runtime")?
-            .block_on(collect::run(&args.folder, &args.termination_log))
+            .block_on(collect::run(
+                &args.folder,
+                &args.termination_log,
+                (args.keep_bytes, &mut std::io::stdout()),
+            ))
             .context("failed to collect the report"),
         Command::Run(args) => tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -186,6 +193,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         backoff: Default::default(),
         written: Default::default(),
         foreign: Default::default(),
+        unsaved: Default::default(),
         leadership,
         metrics,
         instance: args.instance,

@@ -18,6 +18,7 @@ use crate::api::conditions;
 use crate::context::CONTROLLER;
 use crate::observe::Stores;
 
+mod dora;
 pub mod releases;
 
 /// Reconciles that may run at the same time.

@@ -1,7 +1,7 @@
 //! IO in: everything a plan may know of one platform.
 //!
 //! In: the platform object, the caches, the registry. Out: [`Observed`]. No GET and no LIST on the happy path: only a Job that stood in the way of a create
-//! and is not in the caches is read from the API server. Must not judge what it sees.
+//! and is not in the caches is read from the API server, and `logs` when a plan asks for them. Must not judge what it sees.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -13,10 +13,14 @@ use kube::{Api, ResourceExt};
 use tokio::time::timeout;
 
 use crate::api::CrmPlatform;
+use crate::api::status::Memory;
 use crate::context::{Context, PlatformKey};
-use crate::observed::{JobView, Observed, Resolution, Unresolved};
+use crate::observed::{JobView, Listing, Observed, Resolution, Unresolved};
+use crate::platform::Platform;
 
+pub mod around;
 pub mod index;
+pub mod logs;
 pub mod stores;
 
 pub use stores::{Stores, Watches};
@@ -36,42 +40,82 @@ pub enum Error {
     },
 }
 
-/// Looks at one platform. `questions` are what a registry has to be asked, by the image reference of its spec.
+/// What a registry has to be asked before a look, and what it has told of tags.
+#[derive(Debug, Default)]
+pub struct Questions {
+    /// What to ask, by the image reference that needs it: of the spec, or a newer one that may take the place of its image.
+    pub images: BTreeMap<String, String>,
+    /// Of the repository of `spec.image`, where its tags are followed.
+    pub tags: Option<Listing>,
+}
+
+impl Questions {
+    /// Those of a platform. Never waits for a registry.
+    pub fn of(ctx: &Context, platform: &Platform, object: &CrmPlatform) -> Self {
+        let (status, nothing) = (object.status.as_ref(), Memory::default());
+        let memory = status.map_or(&nothing, |status| &status.memory);
+        let tags = list(ctx, platform);
+        let listed = tags.as_ref().and_then(|tags| tags.answer.as_ref());
+        let listed = listed.and_then(|answer| answer.as_ref().ok());
+        let newer = listed.and_then(|tags| platform.newer_image(memory, tags));
+        let mut images = platform.questions(&memory.images);
+        images.extend(newer.map(|reference| (reference.clone(), reference)));
+        Self { images, tags }
+    }
+}
+
+/// What is known of the tags that may take the place of `spec.image`.
+fn list(ctx: &Context, platform: &Platform) -> Option<Listing> {
+    let update = platform.image_update.as_ref()?;
+    let permitted = platform.settings.images.permits(&update.begins_at).is_ok();
+    let interval = Duration::from_secs(update.interval_seconds.into());
+    permitted.then(|| ctx.registry.tags(&update.begins_at, interval))
+}
+
+fn memory(object: &CrmPlatform) -> Memory {
+    let status = object.status.as_ref();
+    status
+        .map(|status| status.memory.clone())
+        .unwrap_or_default()
+}
+
+/// Looks at one platform.
 ///
 /// # Errors
 /// When a Job that is not in the caches cannot be read.
 pub async fn observe(
     ctx: &Context,
     object: &CrmPlatform,
-    questions: &BTreeMap<String, String>,
+    questions: Questions,
 ) -> Result<Observed, Error> {
     let key = PlatformKey::of(object);
-    let memory = object
-        .status
-        .as_ref()
-        .map(|status| status.memory.clone())
-        .unwrap_or_default();
-    let resolutions = resolve(ctx, questions).await;
+    let resolutions = resolve(ctx, &questions.images).await;
     let mut jobs = ctx.stores.jobs.of(&key);
     jobs.extend(foreign_jobs(ctx, &key).await?);
     let uid = object.uid().unwrap_or_default();
-    let releases = ctx
-        .stores
-        .revisions
-        .of(&key)
-        .into_values()
-        .filter(|revision| revision.owner == uid)
+    let revisions = ctx.stores.revisions.of(&key).into_values();
+    let revisions: Vec<_> = revisions.filter(|revision| revision.owner == uid).collect();
+    let uids = revisions
+        .iter()
+        .map(|revision| (revision.id.clone(), revision.uid.clone()));
+    let record_uids = uids.collect();
+    let releases = revisions
+        .into_iter()
         .map(|revision| (revision.id, revision.release))
         .collect();
     Ok(Observed {
-        memory,
+        memory: memory(object),
         resolutions,
+        tags: questions.tags,
         releases,
+        record_uids,
+        logs: BTreeMap::new(),
         deployments: ctx.stores.deployments.of(&key),
         jobs,
         pods: ctx.stores.pods.of(&key).into_values().collect(),
         database: ctx.stores.stateful_sets.of(&key).into_values().next(),
         others: hashes(ctx, &key),
+        knows_routes: ctx.stores.around.knows_routes(),
     })
 }
 
@@ -88,7 +132,8 @@ fn hashes(ctx: &Context, key: &PlatformKey) -> BTreeMap<String, String> {
         .of(key)
         .into_iter()
         .map(|(name, hash)| (format!("ConfigMap/{name}"), hash));
-    services.chain(config_maps).collect()
+    let around = ctx.stores.around.of(key);
+    services.chain(config_maps).chain(around).collect()
 }
 
 /// Asks the registry, and leaves out what it has not answered yet.

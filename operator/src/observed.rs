@@ -5,6 +5,8 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
@@ -13,12 +15,15 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::status::{Memory, Slot};
 use crate::desired::labels;
+use crate::platform::image_update::Tags;
 use crate::platform::release::Release;
 
 pub mod job;
+pub mod log;
 pub mod pod;
 
 pub use job::{JobEnd, JobView};
+pub use log::{Ask, LogPart, Logs};
 pub use pod::{ContainerState, PodView};
 
 /// Everything the plan may know.
@@ -28,8 +33,14 @@ pub struct Observed {
     pub memory: Memory,
     /// Answers of the registry for references of the spec of which memory does not know enough.
     pub resolutions: BTreeMap<String, Result<Resolution, Unresolved>>,
+    /// The tags of the repository of `spec.image`, where they are followed and the policy allows it.
+    pub tags: Option<Listing>,
     /// Recorded releases by id (from ControllerRevisions).
     pub releases: BTreeMap<String, Release>,
+    /// UIDs of the ControllerRevisions, by release id.
+    pub record_uids: BTreeMap<String, String>,
+    /// Logs that a plan asked for.
+    pub logs: Logs,
     /// Deployments of the platform by name.
     pub deployments: BTreeMap<String, WorkloadView>,
     /// Jobs by name; also those of a name we need that are not ours.
@@ -38,8 +49,19 @@ pub struct Observed {
     pub pods: Vec<PodView>,
     /// The embedded PostgreSQL.
     pub database: Option<WorkloadView>,
-    /// Content hash by `Kind/name` of Services and ConfigMaps of the platform.
+    /// Content hash by `Kind/name` of Services, ConfigMaps, and what stands around the pods of the platform.
     pub others: BTreeMap<String, String>,
+    /// Whether the cluster knows HTTPRoutes.
+    pub knows_routes: bool,
+}
+
+/// What a registry says of the tags of a repository.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The last answer; absent before the first one.
+    pub answer: Option<Result<Arc<Tags>, Unresolved>>,
+    /// After this there may be another answer.
+    pub again_in: Duration,
 }
 
 /// What a registry says of an image reference.
@@ -85,6 +107,8 @@ pub struct WorkloadView {
     pub available: i32,
     /// Pods that are wanted.
     pub replicas: i32,
+    /// Whether their number is ours: an apply without it would make it one.
+    pub owns_replicas: bool,
     /// Whether its controller gave up waiting for progress.
     pub deadline_exceeded: bool,
     /// Why it is not complete, in the words of its controller.
@@ -139,6 +163,7 @@ impl From<&Deployment> for WorkloadView {
                 && status.replicas.unwrap_or(0) == replicas,
             available,
             replicas,
+            owns_replicas: owns_replicas(&deployment.metadata),
             deadline_exceeded: seen
                 && progressing
                     .is_some_and(|c| c.reason.as_deref() == Some("ProgressDeadlineExceeded")),
@@ -167,6 +192,19 @@ impl From<&StatefulSet> for WorkloadView {
     }
 }
 
+/// Whether the field manager by which the operator applies a platform's objects owns `spec.replicas`. Where nothing is known of managers it may.
+fn owns_replicas(metadata: &ObjectMeta) -> bool {
+    let own = format!("{}/{}", labels::MANAGER, label(metadata, labels::PLATFORM));
+    let Some(managers) = &metadata.managed_fields else {
+        return true;
+    };
+    managers.iter().any(|manager| {
+        let fields = manager.fields_v1.as_ref();
+        manager.manager.as_deref() == Some(&own)
+            && fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+    })
+}
+
 fn image(template: &PodTemplateSpec) -> String {
     let container = template
         .spec
@@ -192,5 +230,30 @@ impl WorkloadView {
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn owns(managers: Value) -> bool {
+        let metadata = json!({ "labels": { labels::PLATFORM: "acme" }, "managedFields": managers });
+        owns_replicas(&serde_json::from_value(metadata).unwrap())
+    }
+
+    #[test]
+    fn the_number_of_pods_is_ours_only_if_our_own_manager_has_it() {
+        let of = |manager: &str, spec: Value| json!({ "manager": manager, "operation": "Apply", "fieldsV1": { "f:spec": spec } });
+        let (number, template) = (json!({ "f:replicas": {} }), json!({ "f:template": {} }));
+        assert!(owns(json!([of("crm-operator/acme", number.clone())])));
+        assert!(!owns(json!([
+            of("crm-operator/acme", template),
+            of("crm-operator/acme/replicas", number.clone()),
+            of("kube-controller-manager", number)
+        ])));
+        assert!(owns(Value::Null), "what is not known may be");
     }
 }

@@ -17,17 +17,24 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::conditions;
 use crate::api::status::{Candidate, Finding, Memory, Stage, Verdict};
-use crate::observed::Observed;
+use crate::observed::{Ask, Observed};
 use crate::platform::Platform;
 
 pub mod action;
 mod admit;
+mod around;
+mod asked;
 mod backup;
+mod beside;
+mod bound;
 mod cleanup;
+mod closing;
+mod dora;
 mod draft;
 mod foundation;
 mod gate;
 mod judge;
+pub mod keep;
 mod migrate;
 mod moves;
 mod optimise;
@@ -39,19 +46,28 @@ mod resolve;
 mod rollback;
 mod rollout;
 mod steps;
+mod update;
 mod verify;
 
 use action::{Action, Note};
+pub(crate) use dora::WINDOW;
 use draft::Draft;
+use keep::Keep;
 
 /// How often a plan is made again when nothing happens.
 const SAFETY_NET: Duration = Duration::from_secs(600);
+/// Most moves of one plan: more than a release has stages.
+const MOVES: usize = 12;
 
 /// What comes next.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Writes, in order.
     pub actions: Vec<Action>,
+    /// Reports and logs to keep before the memory is saved; their loss stops nothing.
+    pub keeps: Vec<Keep>,
+    /// Logs that have to be read, or found unreadable, before there is a verdict: then this plan is not carried out, but made again.
+    pub asks: Vec<Ask>,
     /// The memory to save once all writes are made.
     pub memory: Memory,
     /// What to tell people, once the memory is saved.
@@ -66,6 +82,10 @@ pub struct Plan {
     pub problem: Option<Finding>,
     /// What people hold back: a pause, a missing approval, a freeze window.
     pub held_back: Option<Finding>,
+    /// Why nobody reaches the platform from outside although the spec says so.
+    pub unexposed: Option<Finding>,
+    /// What it waits for will not come by itself, or not soon: people are told at once.
+    pub hindered: bool,
 }
 
 /// How a stage stands.
@@ -85,8 +105,27 @@ enum Progress {
     Stopped,
 }
 
-/// Plans the next writes.
+/// Plans the next writes. A move makes none, so what follows from it is planned at once, as if its memory had been saved: a stage with nothing to do costs no
+/// write of the status, and what the next stage waits for is told together with the move.
 pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
+    let (mut plan, mut moved) = move_on(platform, observed, now);
+    for _ in 1..MOVES {
+        if !moved {
+            break;
+        }
+        let saved = Observed {
+            memory: plan.memory.clone(),
+            ..observed.clone()
+        };
+        let next;
+        (next, moved) = move_on(platform, &saved, now);
+        plan = plan.followed_by(next, moved);
+    }
+    plan
+}
+
+/// Plans one move, or the writes of a stage; also answers which of the two it is.
+fn move_on(platform: &Platform, observed: &Observed, now: Timestamp) -> (Plan, bool) {
     let mut draft = Draft::new(platform, observed, now);
     admit::admit(&mut draft);
     if !draft.moved {
@@ -94,9 +133,12 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
     }
     // As long as nothing is remembered, what is recorded may be all there is of what serves.
     if !draft.moved && !admit::memory_is_lost(&draft) {
+        around::live_pods(&mut draft);
         cleanup::cleanup(&mut draft);
     }
-    draft.finish(SAFETY_NET)
+    around::tell_way_in(&mut draft);
+    let moved = draft.moved;
+    (draft.finish(SAFETY_NET), moved)
 }
 
 fn advance(draft: &mut Draft<'_>) {
@@ -107,6 +149,7 @@ fn advance(draft: &mut Draft<'_>) {
         // No release has begun: a database would be made for an image that may not be there.
         return;
     }
+    around::isolation(draft);
     draft.database_answers = foundation::database(draft);
     let Some(candidate) = draft.memory.candidate.clone() else {
         settle(draft);
@@ -181,6 +224,32 @@ fn transition(draft: &mut Draft<'_>, stage: Stage, progress: Progress) {
 
 fn aborting(draft: &Draft<'_>) -> Option<Finding> {
     draft.memory.candidate.as_ref()?.aborting.clone()
+}
+
+impl Plan {
+    /// A plan with moves, and the one that follows once its memory is saved. Another move is taken over; of writes only what they are for.
+    fn followed_by(self, next: Self, moved: bool) -> Self {
+        let memory = match moved {
+            true => next.memory,
+            false => self.memory,
+        };
+        let (mut notes, mut keeps, mut asks) = (self.notes, self.keeps, self.asks);
+        // Of a plan whose memory is not taken nothing is told, kept or asked: it is made again.
+        if moved {
+            notes.extend(next.notes);
+            keeps.extend(next.keeps);
+            asks.extend(next.asks);
+        }
+        Self {
+            actions: Vec::new(),
+            memory,
+            notes,
+            keeps,
+            asks,
+            requeue: SAFETY_NET,
+            ..next
+        }
+    }
 }
 
 impl Progress {

@@ -4,25 +4,32 @@
 //! built from a `Platform` may fail.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use crate::api::spec::{
-    Approval, BackupPolicy, BackupSpec, CrmPlatform, DeletionPolicy, StrategySpec,
+    Approval, AutoscalingSpec, BackupPolicy, BackupSpec, CrmPlatform, CrmPlatformSpec,
+    DeletionPolicy, EgressSpec, ExposureSpec, NetworkSpec, StrategySpec,
 };
 use crate::api::status::Token;
 use crate::cost::Prices;
 use crate::policy::ImagePolicy;
 
+mod exposed;
 pub mod freeze;
+pub mod image_update;
 mod images;
 pub mod release;
 pub mod request;
 mod wanted;
 
 use freeze::Freeze;
+use image_update::Update;
+#[cfg(test)]
+pub(crate) use images::REFERENCES_LIMIT;
 use release::Release;
 use request::Request;
 
@@ -66,6 +73,14 @@ pub struct Platform {
     pub owner: OwnerReference,
     /// Pods wanted per service.
     pub replicas: BTreeMap<String, i32>,
+    /// How many pods those services have that are scaled by their load.
+    pub autoscaling: BTreeMap<String, AutoscalingSpec>,
+    /// Where live pods of a service may connect to beside what the platform needs.
+    pub egress: BTreeMap<String, Vec<EgressSpec>>,
+    /// Which connections pods may have.
+    pub network: NetworkSpec,
+    /// How it is reached from outside.
+    pub exposure: Option<ExposureSpec>,
     /// Seconds a release must have served before contract.
     pub soak_seconds: i64,
     /// Seconds within which pods must become ready.
@@ -86,6 +101,10 @@ pub struct Platform {
     pub deletion: DeletionPolicy,
     /// How the live database is dumped before a migration; absent when it is not.
     pub backup: Option<BackupSpec>,
+    /// How newer tags of `spec.image` become releases; absent when they do not.
+    pub image_update: Option<Update>,
+    /// Whether it is not known yet which of them stands for `spec.image`.
+    pub image_is_open: bool,
     /// Operator configuration.
     pub settings: Settings,
     wanted: Release,
@@ -108,6 +127,16 @@ impl Platform {
             )
         })?;
         let services = spec.services.iter();
+        let image_update = Update::parse(spec)?;
+        let image = stands_for_image(object, image_update.as_ref());
+        let image_is_open = image_update.is_some() && image.is_none();
+        let effective = match image {
+            Some(_) => Cow::Owned(CrmPlatformSpec {
+                image,
+                ..spec.clone()
+            }),
+            None => Cow::Borrowed(spec),
+        };
         Ok(Self {
             name: object.name_any(),
             namespace: object.namespace().unwrap_or_default(),
@@ -117,6 +146,10 @@ impl Platform {
             replicas: services
                 .map(|service| (service.name.clone(), service.replicas))
                 .collect(),
+            autoscaling: exposed::autoscaling(spec)?,
+            egress: exposed::egress(spec),
+            network: spec.network.clone(),
+            exposure: exposed::exposure(spec)?,
             soak_seconds: i64::from(spec.release.soak_seconds),
             progress_deadline_seconds: spec.release.progress_deadline_seconds,
             paused: spec.paused,
@@ -141,9 +174,11 @@ impl Platform {
                 .backup
                 .clone()
                 .filter(|backup| backup.policy == BackupPolicy::BeforeMigration),
+            image_update,
+            image_is_open,
             settings: settings.clone(),
-            wanted: wanted::wanted(spec)?,
-            image_fields: images::fields(spec),
+            wanted: wanted::wanted(&effective)?,
+            image_fields: images::bounded(&effective, settings)?,
         })
     }
 
@@ -151,6 +186,12 @@ impl Platform {
     pub fn replicas(&self, service: &str) -> Option<i32> {
         self.replicas.get(service).copied()
     }
+}
+
+/// The image that was found for `spec.image`, if its tags are followed.
+fn stands_for_image(object: &CrmPlatform, update: Option<&Update>) -> Option<String> {
+    let memory = object.status.as_ref().map(|status| &status.memory);
+    update?.stands_for_it(memory?.image_update.as_ref())
 }
 
 fn strategy(spec: &StrategySpec) -> Result<StrategySpec, Invalid> {
@@ -174,4 +215,4 @@ fn invalid(field: &str, problem: &str, remedy: &str) -> Invalid {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -20,15 +20,17 @@ use kube::runtime::controller::Action;
 
 use crate::api::CrmPlatform;
 use crate::api::status::{CrmPlatformStatus, Memory};
-use crate::apply::{StatusWrite, apply, write_status};
+use crate::apply::{StatusWrite, apply, keep, write_status};
 use crate::context::{Context, PlatformKey};
 use crate::controller::Watched;
 use crate::error::Error;
 use crate::metrics::Outcome;
-use crate::observe::observe;
+use crate::observe::{Questions, logs, observe};
+use crate::observed::Observed;
 use crate::plan::action::Note;
 use crate::plan::{Plan, plan};
 use crate::platform::{Invalid, Platform};
+use crate::status::Save;
 use crate::{backoff, events, status};
 
 /// A look without any reason, in case an event was lost.
@@ -87,13 +89,26 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     if let Some(left) = ctx.backoff.left(key, backoff::asked(&object.metadata)) {
         return Ok(Next::Wait(left));
     }
+    let next = act(object, key, ctx).await?;
+    ctx.backoff.reset(key);
+    Ok(next)
+}
+
+/// Plans, makes the writes of the plan, and saves what is to be remembered of it.
+async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<Next, Error> {
     let now = Timestamp::now();
     let parsed = Platform::parse(object, &ctx.settings);
+    let questions = parsed.as_ref().map(|it| Questions::of(ctx, it, object));
+    let mut observed = observe(ctx, object, questions.unwrap_or_default()).await?;
     let status = object.status.as_ref();
-    let known = status.map_or(&[][..], |status| &status.memory.images);
-    let questions = parsed.as_ref().map(|platform| platform.questions(known));
-    let observed = observe(ctx, object, &questions.unwrap_or_default()).await?;
-    let planned = parsed.map(|platform| plan(&platform, &observed, now));
+    let kept = ctx.unsaved.of(key);
+    if let Some(found) = kept.as_ref().and_then(|kept| kept.after(&observed.memory)) {
+        observed.memory = found.clone();
+    }
+    let planned = match parsed {
+        Ok(platform) => Ok(decide(ctx, (key, &platform), &mut observed, now).await),
+        Err(invalid) => Err(invalid),
+    };
     let actions = planned
         .as_ref()
         .map(|plan| plan.actions.as_slice())
@@ -101,18 +116,69 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     let applied = apply(ctx, object, actions).await;
     let failure = applied.as_ref().err().map(ToString::to_string);
     let next = status::next(object, &observed, &planned, failure.as_deref(), now);
-    let after = next.memory.clone();
-    let notes = notes(object, (&observed.memory, &planned), &next);
-    let write = write_status(ctx, object, next).await?;
-    if write == StatusWrite::Written {
-        tell(ctx, object, (&observed.memory, &after), &notes).await;
-    }
+    let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);
+    let worth = status::save(status, kept.as_ref(), &next, (hindered, now));
+    let again = save(ctx, (object, key), worth, (&planned, next)).await?;
     applied?;
-    ctx.backoff.reset(key);
-    Ok(match write {
-        StatusWrite::Outdated => Next::LookAgain,
-        _ => Next::Wait(planned.map_or(SAFETY_NET, |plan| plan.requeue)),
+    let rest = planned.map_or(SAFETY_NET, |plan| plan.requeue);
+    Ok(match again {
+        Some(Next::LookAgain) => Next::LookAgain,
+        Some(Next::Wait(left)) => Next::Wait(left.min(rest)),
+        None => Next::Wait(rest),
     })
+}
+
+/// Plans, reads the logs that a verdict is explained by, and keeps what is to be kept. Each log is asked for once: what cannot be read is an answer too.
+async fn decide(
+    ctx: &Context,
+    (key, platform): (&PlatformKey, &Platform),
+    observed: &mut Observed,
+    now: Timestamp,
+) -> Plan {
+    let mut planned = plan(platform, observed, now);
+    while !planned.asks.is_empty() {
+        let read = logs::read(ctx, key, &planned.asks).await;
+        observed.logs.extend(read);
+        planned = plan(platform, observed, now);
+    }
+    for (step, why) in keep(ctx, key.clone(), &planned.keeps).await {
+        step.is_lost(&mut planned.memory, &why);
+    }
+    planned
+}
+
+/// Writes the status and tells of it, or keeps what may wait; answers when to look again for that.
+async fn save(
+    ctx: &Context,
+    (object, key): (&CrmPlatform, &PlatformKey),
+    worth: Save,
+    (planned, next): (&Result<Plan, Invalid>, CrmPlatformStatus),
+) -> Result<Option<Next>, Error> {
+    match worth {
+        Save::Nothing => {
+            ctx.unsaved.keep(key, None);
+            return Ok(None);
+        }
+        Save::Later(unsaved, left) => {
+            ctx.unsaved.keep(key, Some(*unsaved));
+            return Ok(Some(Next::Wait(left)));
+        }
+        Save::Now => {}
+    }
+    // As written: what was found since is counted with this write.
+    let before = object.status.as_ref().map(|status| status.memory.clone());
+    let before = before.unwrap_or_default();
+    let after = next.memory.clone();
+    let notes = notes(object, (&before, planned), &next);
+    match write_status(ctx, object, next).await? {
+        StatusWrite::Outdated => return Ok(Some(Next::LookAgain)),
+        StatusWrite::Unchanged => {}
+        StatusWrite::Written => {
+            ctx.unsaved.keep(key, None);
+            tell(ctx, object, (&before, &after), &notes).await;
+        }
+    }
+    Ok(None)
 }
 
 /// What there is to tell once the status is written: the notes of a plan whose memory it holds, and a problem that was not known.

@@ -1,4 +1,4 @@
-//! Asks a registry for the digest behind a tag, and for who signed it.
+//! Asks a registry for the digest behind a tag, for who signed it, and for the tags of a repository.
 //!
 //! In: an image reference. Out: the same repository by digest and, where signatures are asked for, the key that signed it; or plain words that name the
 //! reference and what to do. Without a signature that counts there is no digest. Anonymous access only. Each question has a task of its own, so that a registry which does not answer holds up nobody; a failure is remembered for a few seconds, so that one that is
@@ -16,15 +16,20 @@ use oci_client::{Client, Reference};
 use tokio::time::timeout;
 
 use crate::error::innermost;
-use crate::observed::{Resolution, Unresolved};
+use crate::observed::{Listing, Resolution, Unresolved};
 use crate::policy::signature::SignatureKeys;
 
+mod listed;
 mod signature;
+mod tags;
 mod trouble;
 
+use listed::Listed;
 use signature::NoSigner;
+use tags::Lister;
 use trouble::unresolved;
 
+const USER_AGENT: &str = concat!("crm-operator/", env!("CARGO_PKG_VERSION"));
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long the first looks after a question wait for its answer; most come at once.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -41,11 +46,13 @@ const KEPT: Duration = Duration::from_secs(60);
 )]
 pub struct Error(String);
 
-/// Answers which digest a tag stands for, and who signed it.
+/// Answers which digest a tag stands for, who signed it, and which tags there are.
 pub struct Registry {
     client: Client,
     keys: Option<SignatureKeys>,
     asked: Mutex<HashMap<String, Asked>>,
+    lister: Lister,
+    listed: Listed,
 }
 
 type Answer = Result<Resolution, Unresolved>;
@@ -80,15 +87,28 @@ impl Registry {
             protocol: ClientProtocol::HttpsExcept(insecure.to_vec()),
             connect_timeout: Some(DEADLINE),
             read_timeout: Some(DEADLINE),
-            user_agent: concat!("crm-operator/", env!("CARGO_PKG_VERSION")),
+            user_agent: USER_AGENT,
             ..ClientConfig::default()
         };
         let client = Client::try_from(config).map_err(|error| Error(innermost(&error)))?;
+        let http = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(DEADLINE)
+            .read_timeout(DEADLINE);
+        let http = http.build().map_err(|error| Error(innermost(&error)))?;
         Ok(Self {
+            lister: Lister::new(client.clone(), http, insecure),
+            listed: Listed::default(),
             client,
             keys,
             asked: Mutex::default(),
         })
+    }
+
+    /// What is known of the tags in the repository of an image, at once. An answer older than `interval` is asked for again in a task of its own; all who ask
+    /// about one repository share the answer.
+    pub fn tags(&self, image: &str, interval: Duration) -> Listing {
+        self.listed.of(&self.lister, image, interval)
     }
 
     /// The image of `reference` by digest, in the same repository; of one by digest only its signer is asked for. While the registry has not answered: what it said the time before, or nothing.

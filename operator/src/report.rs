@@ -98,6 +98,13 @@ pub fn clipped(text: &str, limit: usize) -> String {
     }
 }
 
+/// Cases of one document, if it is a report.
+#[cfg(test)]
+pub(crate) fn count(document: &[u8]) -> Result<i32, String> {
+    let read = junit::read(document, 1000);
+    read.map(|all| all.tests).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,8 @@ use k8s_openapi::jiff::Timestamp;
 use crate::api::CrmPlatform;
 use crate::api::conditions::{self as words};
 use crate::api::spec::GatePolicy;
-use crate::api::status::{CrmPlatformStatus, Finding, Memory, Stage, Token, Verdict};
+use crate::api::status::{CrmPlatformStatus, Delivery, Finding, Memory, Stage, Token, Verdict};
+use crate::delivery;
 use crate::desired::labels;
 use crate::observed::{Observed, WorkloadView};
 use crate::plan::Plan;
@@ -16,8 +17,15 @@ use crate::plan::action::Note;
 use crate::platform::Invalid;
 
 mod condition_list;
-mod delivery;
+mod dora;
+mod room;
+
+#[cfg(test)]
+pub(crate) use room::fit;
 mod summary;
+mod unsaved;
+
+pub use unsaved::{Save, Unsaved, save};
 
 use condition_list::Conditions;
 use summary::Summary;
@@ -35,7 +43,7 @@ pub fn next(
         Ok(plan) if apply_error.is_none() => plan.memory.clone(),
         _ => observed.memory.clone(),
     };
-    let short = short(observed, &memory);
+    let short = short(object, observed, &memory);
     let summary = match (plan, apply_error) {
         (Err(invalid), _) => Summary::stalled(words::INVALID_SPEC, &invalid.to_string()),
         (Ok(_), Some(problem)) => Summary::working(
@@ -55,12 +63,32 @@ pub fn next(
     tests_passed(&mut next, object, &memory, plan);
     migrated(&mut next, &memory);
     available(&mut next, &memory, &short);
-    CrmPlatformStatus {
+    exposed(&mut next, object, &memory, plan);
+    let mut status = CrmPlatformStatus {
         observed_generation: object.metadata.generation,
         stage: Some(stage(&memory, &summary)),
         conditions: next.all(),
-        delivery: delivery::of(&memory).or(previous.delivery),
+        delivery: delivery(&memory, previous.delivery),
+        dora: dora::of(&memory),
         memory,
+    };
+    room::fit(&mut status);
+    status
+}
+
+/// The formulas of the release that serves. Detail that its record does not hold any more is kept from before, as long as the sums are the same.
+fn delivery(memory: &Memory, before: Option<Delivery>) -> Option<Delivery> {
+    let stable = memory.stable.as_ref().map(|stable| &stable.release);
+    let mut records = memory.releases.iter();
+    let record = records.find(|record| Some(&record.release) == stable);
+    let Some(now) = record.map(delivery::of) else {
+        return before;
+    };
+    match before {
+        Some(before) if (&before.release, &before.total) == (&now.release, &now.total) => {
+            Some(before)
+        }
+        _ => Some(now),
     }
 }
 
@@ -259,26 +287,85 @@ fn available(next: &mut Conditions, memory: &Memory, short: &[String]) {
     next.set(words::AVAILABLE, status, &finding(reason, message));
 }
 
-/// Services of stable that have fewer pods than they should.
-fn short(observed: &Observed, memory: &Memory) -> Vec<String> {
+/// Whether the way in from outside is made; nothing where none is asked for.
+fn exposed(
+    next: &mut Conditions,
+    object: &CrmPlatform,
+    memory: &Memory,
+    plan: &Result<Plan, Invalid>,
+) {
+    let Some(exposure) = &object.spec.exposure else {
+        let none = finding(words::ROUTES_MADE, String::new());
+        return next.only_while(words::EXPOSED, false, &none);
+    };
+    let Ok(plan) = plan else {
+        return;
+    };
+    if let Some(why) = &plan.unexposed {
+        return next.set(words::EXPOSED, "False", why);
+    }
+    let hosts = exposure.hosts.join(", ");
+    let (status, reason, message) = match &memory.stable {
+        None => (
+            "False",
+            words::PROGRESSING,
+            "no release serves yet".to_owned(),
+        ),
+        Some(_) => (
+            "True",
+            words::ROUTES_MADE,
+            format!("/api/<service>/ of {hosts} leads to the live Services"),
+        ),
+    };
+    next.set(words::EXPOSED, status, &finding(reason, message));
+}
+
+/// Services of stable that have fewer pods than they should. One that an autoscaler enlarges just now is not short before it has fewer than the spec's least.
+fn short(object: &CrmPlatform, observed: &Observed, memory: &Memory) -> Vec<String> {
     let slot = memory.stable.as_ref().map(|stable| stable.slot);
-    let services = memory.stable.iter().flat_map(|stable| &stable.images);
+    let services = services(observed, memory);
     let live = |service: &str| {
         let mut all = observed.deployments.values();
         let is_live =
             |seen: &&WorkloadView| seen.track == labels::STABLE && Some(seen.slot) == slot;
         all.find(|seen| is_live(seen) && seen.service == service)
     };
+    let least = |seen: &WorkloadView| {
+        let mut all = object.spec.services.iter();
+        let own = all.find(|own| own.name == seen.service);
+        let scaled = own.and_then(|own| own.autoscaling.as_ref());
+        scaled.map_or(seen.replicas, |own| own.min_replicas.min(seen.replicas))
+    };
     services
-        .filter_map(|image| match live(&image.service) {
-            None => Some(format!("service {} has no Deployment", image.service)),
-            Some(seen) if seen.available == 0 || seen.available < seen.replicas => Some(format!(
+        .iter()
+        .filter_map(|service| match live(service) {
+            None => Some(format!("service {service} has no Deployment")),
+            Some(seen) if seen.available == 0 || seen.available < least(seen) => Some(format!(
                 "{} has {} of {} pods",
-                seen.name, seen.available, seen.replicas
+                seen.name,
+                seen.available,
+                least(seen)
             )),
             Some(_) => None,
         })
         .collect()
+}
+
+/// Names of stable's services. Its images are left out where the status had no room.
+fn services(observed: &Observed, memory: &Memory) -> Vec<String> {
+    let Some(stable) = &memory.stable else {
+        return Vec::new();
+    };
+    let recorded = observed.releases.get(&stable.release);
+    let recorded = recorded.iter().flat_map(|release| &release.services);
+    match stable.images.is_empty() {
+        true => recorded.map(|service| service.name.clone()).collect(),
+        false => stable
+            .images
+            .iter()
+            .map(|image| image.service.clone())
+            .collect(),
+    }
 }
 
 fn finding(reason: &str, message: String) -> Finding {

@@ -34,6 +34,16 @@ pub enum Kind {
     Job,
     /// Recorded inputs of a release.
     Revision,
+    /// Who sets the number of pods of a service.
+    Autoscaler,
+    /// How many pods of a service may be gone at once.
+    Budget,
+    /// Which connections pods may have.
+    Policy,
+    /// The way in from outside.
+    Ingress,
+    /// The way in from outside, by the Gateway API.
+    Route,
 }
 
 /// State of an object in a cache.

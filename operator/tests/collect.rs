@@ -5,6 +5,7 @@
 use std::fs;
 use std::process::{Command, id};
 
+use crm_operator::kept::{REPORT_BYTES, whole};
 use crm_operator::report::Collected;
 use crm_operator::report::collect::run;
 
@@ -26,9 +27,12 @@ async fn leaves_its_summary_when_the_test_has_ended() {
         );
     };
     // The first one listens before the second one begins.
-    let (done, ()) = tokio::join!(biased; run(&folder, &words), ends);
+    let mut log = Vec::new();
+    let kept = (REPORT_BYTES, &mut log);
+    let (done, ()) = tokio::join!(biased; run(&folder, &words, kept), ends);
     done.unwrap();
     let summary = Collected::read(&fs::read_to_string(&words).unwrap()).unwrap();
     assert_eq!((summary.files, summary.failed), (1, 1));
+    assert!(whole::read(&log).is_ok(), "the whole of it is in its log");
     fs::remove_dir_all(&folder).unwrap();
 }

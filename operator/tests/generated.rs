@@ -235,7 +235,26 @@ fn samples_parse_and_keep_the_rules() {
 fn what_breaks_a_rule_is_refused_with_its_remedy() {
     let sound = &platforms("manifests/samples/acme.yaml")[0];
     type Break = fn(&mut serde_json::Value);
-    let cases: [(&str, Break); 11] = [
+    let cases: [(&str, Break); 21] = [
+        ("exactly one of spec.exposure.gateway", |object| {
+            object["spec"]["exposure"] = json!({ "hosts": ["a.example"] })
+        }),
+        ("set resources.requests.cpu", |object| {
+            let service = &mut object["spec"]["services"][0];
+            service["autoscaling"] = json!({ "minReplicas": 2, "maxReplicas": 5 });
+            service["resources"]["requests"] = json!({});
+        }),
+        ("must not be greater than maxReplicas", |object| {
+            object["spec"]["services"][0]["autoscaling"] =
+                json!({ "minReplicas": 6, "maxReplicas": 5 })
+        }),
+        ("say where to", |object| {
+            object["spec"]["services"][0]["egress"] = json!([{ "ports": [25] }])
+        }),
+        ("cidr stands for addresses", |object| {
+            let from = json!({ "cidr": "10.0.0.0/8", "podLabels": {} });
+            object["spec"]["network"] = json!({ "from": [from] });
+        }),
         ("spec.tests is empty", |object| {
             object["spec"]["tests"] = json!([])
         }),
@@ -269,6 +288,26 @@ fn what_breaks_a_rule_is_refused_with_its_remedy() {
         }),
         ("cannot be called green or preview", |object| {
             object["spec"]["services"][0]["name"] = json!("sales-green")
+        }),
+        ("not a version of three numbers", |object| {
+            object["spec"]["image"] = json!("registry.example:5000/crm-service:latest");
+            object["spec"]["imageUpdate"] = json!({ "semver": "1.x" })
+        }),
+        ("without a digest", |object| {
+            object["spec"]["image"] = json!("registry.example/crm-service:1.0.0@sha256:aa");
+            object["spec"]["imageUpdate"] = json!({ "semver": "1.x" })
+        }),
+        ("make it an entry of its own", |object| {
+            object["spec"]["tests"][1]["when"] = json!(["Gate", "Performance"])
+        }),
+        ("maxRegressionPercent is the budget", |object| {
+            object["spec"]["tests"][0]["maxRegressionPercent"] = json!(20)
+        }),
+        ("the name of a service begins with stable-", |object| {
+            object["spec"]["services"][0]["name"] = json!("stable-customer");
+            object["spec"]["services"][1]["dependsOn"] = json!([]);
+            let speed = json!({ "name": "speed", "when": ["Performance"] });
+            object["spec"]["tests"].as_array_mut().unwrap().push(speed);
         }),
         ("metadata.name must have at most 30 characters", |object| {
             object["metadata"]["name"] = json!("1acme")

@@ -1,17 +1,16 @@
 //! What goes over the wire: the few requests that safety rests on, against a scripted API server.
 #![allow(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crm_operator::api::CrmPlatformStatus;
+use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::apply::{StatusWrite, apply, write_status};
 use crm_operator::backoff::asked;
 use crm_operator::context::PlatformKey;
 use crm_operator::controller::Watched;
-use crm_operator::observe::observe;
+use crm_operator::observe::{Questions, observe};
 use crm_operator::plan::action::{
-    Action, Created, Object, SecretContent, SecretRecipe, Target, TargetKind, Write,
+    Action, Created, Object, Replicas, SecretContent, SecretRecipe, Target, TargetKind, Write,
 };
 use crm_operator::reconcile::reconcile;
 use http::Method;
@@ -24,10 +23,12 @@ use serde_json::{Value, json};
 mod images;
 #[path = "wire/leader.rs"]
 mod leader;
+#[path = "wire/logs.rs"]
+mod logs;
 #[path = "wire/server.rs"]
 mod server;
 
-use server::{context, platform, refusal};
+use server::{context, platform, refusal, taken};
 
 fn key() -> PlatformKey {
     PlatformKey {
@@ -96,6 +97,37 @@ async fn applies_whole_objects_by_force_under_one_manager() {
     assert_eq!(seen[0].body["kind"], "ConfigMap");
 }
 
+fn three_pods() -> Action {
+    action(Write::KeepReplicas(Replicas {
+        deployment: "acme-customer".into(),
+        uid: "d1".into(),
+        replicas: 3,
+    }))
+}
+
+#[tokio::test]
+async fn the_number_of_pods_is_taken_as_it_is_and_not_by_force() {
+    let stored = json!({ "metadata": { "name": "acme-customer", "namespace": "crm" }, "spec": { "selector": {}, "template": {} } });
+    let (ctx, server) = context(vec![(200, stored), refusal(409, "Conflict")]);
+    // The second time the autoscaler has set another number: it owns it, and nothing is to be kept.
+    apply(&ctx, &platform(), &[three_pods(), three_pods()])
+        .await
+        .unwrap();
+    drop(ctx);
+    let seen = server.await.unwrap();
+    assert_eq!(seen.len(), 2);
+    assert!(!seen[0].query.contains("force"), "{}", seen[0].query);
+    assert!(
+        seen[0].query.contains("replicas"),
+        "by a manager of its own: {}",
+        seen[0].query
+    );
+    assert_eq!(
+        (&seen[0].body["spec"], &seen[0].body["metadata"]["uid"]),
+        (&json!({ "replicas": 3 }), &json!("d1"))
+    );
+}
+
 #[tokio::test]
 async fn stops_at_the_first_failure_and_names_the_object() {
     let (ctx, server) = context(vec![refusal(403, "Forbidden")]);
@@ -124,11 +156,17 @@ async fn a_job_that_is_there_already_is_left_alone_and_looked_at_until_it_is_gon
     apply(&ctx, &platform(), &[creation_of_job()])
         .await
         .unwrap();
-    let first = observe(&ctx, &platform(), &BTreeMap::new()).await.unwrap();
+    let first = observe(&ctx, &platform(), Questions::default())
+        .await
+        .unwrap();
     assert_eq!(first.jobs["acme-gate"].uid, "j1");
-    let second = observe(&ctx, &platform(), &BTreeMap::new()).await.unwrap();
+    let second = observe(&ctx, &platform(), Questions::default())
+        .await
+        .unwrap();
     assert!(second.jobs.is_empty());
-    let third = observe(&ctx, &platform(), &BTreeMap::new()).await.unwrap();
+    let third = observe(&ctx, &platform(), Questions::default())
+        .await
+        .unwrap();
     assert!(third.jobs.is_empty(), "and not asked for again");
     drop(ctx);
     let methods: Vec<_> = server
@@ -241,6 +279,29 @@ async fn the_first_look_at_a_release_writes_its_memory_before_anything_else() {
             .all(|request| request.path.ends_with("/events")),
         "{seen:?}"
     );
+}
+
+#[tokio::test]
+async fn what_was_told_with_a_stage_is_not_written_again_while_its_objects_are_made() {
+    let (ctx, server) = context(vec![taken("8"), taken("1"), taken("1")]);
+    let look = |object, ctx| reconcile(Arc::new(DeserializeGuard(Ok(object))), ctx);
+    look(platform(), ctx.clone()).await.unwrap();
+    drop(ctx);
+    let told = server.await.unwrap().remove(0).body;
+    let begun: CrmPlatform = serde_json::from_value(told).unwrap();
+    let begun = CrmPlatform {
+        metadata: platform().metadata,
+        ..begun
+    };
+    // ConfigMap, Service and StatefulSet of the database, three Secrets, the record of the release.
+    let (ctx, server) = context(vec![taken("9"); 7]);
+    look(begun, ctx.clone()).await.unwrap();
+    drop(ctx);
+    let seen = server.await.unwrap();
+    let paths: Vec<_> = seen.iter().map(|request| request.path.as_str()).collect();
+    assert_eq!(paths.len(), 7, "{paths:?}");
+    assert!(paths[6].ends_with("/controllerrevisions"), "{paths:?}");
+    assert!(paths.iter().all(|path| !path.ends_with("/status")));
 }
 
 #[tokio::test]

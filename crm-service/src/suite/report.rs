@@ -37,6 +37,8 @@ pub struct Report {
     elapsed: Duration,
     cases: Vec<(Service, String, Verdict, Duration)>,
     reason: Option<String>,
+    /// What a suite measured, for the summary.
+    performance: Option<Value>,
 }
 
 impl Report {
@@ -49,12 +51,18 @@ impl Report {
             elapsed: Duration::ZERO,
             cases: Vec::new(),
             reason: None,
+            performance: None,
         }
     }
 
     /// Adds a case.
     pub fn add(&mut self, service: Service, name: String, verdict: Verdict, elapsed: Duration) {
         self.cases.push((service, name, verdict, elapsed));
+    }
+
+    /// What was measured.
+    pub fn measured(&mut self, performance: Value) {
+        self.performance = Some(performance);
     }
 
     /// The run could not even begin.
@@ -131,7 +139,7 @@ impl Report {
             .take(failures)
             .map(|(name, message)| json!({"name": name, "message": clipped(message)}))
             .collect();
-        json!({
+        let mut summary = json!({
             "suite": self.suite,
             "passed": self.passed(),
             "failed": self.failed(),
@@ -142,8 +150,11 @@ impl Report {
             "runId": self.run,
             "seconds": (self.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
             "message": clipped(&self.message()),
-        })
-        .to_string()
+        });
+        if let Some(performance) = &self.performance {
+            summary["performance"] = performance.clone();
+        }
+        summary.to_string()
     }
 
     fn failures(&self) -> impl Iterator<Item = (&str, &str)> {

@@ -298,4 +298,4 @@ pub async fn opportunity(session: &Session, pipeline: &Value) -> Outcome<Value> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

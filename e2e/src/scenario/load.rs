@@ -240,6 +240,9 @@ impl Traffic {
 fn load_container(platform: &Platform, image: &str, rate: u32) -> Value {
     let url = |service: &str| format!("http://{}-{service}:8080", platform.name);
     let identity = |key: &str| json!({ "secretKeyRef": { "name": format!("{}-identity", platform.name), "key": key } });
+    // What the platform's own tests carry: NetworkPolicies let it reach live pods.
+    let labels =
+        json!({ "crmplatform.io/platform": platform.name, "crmplatform.io/stage": "Verify" });
     json!({
         "image": image,
         "args": ["load", "--rate", rate.to_string(), "--seconds", "1800"],
@@ -259,7 +262,7 @@ fn load_pod(platform: &Platform, pod: &str, container: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": { "name": pod, "namespace": platform.namespace },
+        "metadata": { "name": pod, "namespace": platform.namespace, "labels": labels },
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,

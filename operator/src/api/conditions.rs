@@ -12,6 +12,8 @@ pub const TESTS_PASSED: &str = "TestsPassed";
 pub const MIGRATED: &str = "Migrated";
 /// All pods of the live services are available.
 pub const AVAILABLE: &str = "Available";
+/// The way in from outside is there (only with `spec.exposure`).
+pub const EXPOSED: &str = "Exposed";
 
 /// The release that the spec asks for serves.
 pub const SERVING: &str = "Serving";
@@ -43,6 +45,10 @@ pub const BELOW_SCHEMA_FLOOR: &str = "BelowSchemaFloor";
 pub const CANDIDATE_NOT_READY: &str = "CandidateNotReady";
 /// A test of the gate failed.
 pub const TESTS_FAILED: &str = "TestsFailed";
+/// What the candidate's migrations make of the schema breaks the release that serves.
+pub const BREAKS_STABLE: &str = "BreaksStable";
+/// The candidate is slower than the release that serves, by more than its test allows.
+pub const SLOWER_THAN_STABLE: &str = "SlowerThanStable";
 /// Whether the candidate is good could not be found out.
 pub const GATE_INCONCLUSIVE: &str = "GateInconclusive";
 /// The tests have not been run for the release that the spec asks for.
@@ -79,6 +85,10 @@ pub const RECORD_MISSING: &str = "RecordMissing";
 pub const STATUS_LOST: &str = "StatusLost";
 /// Event: the status was gone; the release that is live counts as stable.
 pub const ADOPTED: &str = "Adopted";
+/// The HTTPRoute or Ingress is made.
+pub const ROUTES_MADE: &str = "RoutesMade";
+/// The cluster knows no HTTPRoutes, and the spec asks for one.
+pub const GATEWAY_API_MISSING: &str = "GatewayApiMissing";
 /// Pods are missing.
 pub const PODS_MISSING: &str = "PodsMissing";
 /// `spec.paused` is set: nothing new begins.
@@ -108,6 +118,10 @@ pub const APPLY_FAILED: &str = "ApplyFailed";
 pub const STAGE_PASSED: &str = "StagePassed";
 /// Event: a candidate gets another share of the requests.
 pub const TRAFFIC_SHIFTED: &str = "TrafficShifted";
+/// Event: a newer image was found by `spec.imageUpdate`, and becomes a release.
+pub const IMAGE_FOUND: &str = "ImageFound";
+/// Event: there may be a newer image, which is not used.
+pub const IMAGE_NOT_FOLLOWED: &str = "ImageNotFollowed";
 /// Event: a release serves.
 pub const PROMOTED: &str = "Promoted";
 /// Event: a release was rejected.

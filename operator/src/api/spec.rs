@@ -1,7 +1,7 @@
 //! What a user may ask for: the spec of a `CrmPlatform`, bounded and checked by the API server itself.
 //!
-//! Every string, list and map has a limit, so that the rules stay within the API server's cost budget. No field names a namespace, a service account or
-//! a pod template: whoever writes a `CrmPlatform` gets no more power over pods than these fields give.
+//! Every string, list and map has a limit, so that the rules stay within the API server's cost budget. No field names a namespace for our objects, a service
+//! account or a pod template: whoever writes a `CrmPlatform` gets no more power over pods than these fields give.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,18 @@ use serde::{Deserialize, Serialize};
 use super::status::CrmPlatformStatus;
 
 mod database;
+mod exposure;
+mod image_update;
+mod network;
 mod release;
 mod strategy;
 
 pub use database::{
     BackupPolicy, BackupSpec, DatabaseSpec, EmbeddedDatabaseSpec, RehearsalData, RehearsalSpec,
 };
+pub use exposure::{AutoscalingSpec, ExposureSpec, GatewaySpec, IngressSpec};
+pub use image_update::ImageUpdateSpec;
+pub use network::{EgressSpec, NetworkPolicies, NetworkSpec, PeerSpec};
 pub use release::{Approval, FreezeSpec, ReleaseSpec};
 pub use strategy::{CanaryStep, StrategySpec, StrategyType};
 
@@ -47,9 +53,11 @@ pub use strategy::{CanaryStep, StrategySpec, StrategyType};
     validation = Rule::new("size(self.tests) > 0 || self.gate == 'None'").message("spec.tests is empty: add a test with when: [Gate], or set spec.gate to None to roll out untested images"),
     validation = Rule::new("self.gate == 'None' || self.tests.exists(t, 'Gate' in t.when)").message("no entry of spec.tests has when: [Gate]: add one, or set spec.gate to None to roll out untested images"),
     validation = Rule::new("has(self.image) || self.services.all(s, has(s.image))").message("spec.image is not set and a service has no image of its own: set spec.image, or services[].image for every service"),
+    validation = Rule::new("!has(self.imageUpdate) || (has(self.image) && self.image.matches(':v?[0-9]+[.][0-9]+[.][0-9]+(-[0-9A-Za-z.-]+)?$'))").message("spec.imageUpdate begins at the tag of spec.image, which is not a version of three numbers: write it as repository:1.4.0 and without a digest, or remove spec.imageUpdate"),
     validation = Rule::new("has(self.image) || self.tests.all(t, has(t.image))").message("spec.image is not set and a test has no image of its own: set spec.image, or tests[].image for every test"),
     validation = Rule::new("self.deletionPolicy == oldSelf.deletionPolicy || self.deletionPolicy == 'Delete'").message("spec.deletionPolicy cannot go from Delete to Retain: the passwords of the embedded database would still be deleted; make a new platform and restore a backup into it"),
     validation = Rule::new("self.release.strategy.type != 'Canary' || self.gate == 'None' || self.tests.exists(t, 'Verify' in t.when)").message("a Canary is tested in each step, and no entry of spec.tests has when: [Verify]: add one, or choose another strategy"),
+    validation = Rule::new("!self.tests.exists(t, 'Performance' in t.when) || !self.services.exists(s, s.name.startsWith('stable-'))").message("a test with when: [Performance] finds stable at CRM_STABLE_<SERVICE>_URL, and the name of a service begins with stable-: rename the service, or leave the test out"),
     validation = Rule::new("self.services.all(s, !has(s.dependsOn) || s.dependsOn.all(d, d != s.name && self.services.exists(o, o.name == d)))").message("spec.services[].dependsOn must name other services of this platform")
 )]
 pub struct CrmPlatformSpec {
@@ -58,6 +66,10 @@ pub struct CrmPlatformSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
     pub image: Option<String>,
+
+    /// Lets newer tags of the repository of `spec.image` become releases by themselves. Left out: only a changed spec does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_update: Option<ImageUpdateSpec>,
 
     /// The services of the CRM, at least one.
     #[schemars(length(min = 1, max = 16))]
@@ -81,6 +93,14 @@ pub struct CrmPlatformSpec {
     #[serde(default)]
     pub release: ReleaseSpec,
 
+    /// How the platform is reached from outside, once a release serves; not at all when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<ExposureSpec>,
+
+    /// Which connections its pods may have.
+    #[serde(default)]
+    pub network: NetworkSpec,
+
     /// While true nothing new begins: a stage that runs is finished (a roll-out with its verification, a migration), the next one does not begin, and what is
     /// live is not touched, also not mended. For restores and other work by hand; `false` when left out.
     #[serde(default)]
@@ -96,6 +116,7 @@ pub struct CrmPlatformSpec {
 /// One microservice.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.autoscaling) || 'cpu' in self.resources.requests").message("autoscaling compares with what a container requests: set resources.requests.cpu of this service"))]
 pub struct ServiceSpec {
     /// Name of the service; its Service is called `<platform>-<name>`, its Deployment too, or `<platform>-<name>-green`.
     #[schemars(
@@ -124,6 +145,15 @@ pub struct ServiceSpec {
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: i32,
+
+    /// How many pods it has by its load, in place of `replicas`; absent: it does not change by itself. Once it is taken away, `replicas` counts again, at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingSpec>,
+
+    /// Where its live pods may connect to beside what the platform needs (a mail server, say), if `network.policies` limits that. A candidate never may.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    pub egress: Vec<EgressSpec>,
 
     /// Requests and limits of the container that serves; Jobs of the service use them too.
     #[serde(default)]
@@ -220,7 +250,11 @@ pub struct SeedSpec {
 /// One kind of test Job.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.minTests == 0 || has(self.report)").message("minTests counts the tests of a report: set report: JUnit too, or leave minTests out"))]
+#[x_kube(
+    validation = Rule::new("self.minTests == 0 || has(self.report)").message("minTests counts the tests of a report: set report: JUnit too, or leave minTests out"),
+    validation = Rule::new("!('Performance' in self.when) || size(self.when) == 1").message("a test with Performance in its when needs two releases side by side, which the other phases do not have: make it an entry of its own"),
+    validation = Rule::new("!has(self.maxRegressionPercent) || 'Performance' in self.when").message("maxRegressionPercent is the budget of a test with when: [Performance]: set that, or leave maxRegressionPercent out")
+)]
 pub struct TestSpec {
     /// Name of the test.
     #[schemars(
@@ -233,7 +267,9 @@ pub struct TestSpec {
     #[schemars(length(min = 1, max = 500))]
     pub image: Option<String>,
     /// `Gate`: against the candidate on a scratch database, before live data or traffic is touched. `Verify`: against the live Services after the roll-out.
-    #[schemars(length(min = 1, max = 2))]
+    /// `Compat`: when the next release comes, against this one, on the schema that the next one's `expand` makes, and again after its `backfill`: a failure
+    /// rejects the next one. `Performance`: against the candidate and stable side by side; skipped while no release serves.
+    #[schemars(length(min = 1, max = 4))]
     pub when: Vec<TestPhase>,
     /// Arguments of the test container.
     #[serde(default)]
@@ -255,6 +291,11 @@ pub struct TestSpec {
     /// when there are cases that passed, none failed, and every file can be read. Without any file the counts in its termination message are taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<ReportFormat>,
+    /// By how many percent the candidate's p95 may be above stable's in a test with `when: [Performance]`; 20 when left out. The container gets it in
+    /// `CRM_MAX_REGRESSION_PERCENT`, and the operator compares the p95s of its termination message by it too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_regression_percent: Option<i32>,
 }
 
 /// When a test runs.
@@ -264,6 +305,10 @@ pub enum TestPhase {
     Gate,
     /// After the roll-out, on the live Services.
     Verify,
+    /// In the gate of the next release, against this one on the next one's schema.
+    Compat,
+    /// In the gate, against the candidate and stable side by side.
+    Performance,
 }
 
 /// Form of a test report.

@@ -10,14 +10,23 @@ use serde::{Deserialize, Serialize};
 
 mod backup;
 mod delivery;
+mod dora;
 mod history;
+mod image_update;
 mod shift;
+mod size;
 mod token;
 
 pub use backup::{BackupRecord, ServiceLevel};
-pub use delivery::{Amount, BuildDelivery, Delivery, DeployDelivery, TestDelivery};
-pub use history::{JobRecord, Rejected, ReleaseRecord, Report, SchemaRecord, StageRecord};
+pub use delivery::{Amount, BuildDelivery, Delivery, DeliverySums, DeployDelivery, TestDelivery};
+pub use dora::{Asked, DeliveryDay, Dora};
+pub use history::{
+    JobRecord, Performance, PerformancePart, Rejected, ReleaseRecord, Report, SchemaRecord,
+    StageRecord,
+};
+pub use image_update::ImageUpdate;
 pub use shift::{ALL, Shift, Slot};
+pub use size::{STATUS_LIMIT, shortened, size};
 pub use token::{
     ACTOR_LIMIT, HandledToken, Intervention, LastHandled, REASON_LIMIT, Token, VALUE_LIMIT,
 };
@@ -45,6 +54,9 @@ pub struct CrmPlatformStatus {
     /// Seconds and money of the last finished release, by the formulas `T = T_build + T_test + T_deploy` and `C = C_build + C_test + C_deploy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
+    /// The four figures of DORA for this platform, over the 30 days up to the last one on which a release was decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dora: Option<Dora>,
 }
 
 /// What the release machine must not forget.
@@ -60,6 +72,9 @@ pub struct Memory {
     /// Tags of the spec and the digests they were resolved to, once; where images must be signed, also digests of the spec and who signed them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ResolvedImage>,
+    /// The image that stands for `spec.image`, where `spec.imageUpdate` follows its tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_update: Option<ImageUpdate>,
     /// The last releases, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseRecord>,
@@ -75,6 +90,12 @@ pub struct Memory {
     /// Releases whose scratch database is still to be dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scratch: Vec<String>,
+    /// What the spec asks for that does not serve yet, and since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+    /// What was delivered on the last days on which anything was, newest first. `dora` is made of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delivery_days: Vec<DeliveryDay>,
     /// The last annotation of each kind that was acted on; it acts once.
     #[serde(flatten)]
     pub last_handled: LastHandled,

@@ -8,18 +8,23 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::{Error, FIELD_MANAGER};
 use crate::api::CrmPlatform;
 use crate::context::{Context, PlatformKey};
-use crate::plan::action::{Created, Object, SecretRecipe, Target, TargetKind};
+use crate::desired::route::HttpRoute;
+use crate::plan::action::{Created, Object, Replicas, SecretRecipe, Target, TargetKind};
 use crate::secrets;
 use crate::written::Kind;
 
@@ -55,6 +60,34 @@ impl Writer<'_> {
             Object::StatefulSet(object) => self.apply_one(Kind::StatefulSet, &**object).await,
             Object::Service(object) => self.apply_one(Kind::Service, &**object).await,
             Object::ConfigMap(object) => self.apply_one(Kind::ConfigMap, &**object).await,
+            Object::Autoscaler(object) => self.apply_one(Kind::Autoscaler, &**object).await,
+            Object::Budget(object) => self.apply_one(Kind::Budget, &**object).await,
+            Object::Policy(object) => self.apply_one(Kind::Policy, &**object).await,
+            Object::Ingress(object) => self.apply_one(Kind::Ingress, &**object).await,
+            Object::Route(object) => self.apply_one(Kind::Route, &**object).await,
+        }
+    }
+
+    /// Takes the number of pods of a Deployment as it is, by a field manager of its own. Not by force: who has set another number in the meantime owns it, and
+    /// then there is nothing to keep.
+    pub async fn keep_replicas(&self, kept: &Replicas) -> Result<(), Error> {
+        let body = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": { "name": kept.deployment, "namespace": self.key.namespace, "uid": kept.uid },
+            "spec": { "replicas": kept.replicas }
+        });
+        let params = PatchParams::apply(&format!("{FIELD_MANAGER}/{}/replicas", self.key.name));
+        let request = self.api::<Deployment>();
+        let patch = Patch::Apply(&body);
+        match self
+            .call(request.patch(&kept.deployment, &params, &patch))
+            .await
+        {
+            Ok(_) | Err(Refusal::Conflict) => Ok(()),
+            Err(refusal) => {
+                Err(self.error("keep the pods of", "Deployment", &kept.deployment, refusal))
+            }
         }
     }
 
@@ -159,6 +192,17 @@ impl Writer<'_> {
                 self.delete_one::<ControllerRevision>(Kind::Revision, target)
                     .await
             }
+            TargetKind::Autoscaler => {
+                self.delete_one::<HorizontalPodAutoscaler>(Kind::Autoscaler, target)
+                    .await
+            }
+            TargetKind::Budget => {
+                self.delete_one::<PodDisruptionBudget>(Kind::Budget, target)
+                    .await
+            }
+            TargetKind::Policy => self.delete_one::<NetworkPolicy>(Kind::Policy, target).await,
+            TargetKind::Ingress => self.delete_one::<Ingress>(Kind::Ingress, target).await,
+            TargetKind::Route => self.delete_one::<HttpRoute>(Kind::Route, target).await,
         }
     }
 

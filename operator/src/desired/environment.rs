@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::beside::Side;
 use super::{Scope, Track, names};
-use crate::platform::release::DatabaseUse;
+use crate::platform::release::{DatabaseUse, ReleaseService};
 
 /// Role under which a container meets the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,9 @@ pub fn database(scope: Scope<'_>, role: Role, track: Track) -> Vec<Value> {
         Track::Live | Track::Preview => key("PGDATABASE", "dbname"),
         Track::Scratch => {
             json!({ "name": "PGDATABASE", "value": names::scratch_database(&scope.platform.uid, scope.id) })
+        }
+        Track::Beside => {
+            json!({ "name": "PGDATABASE", "value": names::scratch_copy(&scope.platform.uid, scope.id) })
         }
     };
     vec![
@@ -66,29 +70,40 @@ pub fn roles(scope: Scope<'_>) -> Vec<Value> {
 
 /// Release, track, addresses of all services, and the public keys of the platform.
 pub fn delivery(scope: Scope<'_>, track: Track) -> Vec<Value> {
-    let mut variables = vec![
-        variable("CRM_RELEASE", scope.id),
-        variable(
-            "CRM_TRACK",
-            match track {
-                Track::Live | Track::Preview => "stable",
-                Track::Scratch => "candidate",
-            },
-        ),
-        json!({ "name": "CRM_JWKS", "valueFrom": { "secretKeyRef": { "name": names::identity_secret(&scope.platform.name), "key": "jwks.json" } } }),
-    ];
+    let mut variables = identity(scope, (scope.id, track_name(track)));
+    let platform = &scope.platform.name;
     for service in &scope.release.services {
         let host = match track {
-            Track::Live => names::live(&scope.platform.name, &service.name),
-            Track::Preview => names::preview(&scope.platform.name, &service.name),
-            Track::Scratch => names::candidate(&scope.platform.name, &service.name, scope.id),
+            Track::Live => names::live(platform, &service.name),
+            Track::Preview => names::preview(platform, &service.name),
+            Track::Scratch => names::candidate(platform, &service.name, scope.id),
+            Track::Beside => Side::Candidate.host(scope, &service.name),
         };
-        variables.push(variable(
-            &names::url_variable(&service.name),
-            &format!("http://{host}:{}", service.port),
-        ));
+        variables.push(address(names::url_variable(&service.name), &host, service));
     }
     variables
+}
+
+/// As which release a container runs, on which track, and the public keys of the platform.
+pub(super) fn identity(scope: Scope<'_>, (release, track): (&str, &str)) -> Vec<Value> {
+    vec![
+        variable("CRM_RELEASE", release),
+        variable("CRM_TRACK", track),
+        json!({ "name": "CRM_JWKS", "valueFrom": { "secretKeyRef": { "name": names::identity_secret(&scope.platform.name), "key": "jwks.json" } } }),
+    ]
+}
+
+/// What containers are told of their track: `stable` works on live data and for users, `candidate` does neither.
+pub(super) fn track_name(track: Track) -> &'static str {
+    match track {
+        Track::Live | Track::Preview => "stable",
+        Track::Scratch | Track::Beside => "candidate",
+    }
+}
+
+/// The variable that holds the address of a service.
+pub(super) fn address(name: String, host: &str, service: &ReleaseService) -> Value {
+    variable(&name, &format!("http://{host}:{}", service.port))
 }
 
 /// The private key with which tests make their tokens.

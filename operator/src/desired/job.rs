@@ -32,24 +32,18 @@ pub fn migration(scope: Scope<'_>, step: &Step, work: &Migration<'_>) -> Job {
         environment::variable("CRM_PHASE", work.phase),
         environment::variable("CRM_SERVICE", &work.service.name),
         environment::variable("CRM_RELEASE", scope.id),
-        environment::variable(
-            "CRM_TRACK",
-            match work.track {
-                Track::Live | Track::Preview => "stable",
-                Track::Scratch => "candidate",
-            },
-        ),
+        environment::variable("CRM_TRACK", environment::track_name(work.track)),
     ]);
     match work.track {
         Track::Live | Track::Preview => env.push(environment::variable(
             "CRM_SOAKED_SECONDS",
             &work.soaked_seconds.to_string(),
         )),
-        Track::Scratch => env.push(environment::variable("CRM_REHEARSAL", "true")),
+        Track::Scratch | Track::Beside => env.push(environment::variable("CRM_REHEARSAL", "true")),
     }
     let track = match work.track {
         Track::Live | Track::Preview => labels::LIVE_MIGRATION,
-        Track::Scratch => labels::CANDIDATE,
+        Track::Scratch | Track::Beside => labels::CANDIDATE,
     };
     let container = json!({ "image": work.service.image, "args": work.migration.args, "env": env, "resources": work.service.resources });
     job(
@@ -113,13 +107,22 @@ pub fn seed(scope: Scope<'_>, step: &Step, service: &ReleaseService, args: &[Str
 
 /// A test. It gets addresses and a key, never the database.
 pub fn test(scope: Scope<'_>, step: &Step, test: &ReleaseTest, track: Track) -> Job {
-    let mut env = environment::delivery(scope, track);
+    pointed(scope, step, (test, environment::delivery(scope, track)))
+}
+
+/// A test that finds what it tests by these variables.
+pub(super) fn pointed(
+    scope: Scope<'_>,
+    step: &Step,
+    (test, mut env): (&ReleaseTest, Vec<Value>),
+) -> Job {
     env.push(environment::signing_key(scope));
     env.push(environment::variable("CRM_REPORT_DIR", report::FOLDER));
     // Where the operator's image is not known, no Job of such a test is made (`plan::gate`).
     let image = scope.platform.settings.operator_image.as_deref();
     let image = image.filter(|_| test.report.is_some());
-    let collector = image.map(report::container);
+    let bytes = report::share(scope.release);
+    let collector = image.map(|image| report::container(image, bytes));
     let resources = scope
         .release
         .services

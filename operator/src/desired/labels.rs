@@ -11,7 +11,7 @@ pub const PLATFORM: &str = "crmplatform.io/platform";
 pub const RELEASE: &str = "crmplatform.io/release";
 /// Label: name of the service.
 pub const SERVICE: &str = "crmplatform.io/service";
-/// Label: what the object belongs to, [`STABLE`], [`CANDIDATE`] or [`LIVE_MIGRATION`].
+/// Label: what the object belongs to, [`STABLE`], [`CANDIDATE`], [`BESIDE_STABLE`], [`BESIDE_CANDIDATE`] or [`LIVE_MIGRATION`].
 pub const TRACK: &str = "crmplatform.io/track";
 /// Label of live pods: which of two sets they belong to, see [`Slot`].
 pub const SLOT: &str = "crmplatform.io/slot";
@@ -28,8 +28,19 @@ pub const MANAGER: &str = "crm-operator";
 pub const STABLE: &str = "stable";
 /// Value of [`TRACK`]: pods and Jobs that a newer spec may stop at any time.
 pub const CANDIDATE: &str = "candidate";
+/// Value of [`TRACK`]: pods of stable that serve beside the candidate's on a copy of its scratch database. The value is one that no live Service selects.
+pub const BESIDE_STABLE: &str = "beside-stable";
+/// Value of [`TRACK`]: pods of the candidate that serve beside stable's on that copy.
+pub const BESIDE_CANDIDATE: &str = "beside-candidate";
 /// Value of [`TRACK`]: Jobs that work on the live database; never stopped by a newer spec.
 pub const LIVE_MIGRATION: &str = "migration";
+/// Tracks of what is there for the trial of a candidate only.
+pub const TRIED: [&str; 3] = [CANDIDATE, BESIDE_STABLE, BESIDE_CANDIDATE];
+
+/// Whether a track is that of pods which are only tried: on a scratch database, outside of every live Service.
+pub fn is_tried(track: &str) -> bool {
+    TRIED.contains(&track)
+}
 
 /// Labels of every object of a platform.
 pub fn platform(name: &str) -> Map<String, Value> {
@@ -43,11 +54,17 @@ pub fn platform(name: &str) -> Map<String, Value> {
     into_map(labels)
 }
 
-/// Labels of an object of a service, without the release: what selectors use too.
-pub fn service(scope: Scope<'_>, service: &str, track: &str) -> Map<String, Value> {
-    let mut labels = platform(&scope.platform.name);
+/// Labels of an object that stands around the live pods of a service.
+pub fn around(platform_name: &str, service: &str) -> Map<String, Value> {
+    let mut labels = platform(platform_name);
     labels.insert("app.kubernetes.io/component".to_owned(), json!(service));
     labels.insert(SERVICE.to_owned(), json!(service));
+    labels
+}
+
+/// Labels of an object of a service, without the release: what selectors use too.
+pub fn service(scope: Scope<'_>, service: &str, track: &str) -> Map<String, Value> {
+    let mut labels = around(&scope.platform.name, service);
     labels.insert(TRACK.to_owned(), json!(track));
     labels
 }

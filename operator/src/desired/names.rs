@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::Scope;
 use super::job::Step;
-use crate::api::status::Slot;
+use crate::api::status::{Slot, Stage};
 
 /// Longest name of a Service, and of a Job whose name becomes a label.
 const LIMIT: usize = 63;
@@ -32,6 +32,11 @@ pub fn candidate(platform: &str, service: &str, release: &str) -> String {
     bounded(format!("{platform}-{service}-{release}"))
 }
 
+/// Deployment and Service of a service that is tried beside another release; `side` says which of the two it is of.
+pub fn beside(platform: &str, service: &str, (release, side): (&str, &str)) -> String {
+    bounded(format!("{platform}-{service}-{release}-{side}"))
+}
+
 /// A Job of a release: stage and step keep the same phase on the scratch and on the live database apart; the attempt comes last.
 pub fn job(scope: Scope<'_>, step: &Step) -> String {
     let stage = step.stage.name().to_lowercase();
@@ -44,6 +49,20 @@ pub fn job(scope: Scope<'_>, step: &Step) -> String {
 /// Recorded inputs of a release.
 pub fn revision(platform: &str, release: &str) -> String {
     bounded(format!("{platform}-{release}"))
+}
+
+/// ConfigMap with the whole reports and logs of a release.
+pub fn reports(platform: &str, release: &str) -> String {
+    bounded(format!("{platform}-{release}-reports"))
+}
+
+/// Begins the keys in it of one step of a release, and its field manager.
+pub fn kept(stage: Stage, step: &str, attempt: Option<i32>) -> String {
+    let stage = stage.name().to_lowercase();
+    match attempt {
+        Some(attempt) => format!("{stage}-{step}-{attempt}"),
+        None => format!("{stage}-{step}"),
+    }
 }
 
 /// Embedded database: StatefulSet, Service and ConfigMap.
@@ -66,6 +85,21 @@ pub fn identity_secret(platform: &str) -> String {
     format!("{platform}-identity")
 }
 
+/// NetworkPolicy of a platform by what it is about.
+pub fn policy(platform: &str, about: &str) -> String {
+    bounded(format!("{platform}-{about}"))
+}
+
+/// NetworkPolicy of what a service may call.
+pub fn egress_policy(platform: &str, service: &str) -> String {
+    bounded(format!("{platform}-{service}-egress"))
+}
+
+/// HTTPRoute or Ingress of a platform.
+pub fn exposure(platform: &str) -> String {
+    platform.to_owned()
+}
+
 /// Volume of the dumps of the live database.
 pub fn backup_claim(platform: &str) -> String {
     format!("{platform}-backup")
@@ -81,9 +115,19 @@ pub fn scratch_database(platform_uid: &str, release: &str) -> String {
     format!("scratch_{uid}_{release}")
 }
 
+/// Copy of a scratch database, on which stable and the candidate serve side by side.
+pub fn scratch_copy(platform_uid: &str, release: &str) -> String {
+    format!("{}_copy", scratch_database(platform_uid, release))
+}
+
 /// Environment variable that holds the address of a service.
 pub fn url_variable(service: &str) -> String {
     format!("CRM_{}_URL", service.to_uppercase().replace('-', "_"))
+}
+
+/// Environment variable that holds the address of a service of stable, for a test that is pointed at both.
+pub fn stable_url_variable(service: &str) -> String {
+    url_variable(&format!("stable-{service}"))
 }
 
 fn bounded(name: String) -> String {

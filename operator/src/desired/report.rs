@@ -5,6 +5,8 @@
 use serde_json::{Value, json};
 
 use super::{container_security, environment};
+use crate::kept::{REPORT_BYTES, REPORTS_BYTES};
+use crate::platform::release::Release;
 
 /// Its name; also that of the volume with the reports.
 pub const CONTAINER: &str = "report";
@@ -14,18 +16,29 @@ pub const FOLDER: &str = "/report";
 const COLLECT: &str = "collect-report";
 
 /// Restarted if it breaks, and ended last: that is what `restartPolicy` makes of an init container. Its words come from the file only: its log is no summary.
-pub(super) fn container(image: &str) -> Value {
+/// So many bytes of what it read go to its log.
+pub(super) fn container(image: &str, bytes: usize) -> Value {
     json!({
         "name": CONTAINER,
         "image": image,
         "args": [COLLECT],
         "restartPolicy": "Always",
-        "env": [environment::variable("CRM_REPORT_DIR", FOLDER)],
+        "env": [
+            environment::variable("CRM_REPORT_DIR", FOLDER),
+            environment::variable("CRM_REPORT_KEEP_BYTES", &bytes.to_string()),
+        ],
         "resources": { "requests": { "cpu": "5m", "memory": "16Mi" }, "limits": { "memory": "64Mi" } },
         "securityContext": container_security(),
         "terminationMessagePolicy": "File",
         "volumeMounts": [{ "name": CONTAINER, "mountPath": FOLDER, "readOnly": true }]
     })
+}
+
+/// Most bytes of one whole report, when all runs of tests of a release are to find room.
+pub(super) fn share(release: &Release) -> usize {
+    let reported = release.tests.iter().filter(|test| test.report.is_some());
+    let runs: usize = reported.map(|test| test.when.len()).sum();
+    (REPORTS_BYTES / runs.max(1)).min(REPORT_BYTES)
 }
 
 /// Room for reports; bounded where they are read: a test that writes more is evicted.

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::Service;
 use serde_json::json;
 
+use super::beside::Side;
 use super::{Scope, hashed, labels, names, object};
 use crate::api::status::Slot;
 use crate::platform::release::ReleaseService;
@@ -55,6 +56,16 @@ pub fn candidate(scope: Scope<'_>, service: &ReleaseService) -> Service {
         names::candidate(&scope.platform.name, &service.name, scope.id),
         (labels, selector),
     )
+}
+
+/// Address of a service on one side of a comparison.
+pub(super) fn beside(scope: Scope<'_>, service: &ReleaseService, side: Side) -> Service {
+    let labels = labels::service(scope, &service.name, side.track());
+    let labels = labels::with_release(labels, scope.id);
+    let mut selector = labels::selector(scope, &service.name, side.track());
+    selector[labels::RELEASE] = json!(scope.id);
+    let name = side.host(scope, &service.name);
+    address(scope, service, name, (labels, selector))
 }
 
 type Labels = serde_json::Map<String, serde_json::Value>;

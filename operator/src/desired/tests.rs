@@ -3,6 +3,8 @@
 use k8s_openapi::api::batch::v1::Job;
 use serde_json::{Value, json};
 
+mod around;
+mod beside;
 mod report;
 
 use super::job::{Migration, Step};
@@ -77,7 +79,7 @@ fn migration(scope: Scope<'_>, track: Track) -> Job {
     };
     let stage = match track {
         Track::Live | Track::Preview => Stage::Migrate,
-        Track::Scratch => Stage::Rehearse,
+        Track::Scratch | Track::Beside => Stage::Rehearse,
     };
     job::migration(scope, &step(stage, "expand-customer"), &work)
 }
@@ -90,9 +92,9 @@ fn all(scope: Scope<'_>) -> Vec<Value> {
         json!(database::stateful_set(scope.platform, None)),
         json!(database::config_map(scope.platform)),
         json!(database::service(scope.platform)),
-        json!(deployment::live(scope, customer, Slot::Blue, 2)),
+        json!(deployment::live(scope, customer, Slot::Blue, Some(2))),
         json!(service::live(scope, customer, Pods::Of(Slot::Blue))),
-        json!(deployment::live(scope, customer, Slot::Green, 2)),
+        json!(deployment::live(scope, customer, Slot::Green, Some(2))),
         json!(service::live(scope, customer, Pods::Both)),
         json!(service::preview(scope, customer, Slot::Green)),
         json!(deployment::candidate(scope, customer)),
@@ -243,7 +245,7 @@ fn only_migrations_get_the_role_that_changes_the_schema() {
         let customer = &scope.release.services[0];
         assert_eq!(secrets(&json!(migration(scope, Track::Live))), ["acme-db"]);
         for pods in [
-            deployment::live(scope, customer, Slot::Blue, 2),
+            deployment::live(scope, customer, Slot::Blue, Some(2)),
             deployment::candidate(scope, customer),
         ] {
             assert_eq!(secrets(&json!(pods)), ["acme-db-app", "acme-identity"]);
@@ -298,14 +300,14 @@ fn no_live_address_leads_to_a_candidate() {
             selector.iter().all(|(key, value)| labels[key] == *value)
         };
         let (live, candidate) = (
-            json!(deployment::live(scope, customer, Slot::Blue, 2)),
+            json!(deployment::live(scope, customer, Slot::Blue, Some(2))),
             json!(deployment::candidate(scope, customer)),
         );
         let address = json!(service::live(scope, customer, Pods::Of(Slot::Blue)));
         assert!(selects(&address, &live) && !selects(&address, &candidate));
         let address = json!(service::candidate(scope, customer));
         assert!(!selects(&address, &live) && selects(&address, &candidate));
-        let green = json!(deployment::live(scope, customer, Slot::Green, 2));
+        let green = json!(deployment::live(scope, customer, Slot::Green, Some(2)));
         let both = json!(service::live(scope, customer, Pods::Both));
         assert!(selects(&both, &live) && selects(&both, &green) && !selects(&both, &candidate));
         let preview = json!(service::preview(scope, customer, Slot::Green));
@@ -375,7 +377,12 @@ fn a_database_of_the_user_is_reached_by_the_users_secrets() {
         ["crm-app", "crm-migrator"],
         "of the role that serves a migration knows the name"
     );
-    let pods = json!(deployment::live(scope, &release.services[0], Slot::Blue, 2));
+    let pods = json!(deployment::live(
+        scope,
+        &release.services[0],
+        Slot::Blue,
+        Some(2)
+    ));
     assert_eq!(secrets(&pods), ["acme-identity", "crm-app"]);
     let names: Vec<_> = database::secrets(&platform)
         .into_iter()

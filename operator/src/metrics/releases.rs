@@ -8,6 +8,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::Fixed;
+use super::dora::Dora;
 use crate::api::status::{JobRecord, Memory, ReleaseRecord, Stage, StageRecord};
 use crate::cost::seconds;
 
@@ -16,6 +17,7 @@ pub struct Releases {
     verdicts: Family<Fixed<1>, Counter>,
     stages: Family<Fixed<2>, Histogram>,
     tests: Family<Fixed<1>, Counter>,
+    dora: Dora,
 }
 
 impl Releases {
@@ -27,6 +29,7 @@ impl Releases {
                 Histogram::new(exponential_buckets(0.25, 2.0, 16))
             }),
             tests: Family::default(),
+            dora: Dora::register(registry),
         };
         registry.register(
             "crm_releases",
@@ -48,6 +51,7 @@ impl Releases {
 
     /// Counts what `after` decided and `before` had not.
     pub fn count(&self, before: &Memory, after: &Memory) {
+        self.dora.count(before, after);
         for release in &after.releases {
             let known = before.releases.iter().find(|known| same(known, release));
             if let (Some(verdict), None) = (release.verdict, known.and_then(|known| known.verdict))

@@ -98,6 +98,34 @@ impl<V: Clone> Index<V> {
         }
     }
 
+    /// As [`Index::take`], but a change that the view does not show concerns nobody: the status of some kinds changes every few seconds.
+    pub fn take_quietly<K: Resource>(
+        &self,
+        event: Event<K>,
+        view: impl Fn(&K) -> Option<V>,
+    ) -> Vec<PlatformKey>
+    where
+        V: PartialEq,
+    {
+        let known = match &event {
+            Event::Apply(object) => {
+                let state = self.read();
+                let entry = home(object).and_then(|home| {
+                    let entries = state.platforms.entries.get(&home)?;
+                    entries.get(&object.name_any())
+                });
+                entry.is_some_and(|entry| {
+                    let (before, now) = (&entry.seen, seen(object));
+                    (&before.uid, before.deleting) == (&now.uid, now.deleting)
+                        && Some(&entry.view) == view(object).as_ref()
+                })
+            }
+            _ => false,
+        };
+        let concerned = self.take(event, view);
+        if known { Vec::new() } else { concerned }
+    }
+
     /// Views of a platform's objects by name.
     pub fn of(&self, platform: &PlatformKey) -> BTreeMap<String, V> {
         let state = self.read();

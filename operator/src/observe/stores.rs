@@ -18,6 +18,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+use super::around::Around;
 use super::index::{Index, seen};
 use crate::api::CrmPlatform;
 use crate::context::PlatformKey;
@@ -34,6 +35,8 @@ use crate::written::{Kind, Seen};
 pub struct RevisionView {
     /// UID of the controlling owner.
     pub owner: String,
+    /// Its own UID.
+    pub uid: String,
     /// Release label.
     pub id: String,
     /// The inputs.
@@ -58,6 +61,8 @@ pub struct Stores {
     pub config_maps: Index<String>,
     /// Recorded releases.
     pub revisions: Index<RevisionView>,
+    /// What stands around the pods.
+    pub around: Around,
 }
 
 /// The running watches; they end when this is dropped.
@@ -80,6 +85,7 @@ impl Stores {
             services: Index::default(),
             config_maps: Index::default(),
             revisions: Index::default(),
+            around: Around::default(),
         })
     }
 
@@ -92,6 +98,7 @@ impl Stores {
             changed: sender,
             metrics: metrics.clone(),
             stores: self.clone(),
+            selector: selector(None),
         };
         tasks.spawn(source.clone().follow(
             |stores| &stores.deployments,
@@ -115,10 +122,16 @@ impl Stores {
             |stores| &stores.services,
             |object: &Service| Some(content_hash(&object.metadata)),
         ));
-        tasks.spawn(source.clone().follow(
+        // Those of a release hold whole reports: nobody looks at them here, and they are large.
+        let small = Source {
+            selector: selector(Some(labels::RELEASE)),
+            ..source.clone()
+        };
+        tasks.spawn(small.follow(
             |stores| &stores.config_maps,
             |object: &ConfigMap| Some(content_hash(&object.metadata)),
         ));
+        source.clone().follow_around(&mut tasks);
         tasks.spawn(source.follow(|stores| &stores.revisions, revision));
         Watches { changed, tasks }
     }
@@ -133,6 +146,7 @@ impl Stores {
             self.services.ready(),
             self.config_maps.ready(),
             self.revisions.ready(),
+            self.around.ready(),
         );
     }
 
@@ -148,6 +162,7 @@ impl Stores {
             ("ControllerRevisions", self.revisions.is_ready()),
         ]
         .into_iter()
+        .chain(self.around.readiness())
         .filter_map(|(kind, ready)| (!ready).then_some(kind))
         .collect()
     }
@@ -164,17 +179,29 @@ impl Stores {
             Kind::ConfigMap => self.config_maps.seen(platform, name),
             Kind::Job => self.jobs.seen(platform, name),
             Kind::Revision => self.revisions.seen(platform, name),
+            kind => self.around.seen(platform, kind, name),
         }
+    }
+}
+
+/// Selects what this operator made, without objects that have a label `except`.
+fn selector(except: Option<&str>) -> String {
+    let ours = format!("{}={}", labels::MANAGED_BY, labels::MANAGER);
+    match except {
+        Some(label) => format!("{ours},!{label}"),
+        None => ours,
     }
 }
 
 /// What each watch needs.
 #[derive(Clone)]
-struct Source {
-    client: Client,
-    changed: UnboundedSender<PlatformKey>,
-    metrics: Arc<Metrics>,
-    stores: Arc<Stores>,
+pub(super) struct Source {
+    pub client: Client,
+    pub changed: UnboundedSender<PlatformKey>,
+    pub metrics: Arc<Metrics>,
+    pub stores: Arc<Stores>,
+    /// Labels of what is watched.
+    pub selector: String,
 }
 
 impl Source {
@@ -188,11 +215,7 @@ impl Source {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        let config = watcher::Config::default().labels(&format!(
-            "{}={}",
-            labels::MANAGED_BY,
-            labels::MANAGER
-        ));
+        let config = watcher::Config::default().labels(&self.selector);
         async move {
             let events = watcher(Api::<K>::all(self.client.clone()), config).default_backoff();
             pin_mut!(events);
@@ -229,6 +252,7 @@ fn revision(object: &ControllerRevision) -> Option<RevisionView> {
         }
         Ok(release) => Some(RevisionView {
             owner: owner.uid.clone(),
+            uid: object.uid().unwrap_or_default(),
             id,
             release,
         }),
@@ -236,5 +260,18 @@ fn revision(object: &ControllerRevision) -> Option<RevisionView> {
             tracing::warn!(revision = %object.name_any(), namespace = object.namespace(), %error, "a recorded release cannot be read");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn config_maps_of_releases_do_not_come_down_the_watch() {
+        let all = "app.kubernetes.io/managed-by=crm-operator";
+        assert_eq!(selector(None), all);
+        let small = selector(Some(labels::RELEASE));
+        assert_eq!(small, format!("{all},!crmplatform.io/release"));
     }
 }

@@ -35,6 +35,8 @@ pub struct PodView {
     pub unschedulable: Option<String>,
     /// Whether it was lost to an eviction, a preemption or a drain.
     pub disrupted: bool,
+    /// How, in the words of who ended it.
+    pub disruption: String,
     /// State of its main container.
     pub state: ContainerState,
     /// State of the container that reads the report of a test.
@@ -98,6 +100,12 @@ impl From<&Pod> for PodView {
                 .find(|c| c.type_ == kind && c.status == value)
                 .cloned()
         };
+        // The kubelet sets no condition when a volume holds more than it may, only this reason.
+        let target = condition("DisruptionTarget", "True");
+        let evicted = status.reason.as_deref() == Some("Evicted");
+        let said = status.message.clone().filter(|_| evicted);
+        let said = said.or(target.as_ref().and_then(|target| target.message.clone()));
+        let disruption = (evicted || target.is_some()).then(|| said.unwrap_or_default());
         // Others may have been injected beside it.
         let ours = |container: &&ContainerStatus| OUR_CONTAINERS.contains(&container.name.as_str());
         let all = || status.container_statuses.iter().flatten();
@@ -126,7 +134,8 @@ impl From<&Pod> for PodView {
             unschedulable: condition("PodScheduled", "False")
                 .filter(|c| c.reason.as_deref() == Some("Unschedulable"))
                 .map(|c| c.message.unwrap_or_default()),
-            disrupted: condition("DisruptionTarget", "True").is_some(),
+            disrupted: disruption.is_some(),
+            disruption: disruption.unwrap_or_default(),
             state: container.map(state).unwrap_or_default(),
             collector: collector.map(state).unwrap_or_default(),
             restarts: container.map_or(0, |container| container.restart_count),
@@ -227,6 +236,23 @@ mod tests {
         assert_eq!(quantity(&Quantity("129e6".into())), 129_000_000.0);
         assert_eq!(quantity(&Quantity("1T".into())), 1e12);
         assert_eq!(quantity(&Quantity("2E".into())), 2e18);
+    }
+
+    #[test]
+    fn an_eviction_is_seen_with_and_without_its_condition() {
+        let evicted = serde_json::json!({ "phase": "Failed", "reason": "Evicted", "message": "Usage of EmptyDir volume exceeds the limit" });
+        let target = serde_json::json!({ "conditions": [{ "type": "DisruptionTarget", "status": "True", "message": "the node is drained" }] });
+        let view = |status: &serde_json::Value| {
+            let pod = serde_json::json!({ "metadata": {}, "status": status });
+            PodView::from(&serde_json::from_value::<Pod>(pod).unwrap())
+        };
+        let lost = [view(&evicted), view(&target)];
+        assert!(lost.iter().all(|pod| pod.disrupted));
+        assert!(lost[0].disruption.contains("EmptyDir"), "{lost:?}");
+        assert_eq!(lost[1].disruption, "the node is drained");
+        let failed =
+            serde_json::json!({ "phase": "Failed", "reason": "Error", "message": "words" });
+        assert!(!view(&failed).disrupted);
     }
 
     #[test]

@@ -1,8 +1,14 @@
 //! What a plan may ask for. Each action is one write, harmless when done twice, and carries the reason that logs and events repeat.
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::desired::route::HttpRoute;
 
 /// One write and why.
 #[derive(Clone, Debug)]
@@ -18,6 +24,8 @@ pub struct Action {
 pub enum Write {
     /// Server-side apply of a whole object.
     Apply(Object),
+    /// Give the number of pods of a Deployment to another field manager of ours, as it is, so that the next apply may leave it out.
+    KeepReplicas(Replicas),
     /// Create; an object of that name that is there already is left alone (the next look judges whether it is ours).
     Create(Created),
     /// Create a Secret with generated content, unless there is one of that name.
@@ -37,6 +45,59 @@ pub enum Object {
     Service(Box<Service>),
     /// Set-up script of the embedded database.
     ConfigMap(Box<ConfigMap>),
+    /// Who sets the number of pods of a service.
+    Autoscaler(Box<HorizontalPodAutoscaler>),
+    /// How many pods of a service may be gone at once.
+    Budget(Box<PodDisruptionBudget>),
+    /// Which connections pods may have.
+    Policy(Box<NetworkPolicy>),
+    /// The way in from outside.
+    Ingress(Box<Ingress>),
+    /// The way in from outside, by the Gateway API.
+    Route(Box<HttpRoute>),
+}
+
+impl Object {
+    /// Its kind, as the API server calls it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Deployment(_) => "Deployment",
+            Self::StatefulSet(_) => "StatefulSet",
+            Self::Service(_) => "Service",
+            Self::ConfigMap(_) => "ConfigMap",
+            Self::Autoscaler(_) => "HorizontalPodAutoscaler",
+            Self::Budget(_) => "PodDisruptionBudget",
+            Self::Policy(_) => "NetworkPolicy",
+            Self::Ingress(_) => "Ingress",
+            Self::Route(_) => "HTTPRoute",
+        }
+    }
+
+    /// Its name, labels and annotations.
+    pub fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Deployment(object) => &object.metadata,
+            Self::StatefulSet(object) => &object.metadata,
+            Self::Service(object) => &object.metadata,
+            Self::ConfigMap(object) => &object.metadata,
+            Self::Autoscaler(object) => &object.metadata,
+            Self::Budget(object) => &object.metadata,
+            Self::Policy(object) => &object.metadata,
+            Self::Ingress(object) => &object.metadata,
+            Self::Route(object) => &object.metadata,
+        }
+    }
+}
+
+/// The number of pods that a Deployment has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replicas {
+    /// Name of the Deployment.
+    pub deployment: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its pods.
+    pub replicas: i32,
 }
 
 /// An object that is created and never patched.
@@ -81,7 +142,7 @@ pub struct Target {
     pub kind: TargetKind,
     /// Its name.
     pub name: String,
-    /// Its UID; a successor of the same name is not touched. Empty only for Services, which carry no state.
+    /// Its UID; a successor of the same name is not touched. Empty only where objects carry no state: Services, and what stands around pods.
     pub uid: String,
 }
 
@@ -96,6 +157,16 @@ pub enum TargetKind {
     Job,
     /// Recorded inputs of a release.
     Revision,
+    /// Who sets the number of pods of a service.
+    Autoscaler,
+    /// How many pods of a service may be gone at once.
+    Budget,
+    /// Which connections pods may have.
+    Policy,
+    /// The way in from outside.
+    Ingress,
+    /// The way in from outside, by the Gateway API.
+    Route,
 }
 
 /// Something worth an event.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
-use super::{foundation, permit, requests, resolve};
+use super::{asked, foundation, permit, requests, resolve, update};
 use crate::api::conditions;
 use crate::api::status::{Candidate, Finding, Stage, Verdict};
 use crate::cost::seconds;
@@ -18,8 +18,13 @@ const REJECTED_FOR: f64 = 30.0 * 86_400.0;
 /// Records resolved images and admits, keeps or replaces the candidate.
 pub(super) fn admit(draft: &mut Draft<'_>) {
     resolve::resolve(draft);
+    update::update(draft);
     let wanted = draft.platform.wanted(&draft.memory.images);
     draft.wanted = wanted.map(|release| (release.id(), release));
+    if draft.moved {
+        return;
+    }
+    asked::note(draft);
     requests::handle(draft);
     if leave_forbidden(draft) {
         return;
@@ -58,6 +63,7 @@ pub(super) fn admit(draft: &mut Draft<'_>) {
             } else if !super::optimise::is_at_rest(draft) {
                 // It has said what it waits for.
             } else if draft.platform.paused {
+                asked::wait(draft);
                 draft.hold_back(permit::paused());
             } else {
                 draft.start(&id, &release);

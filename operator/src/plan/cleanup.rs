@@ -31,7 +31,7 @@ fn candidate_pods(draft: &mut Draft<'_>) {
         .deployments
         .values()
         .filter(|seen| {
-            seen.track == labels::CANDIDATE && !trying(draft, &seen.release) && !seen.deleting
+            labels::is_tried(&seen.track) && !trying(draft, &seen.release) && !seen.deleting
         })
         .cloned()
         .collect();
@@ -237,3 +237,6 @@ fn revisions(draft: &mut Draft<'_>) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,13 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Action, Created, Note, Object, SecretRecipe, Target, Write};
+use super::action::{Action, Created, Note, Object, Replicas, SecretRecipe, Target, Write};
+use super::keep::Keep;
 use super::permit::{self, Hindrance};
-use super::{Plan, moves, record};
+use super::{Plan, bound, moves, record};
 use crate::api::status::{Finding, Memory, Slot, Stage};
 use crate::desired::{Scope, labels};
-use crate::observed::Observed;
+use crate::observed::{Ask, Observed};
 use crate::platform::Platform;
 use crate::platform::release::Release;
 
@@ -28,11 +29,19 @@ pub(super) struct Draft<'a> {
     pub now: Timestamp,
     pub memory: Memory,
     pub actions: Vec<Action>,
+    /// Reports and logs to keep.
+    pub keeps: Vec<Keep>,
+    /// Logs that are not known and have to be, before there is a verdict.
+    pub asks: Vec<Ask>,
     pub notes: Vec<Note>,
     pub waiting: Option<String>,
     pub problem: Option<Finding>,
     /// What people hold back.
     pub held_back: Option<Finding>,
+    /// Why nobody reaches the platform from outside although the spec says so.
+    pub unexposed: Option<Finding>,
+    /// What it waits for will not come by itself, or not soon.
+    pub hindered: bool,
     pub wanted: Option<(String, Release)>,
     /// The spec asks for another release than the one at work.
     pub superseded: bool,
@@ -53,10 +62,14 @@ impl<'a> Draft<'a> {
             now,
             memory: observed.memory.clone(),
             actions: Vec::new(),
+            keeps: Vec::new(),
+            asks: Vec::new(),
             notes: Vec::new(),
             waiting: None,
             problem: None,
             held_back: None,
+            unexposed: None,
+            hindered: false,
             wanted: None,
             superseded: false,
             forbidden: None,
@@ -72,14 +85,21 @@ impl<'a> Draft<'a> {
             self.wake = None;
         }
         self.memory.schema.truncate(SCHEMA_KEPT);
-        self.memory.rejected.truncate(REJECTED_KEPT);
+        record::bound_rejected(&mut self.memory.rejected, REJECTED_KEPT);
         let candidate = self.memory.candidate.iter();
         let at_work = candidate.map(|candidate| &candidate.release);
         let stable = self.memory.stable.iter().map(|stable| &stable.release);
         let at_work: Vec<_> = at_work.chain(stable).cloned().collect();
         record::bound(&mut self.memory.releases, RELEASES_KEPT, &at_work);
+        record::bound_tails(&mut self.memory.releases);
+        let jobs = self.observed.jobs.values();
+        let running = jobs.filter(|job| job.end.is_none());
+        let running = running.map(|job| job.uid.clone()).collect();
+        bound::bound(&mut self.memory, &running);
         Plan {
             actions: self.actions,
+            keeps: self.keeps,
+            asks: self.asks,
             memory: self.memory,
             notes: self.notes,
             requeue: self.wake.unwrap_or(safety_net),
@@ -87,10 +107,21 @@ impl<'a> Draft<'a> {
             wanted: self.wanted.map(|(id, _)| id),
             problem: self.problem,
             held_back: self.held_back,
+            unexposed: self.unexposed,
+            hindered: self.hindered,
         }
     }
 
     // --- what is being worked on
+
+    /// What was read of a log; nothing as long as it was not asked for.
+    pub fn log(&mut self, ask: Ask) -> Option<Result<Vec<u8>, String>> {
+        let read = self.observed.logs.get(&ask).cloned();
+        if read.is_none() {
+            self.asks.push(ask);
+        }
+        read
+    }
 
     /// Id of the candidate.
     pub fn candidate_id(&self) -> String {
@@ -181,6 +212,14 @@ impl<'a> Draft<'a> {
     pub fn apply(&mut self, object: Object, because: impl Into<String>) {
         self.actions.push(Action {
             write: Write::Apply(object),
+            because: because.into(),
+        });
+    }
+
+    /// Before the apply of the Deployment that leaves its number of pods out.
+    pub fn keep_replicas(&mut self, replicas: Replicas, because: impl Into<String>) {
+        self.actions.push(Action {
+            write: Write::KeepReplicas(replicas),
             because: because.into(),
         });
     }

@@ -1,16 +1,20 @@
-//! Stage Gate: candidate pods on the scratch database, outside every live Service, and test Jobs against them.
+//! Stage Gate: candidate pods on the scratch database, outside every live Service, and test Jobs against them; then, where a test asks for it, stable and
+//! candidate side by side.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Service;
 
 use super::action::Object;
 use super::draft::Draft;
 use super::judge::{self, Kind};
 use super::steps::{self, Work};
-use super::{Progress, record};
+use super::{Progress, beside, keep, record};
 use crate::api::conditions::{CANDIDATE_NOT_READY, GATE_INCONCLUSIVE, TESTS_FAILED};
 use crate::api::spec::{GatePolicy, TestPhase};
 use crate::api::status::{Finding, Stage};
 use crate::cost::seconds;
 use crate::desired::{Track, deployment, job, labels, service};
-use crate::observed::{PodView, WorkloadView, content_hash};
+use crate::observed::{Observed, PodView, WorkloadView, content_hash};
 use crate::platform::release::{Release, ReleaseTest};
 
 /// Brings up the candidate and runs its tests.
@@ -33,6 +37,7 @@ pub(super) fn gate(draft: &mut Draft<'_>) -> Progress {
         if !ready.is_good() {
             return ready;
         }
+        record::ready(&mut draft.memory.releases, (&id, Stage::Gate), draft.now);
     }
     let run = Run {
         id: &id,
@@ -43,16 +48,14 @@ pub(super) fn gate(draft: &mut Draft<'_>) -> Progress {
         prefix: String::new(),
         reasons: (TESTS_FAILED, GATE_INCONCLUSIVE),
     };
-    match tests(draft, &run) {
-        Progress::Failed(finding) if was_disturbed(draft, &id) => {
-            let message = format!(
-                "a pod of the candidate was replaced while it was tested; {}",
-                finding.message
-            );
-            Progress::Inconclusive(Finding::new(GATE_INCONCLUSIVE, message))
-        }
-        ended => ended,
+    let tested = tests(draft, &run);
+    let tested = undisturbed(draft, tested, (&id, &[labels::CANDIDATE], |_| true));
+    if !tested.is_good() {
+        return tested;
     }
+    // Last, so that nothing else of this release is at work while speed is measured.
+    let compared = beside::compare(draft, (&id, &release));
+    Progress::worst(vec![tested, compared])
 }
 
 /// One run of all tests of a phase.
@@ -84,10 +87,7 @@ pub(super) fn tests(draft: &mut Draft<'_>, run: &Run<'_>) -> Progress {
             release: run.id,
             stage: run.stage,
             step: format!("{}{}", run.prefix, test.name),
-            kind: Kind::Test {
-                report: test.report.is_some(),
-                min_tests: test.min_tests,
-            },
+            kind: kind(test),
             tries: test.attempts,
             reasons: run.reasons,
         };
@@ -98,8 +98,17 @@ pub(super) fn tests(draft: &mut Draft<'_>, run: &Run<'_>) -> Progress {
     Progress::worst(all)
 }
 
+/// How the end of a test is read.
+pub(super) fn kind(test: &ReleaseTest) -> Kind {
+    Kind::Test {
+        report: test.report.is_some(),
+        min_tests: test.min_tests,
+        budget: test.budget(),
+    }
+}
+
 /// Why a test cannot run at all: nobody would read its report.
-fn unread<'t>(
+pub(super) fn unread<'t>(
     draft: &Draft<'_>,
     mut tests: impl Iterator<Item = &'t ReleaseTest>,
     reason: &str,
@@ -113,20 +122,50 @@ fn unread<'t>(
     Some(Finding::new(reason, message))
 }
 
-/// Makes the candidate's pods and addresses and waits until all are ready.
+/// Pods on a scratch database, with their addresses.
+pub(super) struct Tried<'t> {
+    /// Release that is tried.
+    pub id: &'t str,
+    /// Their track.
+    pub track: &'static str,
+    /// Address and pods of each service.
+    pub objects: Vec<(Service, Deployment)>,
+    /// What they are called in messages.
+    pub name: &'static str,
+    /// Reason when they do not become ready by themselves.
+    pub not_ready: &'static str,
+}
+
 fn candidate_pods(draft: &mut Draft<'_>, id: &str, release: &Release) -> Progress {
-    let because = format!("release {id} is tried on its scratch database");
+    let scope = draft.scope(id, release);
+    let objects = release.services.iter().map(|wanted| {
+        (
+            service::candidate(scope, wanted),
+            deployment::candidate(scope, wanted),
+        )
+    });
+    let tried = Tried {
+        id,
+        track: labels::CANDIDATE,
+        objects: objects.collect(),
+        name: "candidate pods",
+        not_ready: CANDIDATE_NOT_READY,
+    };
+    await_pods(draft, tried)
+}
+
+/// Makes pods and addresses and waits until all are ready.
+pub(super) fn await_pods(draft: &mut Draft<'_>, tried: Tried<'_>) -> Progress {
+    let because = format!("release {} is tried on its scratch database", tried.id);
     let mut missing = Vec::new();
     let mut overdue = Vec::new();
-    for wanted in &release.services {
-        let address = service::candidate(draft.scope(id, release), wanted);
+    for (address, pods) in &tried.objects {
         let name = address.metadata.name.clone().unwrap_or_default();
         if draft.observed.others.get(&format!("Service/{name}"))
             != Some(&content_hash(&address.metadata))
         {
-            draft.apply(Object::Service(Box::new(address)), because.clone());
+            draft.apply(Object::Service(Box::new(address.clone())), because.clone());
         }
-        let pods = deployment::candidate(draft.scope(id, release), wanted);
         match draft.observed.deployments.get(&name) {
             Some(seen) if seen.hash == content_hash(&pods.metadata) => {
                 if is_overdue(draft, seen) {
@@ -136,18 +175,18 @@ fn candidate_pods(draft: &mut Draft<'_>, id: &str, release: &Release) -> Progres
                 }
             }
             _ => {
-                draft.apply(Object::Deployment(Box::new(pods)), because.clone());
+                draft.apply(Object::Deployment(Box::new(pods.clone())), because.clone());
                 missing.push(name);
             }
         }
     }
     if let Some(seen) = overdue.first() {
-        return not_ready(draft, id, seen);
+        return not_ready(draft, &tried, seen);
     }
     if missing.is_empty() {
         return Progress::Passed;
     }
-    draft.wait(format!("candidate pods of {}", missing.join(", ")), 10.0);
+    draft.wait(format!("{} of {}", tried.name, missing.join(", ")), 10.0);
     Progress::Waiting
 }
 
@@ -161,9 +200,9 @@ fn is_overdue(draft: &Draft<'_>, seen: &WorkloadView) -> bool {
     !seen.complete && (seen.deadline_exceeded || age > deadline)
 }
 
-fn not_ready(draft: &Draft<'_>, id: &str, seen: &WorkloadView) -> Progress {
-    let what = format!("candidate pods of {} were not ready in time", seen.name);
-    let pods: Vec<_> = candidates(draft, id)
+fn not_ready(draft: &mut Draft<'_>, tried: &Tried<'_>, seen: &WorkloadView) -> Progress {
+    let what = format!("{} of {} were not ready in time", tried.name, seen.name);
+    let pods: Vec<_> = pods_of(draft, tried.id, &[tried.track])
         .filter(|pod| pod.service == seen.service)
         .collect();
     let why = if pods.is_empty() {
@@ -179,28 +218,53 @@ fn not_ready(draft: &Draft<'_>, id: &str, seen: &WorkloadView) -> Progress {
         Some(why) => {
             Progress::Inconclusive(Finding::new(GATE_INCONCLUSIVE, format!("{what}: {why}")))
         }
-        None => Progress::failed(CANDIDATE_NOT_READY, format!("{what}: look at their logs")),
+        None => {
+            let Some(words) = keep::last_words(draft, (tried.id, Stage::Gate), &pods) else {
+                return Progress::Waiting;
+            };
+            let words = words.unwrap_or_else(|| "look at their logs".to_owned());
+            Progress::failed(tried.not_ready, format!("{what}: {words}"))
+        }
     }
 }
 
-/// Whether a pod of the candidate was replaced while it was tested: a test that met a pod on its way out says nothing about the image.
-fn was_disturbed(draft: &mut Draft<'_>, id: &str) -> bool {
+/// A failure as it counts: of a test that met a pod on its way out it says nothing about the image. In: which pods the tests of these steps met.
+pub(super) fn undisturbed(
+    draft: &mut Draft<'_>,
+    ended: Progress,
+    (id, tracks, steps): (&str, &[&str], impl Fn(&str) -> bool),
+) -> Progress {
+    let Progress::Failed(finding) = ended else {
+        return ended;
+    };
     let stage = record::stage(&mut draft.memory.releases, id, Stage::Gate);
     let jobs = stage.map(|stage| stage.jobs.clone()).unwrap_or_default();
     let began = jobs
         .iter()
+        .filter(|job| steps(&job.step))
         .filter_map(|job| job.started_at.as_ref())
         .map(|time| time.0)
         .min();
-    let newest = candidates(draft, id).filter_map(|pod| pod.created).max();
-    began
+    let newest = pods_of(draft, id, tracks)
+        .filter_map(|pod| pod.created)
+        .max();
+    if began
         .zip(newest)
-        .is_some_and(|(began, newest)| newest > began)
+        .is_none_or(|(began, newest)| newest <= began)
+    {
+        return Progress::Failed(finding);
+    }
+    let message = format!(
+        "a pod that was tested was replaced meanwhile; {}",
+        finding.message
+    );
+    Progress::Inconclusive(Finding::new(GATE_INCONCLUSIVE, message))
 }
 
-fn candidates<'d>(draft: &'d Draft<'_>, id: &str) -> impl Iterator<Item = &'d PodView> {
-    let pods = draft.observed.pods.iter();
+fn pods_of<'o>(draft: &Draft<'o>, id: &str, tracks: &[&str]) -> impl Iterator<Item = &'o PodView> {
+    let observed: &'o Observed = draft.observed;
+    let pods = observed.pods.iter();
     pods.filter(move |pod| {
-        pod.release == id && pod.track == labels::CANDIDATE && !pod.service.is_empty()
+        pod.release == id && tracks.contains(&pod.track.as_str()) && !pod.service.is_empty()
     })
 }

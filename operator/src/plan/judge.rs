@@ -3,6 +3,7 @@
 //! In: our Job, its pods, the clock's reading. Out: an [`Ending`], or nothing while it goes on. Rests on terminal conditions, pod phases and exit codes; never
 //! on counters.
 
+mod performance;
 mod summary;
 mod test;
 
@@ -47,6 +48,8 @@ pub(super) enum Kind {
         report: bool,
         /// Fewest tests in it.
         min_tests: i32,
+        /// Percent by which the candidate may be slower than stable, of a test that compares them.
+        budget: Option<i32>,
     },
     /// Exit 10 = nothing to do, 30 and 40 = failed, 20 and 50 = could not be found out.
     Migration,
@@ -62,6 +65,10 @@ pub(super) struct Ending {
     pub verdict: Verdict,
     pub message: Option<String>,
     pub report: Option<Report>,
+    /// The last lines of its log.
+    pub log_tail: Option<String>,
+    /// Bytes that are kept of its report and log.
+    pub kept_bytes: Option<i64>,
     pub pending: Option<Vec<String>>,
     pub schema: Option<SchemaSummary>,
     pub backup: Option<BackupSummary>,
@@ -70,6 +77,8 @@ pub(super) struct Ending {
     pub app_level: Option<i64>,
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
+    /// When its report was read.
+    pub recorded: Option<Timestamp>,
 }
 
 impl Ending {
@@ -82,6 +91,8 @@ impl Ending {
             verdict,
             message: Some(bounded(&message)),
             report: None,
+            log_tail: None,
+            kept_bytes: None,
             pending: None,
             schema: None,
             backup: None,
@@ -89,6 +100,7 @@ impl Ending {
             app_level: None,
             started: None,
             finished: None,
+            recorded: None,
         }
     }
 }
@@ -109,16 +121,22 @@ pub(super) fn judge(
     match &job.end {
         Some(JobEnd::Complete) if recently => None,
         Some(JobEnd::Complete) => Some(silent(kind)),
-        Some(JobEnd::Failed { reason, message }) if reason == "DeadlineExceeded" => Some(
-            Ending::inconclusive(format!("it did not end before its deadline ({message})")),
-        ),
+        Some(JobEnd::Failed { reason, message }) if reason == "DeadlineExceeded" => {
+            let what = format!(
+                "it did not end before its deadline: see in its log what it waited for, or raise its deadlineSeconds ({message})"
+            );
+            Some(Ending::inconclusive(what))
+        }
         Some(JobEnd::Failed { reason, message }) => match last_words(pods) {
             Some((_, 0)) => Some(Ending::inconclusive(format!(
                 "its container ended with exit code 0, but the Job failed: {reason}: {message}"
             ))),
             Some((pod, code)) => is_told(pod, kind, now).then(|| spoken(pod, code, kind)),
             None if recently => None,
-            None => Some(Ending::inconclusive(format!("{reason}: {message}"))),
+            None => {
+                let why = disruption(pods).unwrap_or_else(|| format!("{reason}: {message}"));
+                Some(Ending::inconclusive(why))
+            }
         },
         None => None,
     }
@@ -147,11 +165,31 @@ fn last_words<'p>(pods: &[&'p PodView]) -> Option<(&'p PodView, i32)> {
     ended.max_by_key(|(pod, _)| pod.created)
 }
 
+/// The pod whose words a verdict rests on; of a Job that was ended, the last pod that ran.
+pub(super) fn speaker<'p>(pods: &[&'p PodView]) -> Option<&'p PodView> {
+    let passed = pods.iter().find(|pod| pod.phase == "Succeeded").copied();
+    let ended = last_words(pods).map(|(pod, _)| pod);
+    let has_run = |state: &ContainerState| {
+        matches!(
+            state,
+            ContainerState::Running | ContainerState::Terminated { .. }
+        )
+    };
+    let ran = pods.iter().filter(|pod| has_run(&pod.state)).copied();
+    let last = ran.max_by_key(|pod| pod.created);
+    passed.or(ended).or(last)
+}
+
 /// A Job that is complete, but whose pod is gone: enough only where no report is asked for.
 fn silent(kind: &Kind) -> Ending {
     match kind {
         Kind::Test { report: true, .. } => Ending::inconclusive(
             "it is complete, but its pod was removed before its report was read".to_owned(),
+        ),
+        Kind::Test {
+            budget: Some(_), ..
+        } => Ending::inconclusive(
+            "it is complete, but its pod was removed before its p95s were read".to_owned(),
         ),
         Kind::Backup => Ending::inconclusive(
             "it is complete, but its pod was removed before the checksum of its dump was read"
@@ -180,9 +218,17 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
     };
     let summary = Summary::read(message);
     let mut ending = match kind {
-        Kind::Test { report, min_tests } => {
-            let (report, min_tests) = (*report, *min_tests);
-            test::ended(pod, (code, message), Asked { report, min_tests })
+        Kind::Test {
+            report,
+            min_tests,
+            budget,
+        } => {
+            let asked = Asked {
+                report: *report,
+                min_tests: *min_tests,
+                budget: *budget,
+            };
+            test::ended(pod, (code, message), asked)
         }
         Kind::Migration => migration(code, summary.as_ref()),
         Kind::Backup if code == 0 => dumped(summary.as_ref()),
@@ -205,6 +251,10 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
     }
     ending.started = *started;
     ending.finished = *finished;
+    ending.recorded = match &pod.collector {
+        ContainerState::Terminated { finished, .. } => *finished,
+        _ => None,
+    };
     if let Some(summary) = summary {
         ending.pending = summary.pending;
         ending.offers = summary.offers;
@@ -247,17 +297,33 @@ fn said(summary: Option<&Summary>, otherwise: String) -> String {
         .unwrap_or(otherwise)
 }
 
+/// How its last pod was taken away, if it was.
+fn disruption(pods: &[&PodView]) -> Option<String> {
+    let lost = pods.iter().filter(|pod| pod.disrupted);
+    let pod = lost.max_by_key(|pod| pod.created)?;
+    let words =
+        "was evicted or drained: look at memory and disk of its node, and at how much it writes";
+    Some(format!("its pod {} {words} ({})", pod.name, pod.disruption))
+}
+
 /// Why a Job that has not ended will not end by itself, as far as its pods tell.
 pub(super) fn stuck(pods: &[&PodView], now: Timestamp) -> Option<String> {
     let age = |since: Option<Timestamp>| since.map_or(0.0, |since| seconds(since, now));
     pods.iter().find_map(|pod| match unstarted(pod) {
         _ if pod.unschedulable.is_some() && age(pod.created) > UNPLACED_AFTER => Some(format!(
-            "its pod {} finds no node: {}",
+            "its pod {} finds no node, make room or let it ask for less: {}",
             pod.name,
             pod.unschedulable.as_deref().unwrap_or_default()
         )),
         Some(why) if age(pod.created) > STUCK_AFTER => {
-            Some(format!("its pod {} cannot start: {why}", pod.name))
+            let remedy = match why.contains("Image") {
+                true => "see that the image is there and that the nodes can pull it",
+                false => "see that its command, and the Secrets and keys that it names, are there",
+            };
+            Some(format!(
+                "its pod {} cannot start, {remedy}: {why}",
+                pod.name
+            ))
         }
         _ => None,
     })

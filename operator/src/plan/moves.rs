@@ -7,11 +7,10 @@ use super::action::Note;
 use super::draft::Draft;
 use super::permit::{self, Hindrance};
 use super::rollout::shift;
-use super::{backup, record, remedy, resolve, rollback};
+use super::{asked, backup, dora, record, remedy, resolve, rollback};
 use crate::api::conditions;
 use crate::api::spec::GatePolicy;
 use crate::api::status::{Candidate, Finding, Rejected, Slot, Stable, Stage, Verdict};
-use crate::desired::labels;
 use crate::platform::release::Release;
 
 /// The finding of a release whose place was taken.
@@ -54,6 +53,7 @@ impl Draft<'_> {
         let now = Time(self.now);
         let generation = self.platform.generation;
         record::open(&mut self.memory.releases, id, generation, now.clone());
+        asked::begin(self, id);
         now
     }
 
@@ -157,13 +157,12 @@ impl Draft<'_> {
         };
         self.close_stage(&candidate.release, Stage::Verify, verdict, None);
         let untested = candidate.ungated && !rollback::has_served(&self.memory, &candidate.release);
+        dora::promoted(self, &candidate);
         if let Some(old) = self.memory.stable.take()
-            && let Some(stage) =
-                record::stage(&mut self.memory.releases, &old.release, Stage::Optimise)
-            && stage.verdict.is_none()
+            && record::stage(&mut self.memory.releases, &old.release, Stage::Optimise)
+                .is_some_and(|stage| stage.verdict.is_none())
         {
-            stage.verdict = Some(Verdict::Superseded);
-            stage.finished_at = Some(Time(self.now));
+            self.close_stage(&old.release, Stage::Optimise, Verdict::Superseded, None);
         }
         record::conclude(
             &mut self.memory.releases,
@@ -190,6 +189,13 @@ impl Draft<'_> {
             rejected.release != candidate.release && !is_left
         });
         self.memory.rejected.splice(..0, left);
+        let images = match candidate.images.is_empty() {
+            // Left out where the status had no room.
+            true => self
+                .release(&candidate.release)
+                .map_or_else(Vec::new, |release| release.service_images()),
+            false => candidate.images,
+        };
         self.note(
             false,
             conditions::PROMOTED,
@@ -198,7 +204,7 @@ impl Draft<'_> {
         self.memory.stable = Some(Stable {
             release: candidate.release,
             since: Time(self.now),
-            images: candidate.images,
+            images,
             optimised: false,
             untested,
             slot,
@@ -217,6 +223,7 @@ impl Draft<'_> {
             verdict,
             Some(finding.message.clone()),
         );
+        dora::concluded(self, &candidate, verdict);
         record::conclude(
             &mut self.memory.releases,
             &candidate.release,
@@ -292,44 +299,5 @@ impl Draft<'_> {
             ..candidate
         });
         self.moved = true;
-    }
-
-    /// Closes a stage of a release, with the price of its pods.
-    pub fn close_stage(
-        &mut self,
-        id: &str,
-        stage: Stage,
-        verdict: Verdict,
-        message: Option<String>,
-    ) {
-        let own = self.price_of_pods(id, stage);
-        if let Some(record) = record::stage(&mut self.memory.releases, id, stage) {
-            let jobs: f64 = record
-                .jobs
-                .iter()
-                .filter_map(|job| job.cost.as_deref())
-                .map(crate::cost::parse)
-                .sum();
-            record.verdict = Some(verdict);
-            record.finished_at = Some(Time(self.now));
-            record.message = message.or(record.message.take());
-            record.cost = Some(crate::cost::decimal(jobs + own));
-        }
-    }
-
-    /// Price of the pods, other than those of Jobs, that a stage needs: the candidate's in the gate, the new live ones in the roll-out.
-    fn price_of_pods(&self, id: &str, stage: Stage) -> f64 {
-        let track = match stage {
-            Stage::Gate => labels::CANDIDATE,
-            Stage::Rollout => labels::STABLE,
-            _ => return 0.0,
-        };
-        let pods = self
-            .observed
-            .pods
-            .iter()
-            .filter(|pod| pod.release == id && pod.track == track && !pod.service.is_empty());
-        pods.map(|pod| self.platform.settings.prices.pod(pod, self.now))
-            .sum()
     }
 }

@@ -1,11 +1,16 @@
 //! Reading and writing the history of releases. The newest record of a release id is the one at work.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
-use crate::api::status::{Finding, JobRecord, ReleaseRecord, Stage, StageRecord, Verdict};
+use crate::api::status::{
+    Finding, JobRecord, Rejected, ReleaseRecord, Stage, StageRecord, Verdict,
+};
 
 /// How many releases keep the details of their Jobs.
 const DETAILED: usize = 3;
+/// Jobs of which the end of the log is kept.
+const TAILS: usize = 3;
 /// Releases that served and are kept beside the one that serves.
 const WAYS_BACK: usize = 2;
 
@@ -28,9 +33,11 @@ pub(super) fn open(releases: &mut Vec<ReleaseRecord>, id: &str, generation: i64,
             generation,
             round,
             started_at: now,
+            asked_at: None,
             finished_at: None,
             verdict: None,
             finding: None,
+            delivery: None,
             signed_by,
             interventions: Vec::new(),
             stages: vec![first],
@@ -62,15 +69,44 @@ pub(super) fn enter(releases: &mut [ReleaseRecord], id: &str, stage: Stage, now:
     }
 }
 
-fn begun(stage: Stage, now: Time) -> StageRecord {
+/// Whether a group of Jobs of a stage has passed.
+pub(super) fn has_passed(
+    releases: &mut [ReleaseRecord],
+    (id, name): (&str, Stage),
+    group: &str,
+) -> bool {
+    stage(releases, id, name).is_some_and(|stage| stage.passed.iter().any(|known| known == group))
+}
+
+/// Notes that a group of Jobs of a stage has passed: its Jobs need not be asked about again.
+pub(super) fn pass(releases: &mut [ReleaseRecord], (id, name): (&str, Stage), group: &str) {
+    if let Some(stage) = stage(releases, id, name)
+        && !stage.passed.iter().any(|known| known == group)
+    {
+        stage.passed.push(group.to_owned());
+    }
+}
+
+/// Notes that what a stage needs is there, once.
+pub(super) fn ready(releases: &mut [ReleaseRecord], (id, name): (&str, Stage), now: Timestamp) {
+    if let Some(stage) = stage(releases, id, name) {
+        stage.ready_at.get_or_insert(Time(now));
+    }
+}
+
+pub(super) fn begun(stage: Stage, now: Time) -> StageRecord {
     StageRecord {
         name: stage,
         verdict: None,
         started_at: now,
         waiting_since: None,
         human_wait_seconds: None,
+        ready_at: None,
         finished_at: None,
+        queued_seconds: None,
+        running_seconds: None,
         message: None,
+        passed: Vec::new(),
         jobs: Vec::new(),
         cost: None,
     }
@@ -133,15 +169,70 @@ pub(super) fn bound(releases: &mut Vec<ReleaseRecord>, limit: usize, at_work: &[
     }
 }
 
+/// Keeps the ends of logs of the last Jobs that left one, so that the status stays small.
+pub(super) fn bound_tails(releases: &mut [ReleaseRecord]) {
+    let stages = releases
+        .iter_mut()
+        .flat_map(|release| release.stages.iter_mut().rev());
+    let jobs = stages.flat_map(|stage| stage.jobs.iter_mut().rev());
+    let told = jobs.filter(|job| job.log_tail.is_some());
+    told.skip(TAILS).for_each(|job| job.log_tail = None);
+}
+
+/// Drops the oldest rejections beyond a number. What the spec still asks for goes last: without its entry it would be tried again by itself.
+pub(super) fn bound_rejected(rejected: &mut Vec<Rejected>, limit: usize) {
+    while rejected.len() > limit {
+        let oldest = rejected.iter().rposition(|left| left.left_at.is_some());
+        rejected.remove(oldest.unwrap_or(rejected.len() - 1));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_spec_asks_for_stays_rejected_however_many_others_come() {
+        let now = Time("2026-01-01T12:00:00Z".parse().unwrap());
+        let entry = |id: String, left: bool| Rejected {
+            release: id,
+            images: Vec::new(),
+            reason: "TestsFailed".into(),
+            message: String::new(),
+            at: now.clone(),
+            left_at: left.then(|| now.clone()),
+        };
+        let mut rejected = vec![entry("wanted".into(), false)];
+        for number in 0..20 {
+            rejected.insert(0, entry(number.to_string(), true));
+            bound_rejected(&mut rejected, 3);
+        }
+        let ids: Vec<_> = rejected.iter().map(|left| left.release.as_str()).collect();
+        assert_eq!(ids, ["19", "18", "wanted"]);
+    }
 
     fn opened(releases: &mut Vec<ReleaseRecord>, id: &str, verdict: Option<Verdict>) {
         let now = Time("2026-01-01T12:00:00Z".parse().unwrap());
         open(releases, id, 1, now);
         releases[0].verdict = verdict;
         releases[0].stages[0].jobs.push(JobRecord::default());
+    }
+
+    #[test]
+    fn only_the_last_ends_of_logs_are_kept() {
+        let mut releases = Vec::new();
+        for id in ["old", "new"] {
+            opened(&mut releases, id, None);
+            let jobs = (1..=2).map(|attempt| JobRecord {
+                log_tail: Some(format!("{id} {attempt}")),
+                ..JobRecord::default()
+            });
+            releases[0].stages[0].jobs = jobs.collect();
+        }
+        bound_tails(&mut releases);
+        let jobs = releases.iter().flat_map(|release| &release.stages[0].jobs);
+        let tails: Vec<_> = jobs.map(|job| job.log_tail.as_deref()).collect();
+        assert_eq!(tails, [Some("new 1"), Some("new 2"), None, Some("old 2")]);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Stage Rehearse: a scratch database is made, filled from the release's backup or brought to stable's level and filled by stable's own image, and migrated by
-//! the candidate, contract included. Nothing live is touched.
+//! the candidate, contract included. Where stable will be needed beside the candidate, a copy is kept of how it stands after expand. Nothing live is touched.
 
-mod restored;
+pub(super) mod restored;
 
 use super::draft::Draft;
 use super::judge::Kind;
 use super::steps::{self, Work};
-use super::{Progress, foundation, record};
+use super::{Progress, beside, foundation, record};
 use crate::api::conditions::{REHEARSAL_FAILED, REHEARSAL_INCONCLUSIVE};
 use crate::api::spec::{GatePolicy, RehearsalData};
 use crate::api::status::Stage;
@@ -50,7 +50,15 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
     if !filled.is_good() {
         return filled;
     }
-    for phase in std::iter::once("expand").chain(LATER_PHASES.map(|(phase, _)| phase)) {
+    let expanded = migrate(draft, (&id, &release), &release, ("expand", ""));
+    if !expanded.is_good() {
+        return expanded;
+    }
+    let copied = beside::copy(draft, (&id, &release));
+    if !copied.is_good() {
+        return copied;
+    }
+    for (phase, _) in LATER_PHASES {
         let progress = migrate(draft, (&id, &release), &release, (phase, ""));
         if !progress.is_good() {
             return progress;
@@ -58,6 +66,10 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
     }
     if release.rehearsal == RehearsalData::Backup {
         let masked = restored::mask(draft, (&id, &release));
+        if !masked.is_good() {
+            return masked;
+        }
+        let masked = beside::mask(draft, (&id, &release));
         if !masked.is_good() {
             return masked;
         }
@@ -111,7 +123,7 @@ fn inconclusive(progress: Progress) -> Progress {
     }
 }
 
-fn work<'w>(release: &'w str, step: String, kind: Kind) -> Work<'w> {
+pub(super) fn work<'w>(release: &'w str, step: String, kind: Kind) -> Work<'w> {
     Work {
         release,
         stage: Stage::Rehearse,
@@ -136,6 +148,11 @@ fn migrate(
     of: &Release,
     (phase, prefix): (&str, &str),
 ) -> Progress {
+    let group = format!("{prefix}{phase}");
+    let place = (id, Stage::Rehearse);
+    if record::has_passed(&mut draft.memory.releases, place, &group) {
+        return Progress::Passed;
+    }
     let mut all = Vec::new();
     for service in &of.services {
         let Some(migration) = &service.migrate else {
@@ -167,11 +184,15 @@ fn migrate(
             job::migration(draft.scope(id, release), step, &migration)
         }));
     }
-    Progress::worst(all)
+    let progress = Progress::worst(all);
+    if progress == Progress::Passed {
+        record::pass(&mut draft.memory.releases, place, &group);
+    }
+    progress
 }
 
 /// Whether the candidate's image offers a phase beyond the usual ones; its expand on the scratch database told.
-fn offers(draft: &mut Draft<'_>, id: &str, service: &str, phase: &str) -> bool {
+pub(super) fn offers(draft: &mut Draft<'_>, id: &str, service: &str, phase: &str) -> bool {
     let expand = format!("expand-{service}");
     record::job(&mut draft.memory.releases, id, Stage::Rehearse, &expand)
         .is_some_and(|job| job.offers.iter().any(|offered| offered == phase))
@@ -197,6 +218,10 @@ fn seed(draft: &mut Draft<'_>, (id, release): (&str, &Release), of: &Release) ->
     if release.rehearsal == RehearsalData::None {
         return Progress::Skipped;
     }
+    let place = (id, Stage::Rehearse);
+    if record::has_passed(&mut draft.memory.releases, place, "seed") {
+        return Progress::Passed;
+    }
     let mut all = Vec::new();
     for service in &of.services {
         let Some(args) = &service.seed else { continue };
@@ -205,5 +230,9 @@ fn seed(draft: &mut Draft<'_>, (id, release): (&str, &Release), of: &Release) ->
             job::seed(draft.scope(id, release), step, service, args)
         }));
     }
-    Progress::worst(all)
+    let progress = Progress::worst(all);
+    if progress == Progress::Passed {
+        record::pass(&mut draft.memory.releases, place, "seed");
+    }
+    progress
 }

@@ -1,10 +1,10 @@
 //! One-shot requests of people: abort, rollback-to, retry, approve, skip-gate. In: annotations whose value is unlike the one that was handled last. Out: a
-//! move of the release, and who asked, why and when; or why nothing was done. One request a plan, and nothing else in that plan.
+//! move of the release, and who asked, why and when; or why nothing was done. One request a move, and no write in its plan.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
-use super::{admit, permit, record, rollback};
+use super::{admit, closing, permit, record, rollback};
 use crate::api::conditions;
 use crate::api::status::{
     ACTOR_LIMIT, Candidate, Finding, HandledToken, Intervention, REASON_LIMIT, Stage, Token,
@@ -197,12 +197,7 @@ fn reopen_optimise(draft: &mut Draft<'_>, id: &str) -> bool {
     let Some(stage) = stage else {
         return false;
     };
-    stage.verdict = None;
-    stage.finished_at = None;
-    stage.message = None;
-    stage
-        .jobs
-        .retain(|job| job.verdict == Some(Verdict::Passed));
+    closing::reopen(stage);
     record.round += 1;
     true
 }

@@ -9,9 +9,9 @@ use crate::api::status::{Finding, ResolvedImage};
 use crate::observed::{Resolution, Unresolved};
 
 /// Seconds after which an image that could not be resolved is tried again.
-const RESOLVE_AGAIN: f64 = 10.0;
+pub(super) const RESOLVE_AGAIN: f64 = 10.0;
 /// Seconds after which an answer that has not come yet is looked for.
-const ANSWER_AFTER: f64 = 1.0;
+pub(super) const ANSWER_AFTER: f64 = 1.0;
 
 /// Keeps what the registry said about references of the spec, and forgets references that are gone.
 pub(super) fn resolve(draft: &mut Draft<'_>) {
@@ -30,7 +30,8 @@ pub(super) fn resolve(draft: &mut Draft<'_>) {
         }
     }
     for (reference, field) in platform.image_fields() {
-        if platform.image(reference, &draft.memory.images).is_none() {
+        let is_known = platform.image(reference, &draft.memory.images).is_some();
+        if !is_known && !platform.is_open(reference) {
             take_answer(draft, reference, field);
         }
     }
@@ -58,7 +59,7 @@ fn take_answer(draft: &mut Draft<'_>, reference: &str, field: &str) {
     }
 }
 
-fn remember(draft: &mut Draft<'_>, reference: &str, resolution: Resolution) {
+pub(super) fn remember(draft: &mut Draft<'_>, reference: &str, resolution: Resolution) {
     let images = &mut draft.memory.images;
     images.retain(|image| image.reference != reference);
     images.push(ResolvedImage {
@@ -69,7 +70,7 @@ fn remember(draft: &mut Draft<'_>, reference: &str, resolution: Resolution) {
 }
 
 /// What a candidate waits for is of more use to people than what the next one will need.
-fn ask_again(draft: &mut Draft<'_>, what: String, seconds: f64) {
+pub(super) fn ask_again(draft: &mut Draft<'_>, what: String, seconds: f64) {
     match draft.memory.candidate {
         Some(_) => draft.wake_in(seconds),
         None => draft.wait(what, seconds),

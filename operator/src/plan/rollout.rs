@@ -1,9 +1,9 @@
 //! Stage Rollout, its way back, and the keeping of stable: live Deployments and Services in `dependsOn` order, all or nothing.
 
 use super::draft::Draft;
-use super::{Progress, foundation};
+use super::{Progress, around, foundation, keep};
 use crate::api::conditions::{ABORTED, ROLLOUT_FAILED, SUPERSEDED};
-use crate::api::status::{Slot, Verdict};
+use crate::api::status::{Slot, Stage, Verdict};
 use crate::desired::{labels, names};
 use crate::observed::WorkloadView;
 
@@ -11,6 +11,9 @@ mod live;
 pub(super) mod shift;
 
 use live::{Kept, Place};
+
+/// Seconds that a gateway gets to follow a change of its route before what it left is removed.
+const ROUTE_SECONDS: f64 = 5.0;
 
 /// Rolls out the candidate by the strategy that its roll-out began with.
 pub(super) fn rollout(draft: &mut Draft<'_>) -> Progress {
@@ -46,7 +49,7 @@ fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
                 let age = candidate.map_or(0.0, |candidate| draft.seconds_since(&candidate.since));
                 return moving(draft, place, (&wanted.name, age));
             }
-            Kept::Overdue(why) => return late(&wanted.name, &why),
+            Kept::Overdue(why) => return late(draft, place, (&wanted.name, Some(why))),
         }
     }
     Progress::Passed
@@ -59,10 +62,7 @@ fn moving(draft: &mut Draft<'_>, place: Place<'_>, (service, age): (&str, f64)) 
     let limit = f64::from(draft.platform.progress_deadline_seconds) * f64::from(services);
     if age > limit {
         let why = live::trouble(draft, place, service);
-        return late(
-            service,
-            &why.unwrap_or_else(|| "look at their logs".to_owned()),
-        );
+        return late(draft, place, (service, why));
     }
     written(draft, service)
 }
@@ -73,7 +73,21 @@ fn written(draft: &mut Draft<'_>, service: &str) -> Progress {
     Progress::Waiting
 }
 
-fn late(service: &str, why: &str) -> Progress {
+/// Pods of a service were not ready in time: why, as far as anybody says, and the last words of the pods themselves.
+fn late(
+    draft: &mut Draft<'_>,
+    place: Place<'_>,
+    (service, why): (&str, Option<String>),
+) -> Progress {
+    let pods = live::own_pods(draft, place, service);
+    let Some(words) = keep::last_words(draft, (place.id, Stage::Rollout), &pods) else {
+        return Progress::Waiting;
+    };
+    let told: Vec<_> = why.into_iter().chain(words).collect();
+    let why = match told.is_empty() {
+        true => "look at their logs".to_owned(),
+        false => told.join("; "),
+    };
     Progress::failed(
         ROLLOUT_FAILED,
         format!("pods of service {service} were not all ready in time: {why}"),
@@ -88,7 +102,10 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
     let Some(finding) = candidate.returning else {
         return;
     };
-    let mut written = false;
+    // Whoever reads the route needs a moment to see that nothing goes to the canary any more.
+    let routed = candidate.shift.as_ref().is_some_and(|shift| shift.routed);
+    let heard = !routed || draft.seconds_since(&candidate.since) > ROUTE_SECONDS;
+    let mut written = !around::is_exposed(draft);
     let mut complete = true;
     let removed = match draft.memory.stable.clone() {
         Some(stable) => {
@@ -106,11 +123,12 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
                 written |= matches!(kept, Kept::Written);
                 complete &= matches!(kept, Kept::Complete);
             }
-            // Not before the Services have left what goes.
-            if !written && let Some(came) = draft.release(&candidate.release) {
+            // Not before Services and route have left what goes.
+            let left = !written && heard;
+            if left && let Some(came) = draft.release(&candidate.release) {
                 live::remove_addresses(draft, &came, Some(&release));
             }
-            !written && remove_others(draft, place, |_| true)
+            left && remove_others(draft, place, |_| true)
         }
         None => {
             if let Some(came) = draft.release(&candidate.release) {
@@ -124,7 +142,10 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
     let remedy_waits = draft.superseded && !draft.wants_stable();
     let given_up = remedy_waits || draft.seconds_since(&candidate.since) > deadline;
     if written || !removed || !(complete || given_up) {
-        draft.wait("all services to be back at stable", 10.0);
+        draft.wait(
+            "all services to be back at stable",
+            if heard { 10.0 } else { ROUTE_SECONDS },
+        );
         return;
     }
     let verdict = match finding.reason.as_str() {

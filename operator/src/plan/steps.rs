@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::action::Created;
 use super::draft::Draft;
 use super::judge::{self, Ending, Kind};
-use super::{Progress, record};
+use super::{Progress, keep, record};
 use crate::api::conditions;
 use crate::api::status::{Finding, JobRecord, Stage, Verdict};
 use crate::cost::seconds;
@@ -43,7 +43,7 @@ pub(super) struct Work<'w> {
 
 impl Work<'_> {
     /// What is remembered of the last Job made for it.
-    fn record<'d>(&self, draft: &'d mut Draft<'_>) -> Option<&'d mut JobRecord> {
+    pub fn record<'d>(&self, draft: &'d mut Draft<'_>) -> Option<&'d mut JobRecord> {
         let releases = &mut draft.memory.releases;
         record::job(releases, self.release, self.stage, &self.step)
     }
@@ -121,6 +121,7 @@ fn follow(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Pro
     remember(draft, work, &name, attempt);
     if let Some(open) = work.record(draft) {
         open.uid = Some(view.uid.clone());
+        open.queued_at = view.created.map(Time);
     }
     look(draft, work, view)
 }
@@ -167,18 +168,20 @@ fn look(draft: &mut Draft<'_>, work: &Work<'_>, view: &JobView) -> Progress {
     let all = draft.observed.pods.iter();
     let pods: Vec<_> = all.filter(|pod| pod.controller == view.uid).collect();
     if let Some(ending) = judge::judge(view, &pods, &work.kind, draft.now) {
-        return close(draft, work, ending);
+        return keep_and_close(draft, work, (ending, &pods));
     }
     let why = hindered(draft, work, (view, &pods));
     // What may still write to the live database is never given up: its Job has a deadline of its own.
     if let Some(why) = why.as_ref().filter(|_| !view.live_migration) {
-        return close(draft, work, Ending::inconclusive(why.clone()));
+        let ending = Ending::inconclusive(why.clone());
+        return keep_and_close(draft, work, (ending, &pods));
     }
     let age = view
         .created
         .map_or(0.0, |created| seconds(created, draft.now));
     // Most pods wait for a moment: no word of it, and no write.
     let why = why.or_else(|| judge::unstartable(&pods).filter(|_| age > LOOK_AGAIN));
+    draft.hindered |= why.is_some();
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
     draft.wait(format!("Job {}{why}", view.name), LOOK_AGAIN);
     Progress::Waiting
@@ -245,6 +248,19 @@ fn remember(draft: &mut Draft<'_>, work: &Work<'_>, job: &str, attempt: i32) {
     }
 }
 
+/// What is to be kept of it is, before its pod may go.
+fn keep_and_close(
+    draft: &mut Draft<'_>,
+    work: &Work<'_>,
+    (ending, pods): (Ending, &[&PodView]),
+) -> Progress {
+    match keep::job(draft, work, (ending, pods)) {
+        Some(ending) => close(draft, work, ending),
+        // The plan is made again, with its log.
+        None => Progress::Waiting,
+    }
+}
+
 fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
     let Some(ended) = enter(draft, work, ending) else {
         return Progress::Waiting;
@@ -270,7 +286,7 @@ fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRe
         .pods
         .iter()
         .filter(|pod| pod.controller == uid)
-        .map(|pod| prices.pod(pod, now))
+        .map(|pod| prices.pod(pod, None, now))
         .sum();
     let reason = below_floor(draft, work, &ending);
     let open = work.record(draft)?;
@@ -278,8 +294,11 @@ fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRe
     open.verdict = Some(ending.verdict);
     open.started_at = ending.started.map(Time);
     open.finished_at = Some(Time(ending.finished.unwrap_or(now)));
+    open.recorded_at = ending.recorded.map(Time);
     open.report = ending.report;
     open.message = ending.message;
+    open.log_tail = ending.log_tail;
+    open.kept_bytes = ending.kept_bytes;
     open.reason = reason.map(str::to_owned);
     open.pending = ending.pending;
     open.offers = ending.offers;

@@ -14,34 +14,34 @@ use crate::platform::release::Release;
 /// Plans after which a memory must have stopped changing while the cluster does not.
 const REST_WITHIN: usize = 20;
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()
 }
 
 #[derive(Clone, Debug)]
-struct Case {
-    tests: &'static str,
-    gate: &'static str,
-    database: &'static str,
-    stage: Option<Stage>,
-    held: bool,
-    returning: bool,
+pub(super) struct Case {
+    pub tests: &'static str,
+    pub gate: &'static str,
+    pub database: &'static str,
+    pub stage: Option<Stage>,
+    pub held: bool,
+    pub returning: bool,
     /// Whether the candidate is what the spec asks for.
-    wanted: bool,
-    stable: bool,
-    recorded: bool,
+    pub wanted: bool,
+    pub stable: bool,
+    pub recorded: bool,
     /// Whether the history has their records.
-    history: bool,
-    strategy: &'static str,
-    shift: Option<Shift>,
+    pub history: bool,
+    pub strategy: &'static str,
+    pub shift: Option<Shift>,
 }
 
 /// A shift that a memory may hold, also one that the spec knows no step for any more.
 fn shift() -> impl Strategy<Value = Option<Shift>> {
     let from = prop::sample::select(vec![0, 25, 70]);
     let weight = prop::sample::select(vec![25, 60, ALL]);
-    prop::option::of(
-        (from, weight, any::<bool>()).prop_map(|(from, weight, ready)| Shift {
+    prop::option::of((from, weight, any::<bool>(), any::<bool>()).prop_map(
+        |(from, weight, ready, routed)| Shift {
             slot: Slot::Green,
             from,
             weight,
@@ -50,11 +50,12 @@ fn shift() -> impl Strategy<Value = Option<Shift>> {
             ready_at: ready.then(|| Time(now())),
             unready_since: None,
             restarts: 0,
-        }),
-    )
+            routed,
+        },
+    ))
 }
 
-fn case() -> impl Strategy<Value = Case> {
+pub(super) fn case() -> impl Strategy<Value = Case> {
     let tests = prop::sample::select(vec!["[Gate]", "[Verify]", "[Gate, Verify]"]);
     let gate = prop::sample::select(vec!["Required", "None"]);
     let database = prop::sample::select(vec!["{embedded: {}}", "{secret: db}"]);
@@ -173,7 +174,7 @@ fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
 }
 
 /// The platform of a case, and what is seen of it.
-fn look(case: &Case) -> Option<(Platform, Observed)> {
+pub(super) fn look(case: &Case) -> Option<(Platform, Observed)> {
     let platform = platform(case)?;
     let spec = platform.wanted(&[image("aa")])?;
     let other = platform.wanted(&[image("bb")])?;
@@ -191,6 +192,34 @@ fn look(case: &Case) -> Option<(Platform, Observed)> {
         ..Observed::default()
     };
     Some((platform, observed))
+}
+
+/// A platform of which nothing is remembered but its images.
+pub(super) fn fresh() -> (Platform, Observed) {
+    let (platform, mut observed) = look(&resting()).unwrap();
+    observed.memory = Memory {
+        images: vec![image("aa")],
+        ..Memory::default()
+    };
+    observed.releases.clear();
+    (platform, observed)
+}
+
+fn resting() -> Case {
+    Case {
+        tests: "[Gate]",
+        gate: "Required",
+        database: "{embedded: {}}",
+        stage: None,
+        held: false,
+        returning: false,
+        wanted: true,
+        stable: false,
+        recorded: false,
+        history: false,
+        strategy: "{}",
+        shift: None,
+    }
 }
 
 proptest! {
@@ -243,21 +272,7 @@ proptest! {
 /// A GitOps tool gives a spec up once it is Stalled: only what a person has to mend may say so.
 #[test]
 fn a_registry_out_of_reach_is_waited_for_and_a_refusal_is_a_problem() {
-    let case = Case {
-        tests: "[Gate]",
-        gate: "Required",
-        database: "{embedded: {}}",
-        stage: None,
-        held: false,
-        returning: false,
-        wanted: true,
-        stable: false,
-        recorded: false,
-        history: false,
-        strategy: "{}",
-        shift: None,
-    };
-    let platform = platform(&case).unwrap();
+    let platform = platform(&resting()).unwrap();
     let look = |answer| {
         let resolutions = [("registry.example/crm:1".to_owned(), Err(answer))].into();
         let observed = Observed {

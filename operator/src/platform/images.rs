@@ -6,13 +6,42 @@
 
 use std::collections::BTreeMap;
 
-use super::Platform;
 use super::release::Release;
+use super::{Invalid, Platform, Settings, invalid};
 use crate::api::spec::CrmPlatformSpec;
 use crate::api::status::ResolvedImage;
 
+/// Most characters of all image references of a spec that the status has to remember, each counted once.
+pub(crate) const REFERENCES_LIMIT: usize = 3072;
+
 /// The first field that names it, by image reference.
-pub(super) fn fields(spec: &CrmPlatformSpec) -> BTreeMap<String, String> {
+///
+/// # Errors
+/// [`Invalid`] when the status would have no room for what is known of them.
+pub(super) fn bounded(
+    spec: &CrmPlatformSpec,
+    settings: &Settings,
+) -> Result<BTreeMap<String, String>, Invalid> {
+    let fields = fields(spec);
+    let is_remembered = |reference: &&String| {
+        settings.images.requires_signature() || !reference.contains("@sha256:")
+    };
+    let remembered = fields.keys().filter(is_remembered);
+    let all: usize = remembered.map(String::len).sum();
+    if all <= REFERENCES_LIMIT {
+        return Ok(fields);
+    }
+    Err(invalid(
+        "spec.services[].image",
+        &format!(
+            "and the other images have {all} characters together, of at most {REFERENCES_LIMIT} that the status has room for"
+        ),
+        "use one image for several services, shorter names, or images by digest",
+    ))
+}
+
+/// The first field that names it, by image reference.
+fn fields(spec: &CrmPlatformSpec) -> BTreeMap<String, String> {
     let services = spec.services.iter();
     let services = services.map(|own| ("services", &own.name, &own.image));
     let tests = spec.tests.iter();
@@ -60,6 +89,7 @@ impl Platform {
     /// policy starts no release; then only the signer of that digest is asked for.
     pub fn questions(&self, known: &[ResolvedImage]) -> BTreeMap<String, String> {
         let references = self.image_fields.keys();
+        let references = references.filter(|reference| !self.is_open(reference));
         let open = references.filter(|reference| {
             let permitted = self.settings.images.permits(reference).is_ok();
             permitted && self.image(reference, known).is_none()
@@ -71,10 +101,16 @@ impl Platform {
             .collect()
     }
 
+    /// Whether another tag may have to stand in the place of this one, which is therefore not asked about.
+    pub fn is_open(&self, reference: &str) -> bool {
+        let update = self.image_update.as_ref().filter(|_| self.image_is_open);
+        update.is_some_and(|update| update.begins_at == reference)
+    }
+
     /// The release that the spec asks for, once every reference is known by digest.
     pub fn wanted(&self, images: &[ResolvedImage]) -> Option<Release> {
-        self.wanted
-            .with_images(|reference| self.image(reference, images))
+        let wanted = Some(&self.wanted).filter(|_| !self.image_is_open)?;
+        wanted.with_images(|reference| self.image(reference, images))
     }
 }
 

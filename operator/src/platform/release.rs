@@ -13,6 +13,8 @@ use crate::api::status::ServiceImage;
 
 /// Word before the canonical form; changed only if the form itself must change.
 const FORM: &str = "crmplatform-release/1\n";
+/// Percent by which a candidate may be slower than stable when the spec does not say.
+const MAX_REGRESSION_PERCENT: i32 = 20;
 
 /// Immutable inputs of one roll-out. Services stand in the order of their dependencies.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -87,6 +89,9 @@ pub struct ReleaseTest {
     /// Form of its report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<ReportFormat>,
+    /// By how many percent the candidate may be slower than stable, as the spec says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_regression_percent: Option<i32>,
 }
 
 /// Where the data lives.
@@ -117,7 +122,17 @@ impl ReleaseTest {
             attempts: test.attempts,
             min_tests: test.min_tests,
             report: test.report,
+            max_regression_percent: test.max_regression_percent,
         }
+    }
+
+    /// By how many percent the candidate may be slower than stable; nothing for a test that does not compare the two.
+    pub fn budget(&self) -> Option<i32> {
+        let compares = self.when.contains(&TestPhase::Performance);
+        compares.then(|| {
+            self.max_regression_percent
+                .unwrap_or(MAX_REGRESSION_PERCENT)
+        })
     }
 }
 

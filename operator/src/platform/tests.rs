@@ -12,6 +12,13 @@ fn object(yaml: &str) -> CrmPlatform {
     object
 }
 
+/// A platform that is sound.
+pub(crate) fn parsed(object: &CrmPlatform) -> Platform {
+    let mut object = object.clone();
+    object.metadata.uid = Some("u1".into());
+    Platform::parse(&object, &settings()).unwrap()
+}
+
 fn settings() -> Settings {
     Settings {
         postgres_image: "postgres:15".into(),
@@ -130,4 +137,93 @@ fn the_steps_of_a_canary_must_rise() {
         refused.to_string(),
         "spec.release.strategy.steps has weight 50 after 50: give each step a greater weight than the one before it"
     );
+}
+
+#[test]
+fn refuses_more_names_of_images_than_the_status_has_room_for() {
+    let services = |length: usize, digest: &str| {
+        let service = |index: usize| {
+            let image = format!("{index:0>2}{}", "x".repeat(length));
+            format!("{{name: s{index}, image: {image:?}}}").replace("x\"", &format!("x{digest}\""))
+        };
+        let all: Vec<_> = (0..16).map(service).collect();
+        SOUND.replace(
+            "{name: sales, dependsOn: [customer]}, {name: customer}",
+            &all.join(", "),
+        )
+    };
+    let parse = |yaml: String| Platform::parse(&object(&yaml), &settings());
+    assert!(parse(services(150, "")).is_ok());
+    let invalid = parse(services(250, "")).unwrap_err();
+    assert!(invalid.to_string().contains("at most 3072"), "{invalid}");
+    // What is named by digest need not be remembered.
+    assert!(parse(services(250, &format!("@sha256:{}", "0".repeat(64)))).is_ok());
+}
+
+#[test]
+fn what_stands_around_the_pods_is_no_release() {
+    let known = [ResolvedImage {
+        reference: "registry.example/crm:1".into(),
+        image: "registry.example/crm@sha256:aa".into(),
+        signed_by: None,
+    }];
+    let requests = "resources: {requests: {cpu: 50m}}";
+    let id = |customer: &str, more: &str| {
+        let spec = SOUND.replace(
+            "{name: customer}",
+            &format!("{{name: customer, {requests}{customer}}}"),
+        );
+        let platform = Platform::parse(&object(&format!("{spec}{more}")), &settings());
+        platform.unwrap().wanted(&known).unwrap().id()
+    };
+    let around = ", autoscaling: {minReplicas: 2, maxReplicas: 5}, egress: [{cidr: 10.0.0.1/32, ports: [25]}]";
+    let exposed =
+        "exposure: {hosts: [a.example], ingress: {}}\nnetwork: {from: [{cidr: 10.0.0.0/8}]}\n";
+    assert_eq!(id("", ""), id(around, exposed));
+}
+
+#[test]
+fn refuses_what_could_neither_scale_nor_lead_anywhere() {
+    let field = |customer: &str, more: &str| {
+        let spec = SOUND.replace(
+            "{name: customer}",
+            &format!("{{name: customer, {customer}}}"),
+        );
+        let invalid = Platform::parse(&object(&format!("{spec}{more}")), &settings());
+        invalid.unwrap_err().to_string()
+    };
+    let scaled = "autoscaling: {minReplicas: 2, maxReplicas: 5}";
+    assert!(field(scaled, "").contains("resources.requests.cpu"));
+    let turned = "autoscaling: {minReplicas: 5, maxReplicas: 2}, resources: {requests: {cpu: 1}}";
+    assert!(field(turned, "").starts_with("spec.services[customer].autoscaling has more"));
+    let twice = "exposure: {hosts: [a.example], ingress: {}, gateway: {name: public}}\n";
+    let refused = field("port: 8080", twice);
+    assert_eq!(
+        refused,
+        "spec.exposure is ambiguous: set exactly one of gateway and ingress"
+    );
+}
+
+#[test]
+fn a_budget_that_is_left_out_is_no_part_of_the_form_and_counts_as_twenty() {
+    let tests = |more: &str| {
+        let yaml = SOUND.replace(
+            "{name: smoke, when: [Gate]}",
+            &format!("{{name: smoke, when: [Gate]}}, {{name: load, when: [Performance]{more}}}"),
+        );
+        let known = ResolvedImage {
+            reference: "registry.example/crm:1".into(),
+            image: "registry.example/crm@sha256:aa".into(),
+            signed_by: None,
+        };
+        let platform = Platform::parse(&object(&yaml), &settings()).unwrap();
+        platform.wanted(&[known]).unwrap().tests
+    };
+    let [smoke, load] = &tests("")[..] else {
+        panic!("two tests")
+    };
+    assert_eq!((smoke.budget(), load.budget()), (None, Some(20)));
+    let form = serde_json::to_string(load).unwrap();
+    assert!(!form.contains("egression"), "{form}");
+    assert_eq!(tests(", maxRegressionPercent: 50")[1].budget(), Some(50));
 }

@@ -1,15 +1,16 @@
-//! The container beside a test: it waits until the test has ended, reads what the test left behind, and says it in its termination message.
+//! The container beside a test: it waits until the test has ended, reads what the test left behind, and says it in its termination message. The whole of it goes to its log.
 //!
-//! In: SIGTERM, which the kubelet sends once the test's container has ended, and the folder of the reports. Out: [`Collected`]. The folder was filled by the image under test:
+//! In: SIGTERM, which the kubelet sends once the test's container has ended, and the folder of the reports. Out: [`Collected`], and the files themselves, packed. The folder was filled by the image under test:
 //! what is followed and read is bounded, and what is over a bound is told as unreadable. It must not judge.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Collected, junit};
+use crate::kept::whole::{self, Packer};
 
 /// Bytes of all reports; the folder itself holds no more.
 const BYTES: u64 = 16 * 1024 * 1024;
@@ -38,24 +39,31 @@ pub enum Error {
     },
 }
 
-/// Waits for the end of the test, then leaves the summary of its reports in `words`.
+/// Waits for the end of the test, then leaves the summary of its reports in `words`, and up to so many bytes of the reports themselves in `log`.
 ///
 /// # Errors
 /// When it cannot wait, or cannot leave the summary.
-pub async fn run(folder: &Path, words: &Path) -> Result<(), Error> {
+pub async fn run(
+    folder: &Path,
+    words: &Path,
+    (bytes, log): (usize, &mut impl Write),
+) -> Result<(), Error> {
     signal(SignalKind::terminate())
         .map_err(Error::Signal)?
         .recv()
         .await;
-    let summary = collect(folder).words();
+    let (collected, packed) = collect(folder, bytes);
+    // For people only: the verdict rests on the summary, so a log that nobody takes is no failure.
+    let _ = whole::print(&packed, log);
+    let summary = collected.words();
     fs::write(words, summary).map_err(|source| Error::Write {
         path: words.to_owned(),
         source,
     })
 }
 
-/// Reads every `*.xml` below a folder, in order of their names.
-pub fn collect(folder: &Path) -> Collected {
+/// Reads every `*.xml` below a folder, in order of their names, and packs them into so many bytes.
+pub fn collect(folder: &Path, bytes: usize) -> (Collected, Vec<u8>) {
     let mut all = Collected::default();
     let mut files = Vec::new();
     if let Err(why) = find(folder, &mut files) {
@@ -63,21 +71,29 @@ pub fn collect(folder: &Path) -> Collected {
     }
     files.sort();
     all.files = i32::try_from(files.len()).unwrap_or(i32::MAX);
+    let mut packer = Packer::new(files.len(), bytes);
     let mut left = BYTES;
     for path in files {
-        match read(&path, &mut left, CASES - all.tests) {
-            Ok(counts) => all.add(counts),
-            Err(why) => {
-                let name = path.strip_prefix(folder).unwrap_or(&path);
-                all.blame(&format!("{}: {why}", name.display()));
+        let name = path.strip_prefix(folder).unwrap_or(&path);
+        let name = name.display().to_string();
+        let counts = read(&path, &mut left).and_then(|(text, fits)| {
+            // Also what cannot be read: a person may want to know why.
+            packer.add(&name, &text);
+            if !fits {
+                return Err(format!("all reports together have more than {BYTES} bytes"));
             }
+            junit::read(&text, CASES - all.tests).map_err(|error| error.to_string())
+        });
+        match counts {
+            Ok(counts) => all.add(counts),
+            Err(why) => all.blame(&format!("{name}: {why}")),
         }
     }
-    all
+    (all, packer.finish())
 }
 
-/// Reads one report, and takes its bytes off those that are left.
-fn read(path: &Path, left: &mut u64, cases: i32) -> Result<Collected, String> {
+/// Reads one file, takes its bytes off those that are left, and says whether it was all of it.
+fn read(path: &Path, left: &mut u64) -> Result<(Vec<u8>, bool), String> {
     // A link could lead out of the folder, and a pipe would never end.
     let kind = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
     if !kind.is_file() {
@@ -90,10 +106,7 @@ fn read(path: &Path, left: &mut u64, cases: i32) -> Result<Collected, String> {
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     let fits = bytes <= *left;
     *left = left.saturating_sub(bytes);
-    if !fits {
-        return Err(format!("all reports together have more than {BYTES} bytes"));
-    }
-    junit::read(&text, cases).map_err(|error| error.to_string())
+    Ok((text, fits))
 }
 
 /// The files with reports. Links to folders are not followed.

@@ -66,7 +66,10 @@ impl Summary {
         }
         match &memory.stable {
             Some(stable) if plan.wanted.as_ref() == Some(&stable.release) => {
-                Self::of_stable(object, stable, (short, &waiting))
+                let found = memory.image_update.as_ref();
+                let unused = found.and_then(|found| found.message.as_ref());
+                let unused = unused.map_or_else(String::new, |why| format!("; {why}"));
+                Self::of_stable(object, stable, (short, &format!("{waiting}{unused}")))
             }
             _ => Self::working(
                 progressing,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::api::status::{Candidate, Rejected, ReleaseRecord, Stable, StageRecord};
+use crate::api::status::{Candidate, Rejected, ReleaseRecord, Stable};
 
 const ID: &str = "r0123456789";
 
@@ -22,6 +22,8 @@ fn object() -> CrmPlatform {
 
 fn plan(memory: Memory) -> Result<Plan, Invalid> {
     Ok(Plan {
+        keeps: Vec::new(),
+        asks: Vec::new(),
         actions: Vec::new(),
         memory,
         notes: Vec::new(),
@@ -30,7 +32,100 @@ fn plan(memory: Memory) -> Result<Plan, Invalid> {
         wanted: Some(ID.to_owned()),
         problem: None,
         held_back: None,
+        unexposed: None,
+        hindered: false,
     })
+}
+
+/// Conditions of a platform that serves with so many pods of so many.
+fn with_pods(object: &CrmPlatform, (available, replicas): (i32, i32)) -> CrmPlatformStatus {
+    let image = crate::api::status::ServiceImage {
+        service: "customer".into(),
+        image: "x".into(),
+    };
+    let memory = Memory {
+        stable: stable(ID).map(|stable| Stable {
+            images: vec![image],
+            ..stable
+        }),
+        ..Memory::default()
+    };
+    let deployment = WorkloadView {
+        name: "acme-customer".into(),
+        service: "customer".into(),
+        track: labels::STABLE.into(),
+        available,
+        replicas,
+        ..WorkloadView::default()
+    };
+    let observed = Observed {
+        deployments: [("acme-customer".to_owned(), deployment)].into(),
+        ..Observed::default()
+    };
+    next(object, &observed, &plan(memory), None, now())
+}
+
+#[test]
+fn a_service_that_its_autoscaler_enlarges_is_not_short_of_pods() {
+    let of = |object: &CrmPlatform, pods: (i32, i32)| {
+        let status = with_pods(object, pods);
+        let mut all = status.conditions.into_iter();
+        let ready = all.find(|condition| condition.type_ == words::READY);
+        ready.map(|ready| (ready.status, ready.message)).unwrap()
+    };
+    let mut scaled = object();
+    scaled.spec.services[0].autoscaling = Some(crate::api::spec::AutoscalingSpec {
+        min_replicas: 2,
+        max_replicas: 9,
+        cpu_percent: 70,
+    });
+    assert_eq!(of(&scaled, (3, 8)).0, "True");
+    assert_eq!(of(&scaled, (8, 3)).0, "True", "more than there should be");
+    let (ready, message) = of(&scaled, (1, 8));
+    assert_eq!(ready, "False");
+    assert!(message.contains("has 1 of 2 pods"), "{message}");
+    assert_eq!(
+        of(&object(), (3, 8)).0,
+        "False",
+        "without an autoscaler it is"
+    );
+}
+
+#[test]
+fn says_whether_the_way_in_from_outside_is_made() {
+    let exposed = |object: &CrmPlatform, plan: &Result<Plan, Invalid>| {
+        let status = next(object, &Observed::default(), plan, None, now());
+        let mut all = status.conditions.into_iter();
+        let exposed = all.find(|condition| condition.type_ == words::EXPOSED);
+        exposed.map(|exposed| (exposed.status, exposed.reason))
+    };
+    let memory = Memory {
+        stable: stable(ID),
+        ..Memory::default()
+    };
+    assert_eq!(exposed(&object(), &plan(memory.clone())), None);
+    let mut asked = object();
+    asked.spec.exposure = Some(crate::api::spec::ExposureSpec {
+        hosts: vec!["crm.acme.example".into()],
+        gateway: None,
+        ingress: Some(Default::default()),
+    });
+    let made = exposed(&asked, &plan(memory.clone()));
+    assert_eq!(made, Some(("True".into(), words::ROUTES_MADE.into())));
+    let missing = plan(memory).map(|plan| Plan {
+        unexposed: Some(finding(
+            words::GATEWAY_API_MISSING,
+            "it is not there".into(),
+        )),
+        ..plan
+    });
+    let made = exposed(&asked, &missing);
+    assert_eq!(
+        made,
+        Some(("False".into(), words::GATEWAY_API_MISSING.into()))
+    );
+    let early = exposed(&asked, &plan(Memory::default()));
+    assert_eq!(early, Some(("False".into(), words::PROGRESSING.into())));
 }
 
 fn stable(release: &str) -> Option<Stable> {
@@ -252,61 +347,72 @@ fn an_untested_release_says_so() {
     assert!(message(&status, words::READY).contains("untested"));
 }
 
+/// The record of a release that serves: 5 s of gate, with one Job or with none any more.
+fn gated(jobs: &str) -> ReleaseRecord {
+    let text = format!(
+        "{{release: {ID}, generation: 3, startedAt: '2026-01-01T12:00:00Z', stages: [
+            {{name: Gate, verdict: Passed, startedAt: '2026-01-01T12:00:00Z', readyAt: '2026-01-01T12:00:02Z', finishedAt: '2026-01-01T12:00:05Z', cost: '3', jobs: {jobs}}}]}}"
+    );
+    serde_saphyr::from_str(&text).unwrap()
+}
+
 #[test]
-fn the_delivery_adds_up() {
-    let at = |seconds: i64| {
-        Time(
-            now()
-                .checked_add(k8s_openapi::jiff::SignedDuration::from_secs(seconds))
-                .unwrap(),
-        )
+fn the_formulas_keep_their_detail_when_the_record_has_lost_it() {
+    let job = "[{step: smoke, job: j, attempt: 1, startedAt: '2026-01-01T12:00:03Z', finishedAt: '2026-01-01T12:00:04Z', cost: '2'}]";
+    let memory = |jobs: &str| Memory {
+        stable: stable(ID),
+        releases: vec![gated(jobs)],
+        ..Memory::default()
     };
-    let stage = |name: Stage, from: i64, to: i64| StageRecord {
-        name,
-        verdict: Some(Verdict::Passed),
-        started_at: at(from),
-        waiting_since: None,
-        human_wait_seconds: None,
-        finished_at: Some(at(to)),
-        message: None,
-        jobs: Vec::new(),
-        cost: Some("0.5".to_owned()),
-    };
-    let stages = vec![
-        stage(Stage::Resolve, 0, 1),
-        stage(Stage::Rehearse, 1, 4),
-        stage(Stage::Gate, 4, 9),
-        stage(Stage::Migrate, 9, 16),
-        stage(Stage::Rollout, 16, 27),
-        stage(Stage::Verify, 27, 40),
-    ];
-    let record = ReleaseRecord {
-        release: ID.to_owned(),
-        generation: 3,
-        round: 1,
-        started_at: at(0),
-        finished_at: Some(at(40)),
-        verdict: Some(Verdict::Passed),
-        finding: None,
-        signed_by: Vec::new(),
-        interventions: Vec::new(),
-        stages,
-    };
+    let whole = status(memory(job)).delivery.unwrap();
+    assert_eq!(
+        (
+            whole.test.execute.cost.as_str(),
+            whole.total.seconds.as_str()
+        ),
+        ("2", "5")
+    );
+    let mut object = object();
+    object.status = Some(CrmPlatformStatus {
+        delivery: Some(whole.clone()),
+        ..CrmPlatformStatus::default()
+    });
+    let later = next(
+        &object,
+        &Observed::default(),
+        &plan(memory("[]")),
+        None,
+        now(),
+    );
+    assert_eq!(later.delivery, Some(whole));
+}
+
+#[test]
+fn pods_are_counted_also_where_the_status_had_no_room_for_images() {
     let status = status(Memory {
         stable: stable(ID),
-        releases: vec![record],
         ..Memory::default()
     });
-    let delivery = status.delivery.unwrap();
-    let parts = [
-        &delivery.build.total,
-        &delivery.test.total,
-        &delivery.deploy.total,
-    ];
-    assert_eq!(parts.map(|part| part.seconds.as_str()), ["1", "8", "31"]);
-    assert_eq!(delivery.total.seconds, "40");
-    assert_eq!(parts.map(|part| part.cost.as_str()), ["0.5", "1", "1.5"]);
-    assert_eq!(delivery.total.cost, "3");
+    // No recorded inputs either: nothing is known to be short.
+    assert_eq!(word(&status, words::AVAILABLE), "True/PodsAvailable");
+    let object = object();
+    let known = crate::api::status::ResolvedImage {
+        reference: "x".into(),
+        image: "x@sha256:aa".into(),
+        signed_by: None,
+    };
+    let platform = crate::platform::tests::parsed(&object);
+    let release = platform.wanted(&[known]).unwrap();
+    let observed = Observed {
+        releases: [(ID.to_owned(), release)].into(),
+        ..Observed::default()
+    };
+    let memory = Memory {
+        stable: stable(ID),
+        ..Memory::default()
+    };
+    let status = next(&object, &observed, &plan(memory), None, now());
+    assert_eq!(word(&status, words::AVAILABLE), "False/PodsMissing");
 }
 
 #[test]

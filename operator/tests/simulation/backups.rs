@@ -14,7 +14,7 @@ pub struct Volume {
     pub files: BTreeMap<String, BTreeMap<String, Schema>>,
     /// Releases on whose scratch database real rows are.
     pub restored: Vec<String>,
-    /// Releases and services whose rows on it are masked.
+    /// Databases and services whose rows on them are masked.
     pub masked: Vec<(String, String)>,
     /// Files cannot be restored any more.
     pub rotten: bool,
@@ -47,7 +47,7 @@ impl World {
         self.volume
             .files
             .retain(|file, _| file == id || kept.split(' ').any(|other| other == file));
-        for record in &self.memory().backups {
+        for record in &self.remembered().backups {
             let is_there = self.volume.files.contains_key(&record.id);
             assert!(
                 is_there,
@@ -77,24 +77,24 @@ impl World {
             self.schemas.insert((database.clone(), service), schema);
         }
         self.volume.restored.push(release.to_owned());
-        self.volume.masked.retain(|(masked, _)| masked != release);
+        self.volume.masked.retain(|(masked, _)| *masked != database);
         (0, String::new())
     }
 
     /// The phase mask of a migration.
-    pub fn mask(&mut self, database: &str, (release, service): (&str, &str)) {
+    pub fn mask(&mut self, database: &str, service: &str) {
         assert_ne!(database, "live", "the live database was masked");
         self.volume
             .masked
-            .push((release.to_owned(), service.to_owned()));
+            .push((database.to_owned(), service.to_owned()));
     }
 
     /// Before candidate pods are there, the backup is restored, and no real row is to be seen.
-    pub fn assert_masked(&self, release: &str) {
+    pub fn assert_masked(&self, release: &str, database: &str) {
         let is_masked = |service: &str| {
             self.volume
                 .masked
-                .contains(&(release.to_owned(), service.to_owned()))
+                .contains(&(database.to_owned(), service.to_owned()))
         };
         let restored = self.volume.restored.iter().any(|of| of == release);
         let known = self.revisions.get(release);

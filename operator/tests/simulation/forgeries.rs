@@ -139,7 +139,7 @@ fn a_job_that_took_the_place_of_ours_is_not_believed() {
     let name = format!("acme-{release}-gate-smoke-1");
     let mut run = Run::new(STORIES[0]);
     let recorded = |run: &Run| {
-        let releases = run.world.memory().releases;
+        let releases = run.world.found().releases;
         let mut jobs = releases
             .iter()
             .flat_map(|record| &record.stages)

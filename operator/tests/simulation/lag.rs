@@ -52,7 +52,7 @@ impl Lag {
     pub fn written(&mut self, write: &Write) {
         match write {
             Write::Create(Created::Job(_)) => self.jobs = None,
-            Write::Apply(Object::Deployment(_)) => self.deployments = None,
+            Write::KeepReplicas(_) | Write::Apply(Object::Deployment(_)) => self.deployments = None,
             Write::Delete(target) if target.kind == TargetKind::Job => self.jobs = None,
             Write::Delete(target) if target.kind == TargetKind::Deployment => {
                 self.deployments = None

@@ -7,12 +7,11 @@ use std::collections::VecDeque;
 
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::plan::action::Action;
-use crm_operator::plan::plan;
 use crm_operator::platform::Platform;
-use crm_operator::status;
+use crm_operator::status::{self, Save, Unsaved};
 
 use crate::lag::Lag;
-use crate::operator::{check, describe};
+use crate::operator::{check, describe, whole};
 use crate::world::{World, settings};
 use crate::{Dice, LIMIT, Run, STORIES, Story, controllers, end, pick, tail};
 
@@ -27,6 +26,8 @@ struct Leader {
     seen: Option<(CrmPlatform, u64)>,
     behind: usize,
     look: Option<Look>,
+    /// What it has found and not written yet.
+    unsaved: Option<Unsaved>,
     /// The last look had nothing to do, and wants to look again in so many seconds.
     rests: Option<i64>,
 }
@@ -37,6 +38,8 @@ struct Look {
     actions: VecDeque<Action>,
     next: CrmPlatformStatus,
     requeue: i64,
+    /// What to do with it.
+    save: Save,
     /// Turns for which the process may still be held up.
     patience: usize,
 }
@@ -96,15 +99,27 @@ impl Pair {
         };
         let world = &mut self.run.world;
         let truth = std::mem::replace(&mut world.platform, platform);
-        let observed = self.leaders[index].lag.behind(world.present());
+        let mut observed = self.leaders[index].lag.behind(world.present());
+        let kept = self.leaders[index].unsaved.as_ref();
+        if let Some(found) = kept.and_then(|kept| kept.after(&observed.memory)) {
+            observed.memory = found.clone();
+        }
         let seen = std::mem::replace(&mut world.platform, truth);
         let planned = Platform::parse(&seen, &settings())
-            .map(|platform| plan(&platform, &observed, world.now));
+            .map(|platform| world.decide(&platform, &mut observed));
+        for keep in planned.iter().flat_map(|plan| &plan.keeps) {
+            world.keep(keep);
+        }
         let actions = planned.iter().flat_map(|plan| plan.actions.clone());
+        let next = status::next(&seen, &observed, &planned, None, world.now);
+        let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);
+        let status = seen.status.as_ref();
+        let save = status::save(status, kept, &next, (hindered, world.now));
         self.leaders[index].look = Some(Look {
             version,
             actions: actions.collect(),
-            next: status::next(&seen, &observed, &planned, None, world.now),
+            next,
+            save,
             requeue: planned.map_or(600, |plan| i64::try_from(plan.requeue.as_secs()).unwrap()),
             patience: dice.roll(LATE),
         });
@@ -113,18 +128,27 @@ impl Pair {
     /// Writes the status over the version that was looked at.
     fn save(&mut self, index: usize, look: Look) {
         let leader = &mut self.leaders[index];
-        let (seen, version) = leader.seen.as_ref().unwrap();
-        let looked_at_now = *version == look.version;
-        if looked_at_now && seen.status.as_ref() == Some(&look.next) {
-            leader.rests = Some(look.requeue.max(1));
-        } else if look.version == self.version {
-            self.run.world.save(look.next);
-            check(&self.run.world);
-            self.version += 1;
-            // Its own last writes it sees before it looks again.
-            leader.seen = Some((self.run.world.platform.clone(), self.version));
-        } else {
-            self.conflicts += 1;
+        let seen = leader.seen.as_ref().map(|(_, version)| *version);
+        // Otherwise its watch has shown something since, and it looks again.
+        let rests = |seconds: i64| (seen == Some(look.version)).then_some(seconds.max(1));
+        match look.save {
+            Save::Nothing => {
+                leader.unsaved = None;
+                leader.rests = rests(look.requeue);
+            }
+            Save::Later(unsaved, left) => {
+                leader.unsaved = Some(*unsaved);
+                leader.rests = rests(look.requeue.min(whole(left)));
+            }
+            Save::Now if look.version == self.version => {
+                leader.unsaved = None;
+                self.run.world.save(look.next);
+                check(&self.run.world);
+                self.version += 1;
+                // Its own last writes it sees before it looks again.
+                leader.seen = Some((self.run.world.platform.clone(), self.version));
+            }
+            Save::Now => self.conflicts += 1,
         }
     }
 
@@ -172,6 +196,7 @@ impl Pair {
 /// Tells a story with two leaders; answers the world and how often one of them came too late with its status.
 fn tell(mut run: Run, mut dice: Dice) -> (World, u32) {
     run.world.two_operators = true;
+    run.world.unsaved = None;
     let mut pair = Pair {
         leaders: Default::default(),
         run,

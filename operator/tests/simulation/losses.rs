@@ -4,7 +4,7 @@ use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::{Stage, Token};
 use crm_operator::observed::ContainerState;
 
-use crate::stories::Act::{Annotate, Image, Paused, Strategy};
+use crate::stories::Act::{Annotate, Expose, Image, Paused, Strategy};
 use crate::world::{World, name};
 use crate::{Run, STORIES, Story, end, tail};
 
@@ -201,18 +201,15 @@ fn a_live_migration_whose_pod_is_away_is_waited_for_and_never_doubled() {
 
 #[test]
 fn pods_that_break_after_they_were_ready_end_in_a_return() {
-    let untested = Story {
-        acts: &[Image("v1")],
-        ..story("serves_without_a_test_for_verify")
-    };
-    let mut run = Run::installed(untested);
+    let mut run = serving();
     let stable = end(&run.world)["stable"].clone();
     run.world.set_image("v2");
-    let ready = |run: &Run| {
-        let candidate = run.world.memory().candidate;
-        candidate.is_some_and(|candidate| candidate.stage == Stage::Verify)
+    // Its test runs, and does not end.
+    let verifies = |run: &Run| {
+        let mut jobs = run.world.jobs.iter();
+        jobs.any(|(name, job)| name.contains("-verify-smoke-") && job.moves == 1)
     };
-    while !ready(&run) {
+    while !run.world.is_in(Stage::Verify) || !verifies(&run) {
         assert!(!run.turn(None), "the roll-out never ended");
     }
     run.world.tampered = true;
@@ -330,4 +327,30 @@ fn an_operator_that_does_not_know_its_own_image_holds_what_has_a_report() {
     assert_eq!(live(&run.world), before);
     let told = format!("{:?}", run.world.platform.status);
     assert!(told.contains("--operator-image"), "{told}");
+}
+
+#[test]
+fn a_cluster_without_the_gateway_api_is_told_of_and_holds_nothing_up() {
+    let mut run = serving();
+    run.world.act(Expose);
+    run.world.around.gateway_api = false;
+    run.world.act(Strategy(StrategyType::Canary));
+    run.world.set_image("v2");
+    let exposed = |world: &World| {
+        let status = world.platform.status.clone().unwrap();
+        let mut all = status.conditions.into_iter();
+        let exposed = all.find(|condition| condition.type_ == "Exposed");
+        exposed.map(|exposed| (exposed.status, exposed.reason))
+    };
+    let missing = ("False".to_owned(), "GatewayApiMissing".to_owned());
+    while !run.world.serves() {
+        assert!(!run.turn(None), "it never served");
+        let told = exposed(&run.world);
+        assert!(told.is_none_or(|told| told == missing), "told at all times");
+    }
+    assert_eq!(exposed(&run.world), Some(missing));
+    run.world.around.gateway_api = true;
+    rest(&mut run);
+    let made = ("True".to_owned(), "RoutesMade".to_owned());
+    assert_eq!(exposed(&run.world), Some(made));
 }

@@ -1,12 +1,14 @@
 //! The operator against the model: one reconcile, with a crash at a chosen write, and what must hold after every single one of them.
 
+use std::time::Duration;
+
+use crm_operator::api::conditions::SUPERSEDED;
 use crm_operator::api::spec::Approval;
-use crm_operator::api::status::{Stage, Verdict};
+use crm_operator::api::status::{DeliveryDay, Memory, STATUS_LIMIT, Stage, Verdict, size};
 use crm_operator::desired::labels;
-use crm_operator::plan::action::{Action, Created, Object, Write};
-use crm_operator::plan::plan;
+use crm_operator::plan::action::{Action, Created, Write};
 use crm_operator::platform::Platform;
-use crm_operator::status;
+use crm_operator::status::{self, Save};
 
 use crate::world::{World, label, name, settings};
 
@@ -41,11 +43,33 @@ impl Writes {
 
 /// One reconcile; answers in how many seconds the operator wants to look again, or nothing when it died.
 pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
-    let observed = world.observe();
+    let again = look(world, writes);
+    if again.is_none() {
+        world.unsaved = None;
+    }
+    again
+}
+
+fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
+    let mut observed = world.observe();
+    let kept = world.unsaved.take();
     let mut settings = settings();
     settings.operator_image = settings.operator_image.filter(|_| !world.nameless);
-    let parsed = Platform::parse(&world.platform, &settings)
-        .map(|platform| plan(&platform, &observed, world.now));
+    let mut parsed = Platform::parse(&world.platform, &settings)
+        .map(|platform| world.decide(&platform, &mut observed));
+    for keep in parsed.clone().iter().flat_map(|plan| &plan.keeps) {
+        let fault = writes.next();
+        if fault != Some(Fault::CrashBefore) {
+            world.keep(keep);
+        }
+        match (fault, &mut parsed) {
+            (Some(Fault::LostAnswer), Ok(plan)) => {
+                keep.step.is_lost(&mut plan.memory, "no answer");
+            }
+            (Some(_), _) => return None,
+            (None, _) => {}
+        }
+    }
     let mut error = None;
     for action in parsed.iter().flat_map(|plan| &plan.actions) {
         match writes.next() {
@@ -72,20 +96,67 @@ pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
         error.as_deref(),
         world.now,
     );
-    if world.platform.status.as_ref() != Some(&next) {
-        match writes.next() {
-            Some(Fault::CrashBefore) => return None,
-            fault => {
-                tell(world, &parsed, error.is_none());
-                world.save(next);
-                check(world);
-                fault.is_none().then_some(())?;
+    let requeue = parsed.as_ref().map_or(600, |plan| whole(plan.requeue));
+    let hindered = parsed.as_ref().is_ok_and(|plan| plan.hindered);
+    let before = world.platform.status.as_ref();
+    match status::save(before, kept.as_ref(), &next, (hindered, world.now)) {
+        Save::Nothing => {}
+        Save::Later(unsaved, left) => {
+            world.unsaved = Some(*unsaved);
+            return Some(requeue.min(whole(left)));
+        }
+        Save::Now => {
+            let fault = writes.next();
+            if fault == Some(Fault::CrashBefore) {
+                return None;
             }
+            tell(world, &parsed, error.is_none());
+            assert_counted(&observed.memory, &next.memory);
+            assert!(
+                size(&next) <= STATUS_LIMIT,
+                "a status of {} bytes",
+                size(&next)
+            );
+            world.save(next);
+            check(world);
+            fault.is_none().then_some(())?;
         }
     }
-    Some(parsed.map_or(600, |plan| {
-        i64::try_from(plan.requeue.as_secs()).unwrap().max(1)
-    }))
+    Some(requeue)
+}
+
+/// Whole seconds, at least one.
+pub fn whole(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap().max(1)
+}
+
+/// What the figures of delivery are made of is saved together with what it counts: once, whatever was lost or done again.
+fn assert_counted(before: &Memory, after: &Memory) {
+    let more = |of: fn(&DeliveryDay) -> i64| {
+        let sum = |memory: &Memory| memory.delivery_days.iter().map(of).sum::<i64>();
+        sum(after) - sum(before)
+    };
+    let serves = |memory: &Memory| memory.stable.as_ref().map(|stable| stable.release.clone());
+    let Some(candidate) = &before.candidate else {
+        assert_eq!(
+            more(|day| day.deployments + day.taken_back + day.rolled_back),
+            0
+        );
+        return;
+    };
+    let is_over = after.candidate.as_ref().map(|now| &now.release) != Some(&candidate.release);
+    let promoted = is_over && serves(after).as_ref() == Some(&candidate.release);
+    let back = candidate.rollback.is_some();
+    let failed = candidate
+        .returning
+        .as_ref()
+        .is_some_and(|why| why.reason != SUPERSEDED);
+    let taken_back = is_over && !promoted && failed && !back;
+    assert_eq!(more(|day| day.deployments), i64::from(promoted && !back));
+    assert_eq!(more(|day| day.rolled_back), i64::from(promoted && back));
+    assert_eq!(more(|day| day.taken_back), i64::from(taken_back));
+    let restored = taken_back && before.stable.is_some() || promoted && back;
+    assert_eq!(more(|day| day.restored), i64::from(restored));
 }
 
 fn make(world: &mut World, action: &Action) {
@@ -97,6 +168,7 @@ fn make(world: &mut World, action: &Action) {
     world.write(&action.write);
     check(world);
     world.assert_traffic();
+    world.assert_apart();
 }
 
 fn tell(
@@ -116,18 +188,13 @@ fn tell(
 /// A write in words.
 pub fn describe(write: &Write) -> String {
     match write {
-        Write::Apply(Object::Deployment(object)) => {
-            format!("applies Deployment {}", name(&object.metadata))
+        Write::Apply(object) => {
+            format!("applies {} {}", object.kind(), name(object.metadata()))
         }
-        Write::Apply(Object::StatefulSet(object)) => {
-            format!("applies StatefulSet {}", name(&object.metadata))
-        }
-        Write::Apply(Object::Service(object)) => {
-            format!("applies Service {}", name(&object.metadata))
-        }
-        Write::Apply(Object::ConfigMap(object)) => {
-            format!("applies ConfigMap {}", name(&object.metadata))
-        }
+        Write::KeepReplicas(kept) => format!(
+            "keeps {} pods of Deployment {}",
+            kept.replicas, kept.deployment
+        ),
         Write::Create(Created::Job(job)) => format!("creates Job {}", name(&job.metadata)),
         Write::Create(Created::Claim(claim)) => {
             format!("creates PersistentVolumeClaim {}", name(&claim.metadata))
@@ -142,6 +209,7 @@ pub fn describe(write: &Write) -> String {
 
 /// Safety: what must hold after every write, whatever happened before.
 pub fn check(world: &World) {
+    world.assert_kept();
     for (name, seen) in &world.deployments {
         let metadata = &seen.object.metadata;
         if label(metadata, labels::TRACK) != labels::STABLE {
@@ -155,7 +223,8 @@ pub fn check(world: &World) {
                 "Deployment {name} carries release {release}, whose test {test} has not passed"
             );
         }
-        let memory = world.memory();
+        world.assert_compared(name, &release);
+        let memory = world.remembered();
         let saved = memory
             .releases
             .iter()

@@ -1,6 +1,8 @@
 //! People in the model: they change the spec and annotate the platform, and what they allowed is remembered beside the operator.
 
-use crm_operator::api::spec::{Approval, CanaryStep, FreezeSpec, StrategySpec, StrategyType};
+use crm_operator::api::spec::{
+    Approval, AutoscalingSpec, CanaryStep, FreezeSpec, ImageUpdateSpec, StrategySpec, StrategyType,
+};
 use crm_operator::api::status::{ResolvedImage, Stage, Token};
 use crm_operator::platform::Platform;
 
@@ -18,12 +20,27 @@ impl World {
                 let wanted = self.wanted();
                 return self.annotate(token, value, Some(wanted));
             }
-            Act::Reach(_) | Act::Serving => return,
+            Act::Reach(_) | Act::Serving | Act::Comparing => return,
+            Act::Push(tag, app) => {
+                self.tags.insert(tag, app);
+                return self.say(format!("somebody: pushes {app} as {tag}"));
+            }
+            Act::Follow => self.follow(),
             Act::Backup => self.ask_for_backups(),
+            Act::SideBySide => self.ask_for_comparisons(),
             Act::Spoil => {
                 self.volume.rotten = true;
                 return;
             }
+            Act::Load(pods) => return self.scale(pods),
+            Act::Autoscale(on) => {
+                self.platform.spec.services[0].autoscaling = on.then_some(AutoscalingSpec {
+                    min_replicas: 2,
+                    max_replicas: 10,
+                    cpu_percent: 70,
+                });
+            }
+            Act::Expose => self.expose(),
             Act::Paused(paused) => self.platform.spec.paused = paused,
             Act::Strategy(kind) => self.set_strategy(kind),
             Act::Approval => self.platform.spec.release.approval = Approval::Manual,
@@ -38,6 +55,22 @@ impl World {
         }
         self.new_spec();
         self.say(format!("user: sets {act:?}"));
+    }
+
+    /// The image that is set gets a version, and newer ones are followed.
+    fn follow(&mut self) {
+        let image = self
+            .platform
+            .spec
+            .image
+            .replace("registry.example/crm:1.0.0".into());
+        let app = ["v1", "v1b", "v2"].into_iter();
+        let mut app = app.filter(|app| image.as_ref().unwrap().ends_with(&format!(":{app}")));
+        self.tags.insert("1.0.0", app.next().unwrap());
+        self.platform.spec.image_update = Some(ImageUpdateSpec {
+            semver: ">=1.0.0 <2.0.0".into(),
+            interval_seconds: 600,
+        });
     }
 
     fn set_strategy(&mut self, kind: StrategyType) {
@@ -92,10 +125,12 @@ impl World {
 
     /// Whether the candidate is in a stage; of Migrate, whether it migrates.
     pub fn is_in(&self, stage: Stage) -> bool {
-        let candidate = self.memory().candidate;
+        let candidate = &self.remembered().candidate;
         let mut jobs = self.jobs.values();
         let mut migrates = || jobs.any(|job| job.view.live_migration && job.moves == 1);
-        candidate.is_some_and(|candidate| candidate.stage == stage)
+        candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.stage == stage)
             && (stage != Stage::Migrate || migrates())
     }
 
@@ -103,16 +138,15 @@ impl World {
     pub fn serves(&self) -> bool {
         let image = self.platform.spec.image.clone().unwrap_or_default();
         let tag = image.rsplit(':').next().unwrap_or_default().to_owned();
-        let stable = self.memory().stable;
+        let stable = self.remembered().stable.as_ref();
         stable.is_some_and(|stable| stable.images[0].image.ends_with(&format!(":{tag}")))
     }
 
     /// Whether a release waits for a freeze window that will end.
     pub fn thaws(&self) -> bool {
-        let status = self.platform.status.clone().unwrap_or_default();
+        let status = self.platform.status.iter();
         let frozen = status
-            .conditions
-            .iter()
+            .flat_map(|status| &status.conditions)
             .any(|condition| condition.reason == "Frozen");
         let mut windows = self.platform.spec.release.freeze.iter();
         frozen && windows.all(|freeze| freeze.duration_minutes < 60)

@@ -4,7 +4,8 @@ use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::{Stage, Token};
 
 use Act::{
-    Annotate, Approval, Backup, Freeze, Image, ImageWith, Paused, Reach, Serving, Spoil, Strategy,
+    Annotate, Approval, Autoscale, Backup, Comparing, Expose, Follow, Freeze, Image, ImageWith,
+    Load, Paused, Push, Reach, Serving, SideBySide, Spoil, Strategy,
 };
 use StrategyType::{BlueGreen, Canary, RollingUpdate};
 
@@ -39,19 +40,33 @@ pub enum Act {
     Freeze(&'static str, i32),
     /// Asks for a backup before each migration, restored in the rehearsal.
     Backup,
+    /// Asks for stable's tests on each new schema, and for a test of speed.
+    SideBySide,
     /// Sets how traffic goes over; a canary in two steps.
     Strategy(StrategyType),
+    /// Lets an autoscaler decide how many pods customer has, or not any more.
+    Autoscale(bool),
+    /// That autoscaler finds that so many pods are needed.
+    Load(i32),
+    /// Exposes the platform by a Gateway.
+    Expose,
+    /// Lets newer tags become releases by themselves; the image that is set has the tag 1.0.0.
+    Follow,
+    /// Somebody pushes an image under a tag.
+    Push(&'static str, &'static str),
     /// No file on the volume of the backups can be restored any more.
     Spoil,
     /// A cue: the next act comes when the candidate is in this stage.
     Reach(Stage),
     /// A cue: the next act comes when the image of the spec serves.
     Serving,
+    /// A cue: the next act comes when stable stands beside the candidate.
+    Comparing,
 }
 
 impl Act {
     pub fn is_cue(self) -> bool {
-        matches!(self, Reach(_) | Serving)
+        matches!(self, Reach(_) | Serving | Comparing)
     }
 }
 
@@ -79,7 +94,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 48] = [
+pub const STORIES: [Story; 65] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -361,6 +376,42 @@ pub const STORIES: [Story; 48] = [
         "v2",
     ),
     story(
+        "compares_the_candidate_with_stable",
+        &[Image("v1"), SideBySide, Image("v2")],
+        "v2",
+    ),
+    story(
+        "compares_on_masked_rows",
+        &[Image("v1"), Backup, SideBySide, Image("v2")],
+        "v2",
+    ),
+    story(
+        "has_nothing_to_compare_with_at_first",
+        &[Image("unclear"), SideBySide, Image("v1")],
+        "v1",
+    ),
+    story(
+        "stops_what_breaks_stable",
+        &[Image("v1"), SideBySide, Image("breaking")],
+        "v1",
+    ),
+    story(
+        "stops_what_is_slower",
+        &[Image("v1"), SideBySide, Image("slow")],
+        "v1",
+    ),
+    story(
+        "ends_a_comparison_for_a_newer_spec",
+        &[
+            Image("v1"),
+            SideBySide,
+            Image("v2"),
+            Comparing,
+            Image("v1b"),
+        ],
+        "v1b",
+    ),
+    story(
         "switches_all_services_together",
         &[Image("v1"), Strategy(BlueGreen), Image("v2")],
         "v2",
@@ -428,6 +479,45 @@ pub const STORIES: [Story; 48] = [
         ],
         "v1",
     ),
+    story(
+        "keeps_the_pods_that_load_asked_for",
+        &[
+            Image("v1"),
+            Autoscale(true),
+            Image("v1b"),
+            Load(5),
+            Image("v2"),
+        ],
+        "v2",
+    ),
+    story(
+        "switches_as_many_pods_as_load_asked_for",
+        &[
+            Image("v1"),
+            Autoscale(true),
+            Strategy(BlueGreen),
+            Load(5),
+            Image("v1b"),
+            Load(3),
+            Image("v2"),
+        ],
+        "v2",
+    ),
+    story(
+        "scales_as_the_spec_says_again",
+        &[Image("v1"), Autoscale(true), Load(5), Autoscale(false)],
+        "v1",
+    ),
+    story(
+        "goes_up_in_steps_by_the_route",
+        &[Image("v1"), Expose, Strategy(Canary), Image("v2")],
+        "v2",
+    ),
+    story(
+        "takes_the_route_back_at_a_failing_step",
+        &[Image("v1"), Expose, Strategy(Canary), Image("unverified")],
+        "v1",
+    ),
     Story {
         serves: None,
         impatience: Some(23),
@@ -445,6 +535,60 @@ pub const STORIES: [Story; 48] = [
             "",
         )
     },
+    story(
+        "releases_a_new_tag_by_itself",
+        &[Image("v1"), Follow, Push("1.1.0", "v2")],
+        "v2",
+    ),
+    story(
+        "ignores_a_rejected_tag",
+        &[
+            Image("v1"),
+            Follow,
+            Push("1.1.0", "bad"),
+            Push("1.1.1", "bad"),
+            Push("0.9.0", "v1b"),
+        ],
+        "v1",
+    ),
+    story(
+        "goes_on_with_a_newer_tag",
+        &[
+            Image("v1"),
+            Follow,
+            Push("1.1.0", "bad"),
+            Push("1.2.0", "v2"),
+            Push("1.2.1", "bad"),
+        ],
+        "v2",
+    ),
+    story(
+        "stays_where_a_person_went_back_to",
+        &[
+            Image("v1"),
+            Follow,
+            Push("1.1.0", "v1b"),
+            Annotate(Token::RollbackTo, "v1 anna: slower than before"),
+            Push("1.1.1", "v1b"),
+        ],
+        "v1",
+    ),
+    story(
+        "goes_on_after_a_way_back_with_a_newer_tag",
+        &[
+            Image("v1"),
+            Follow,
+            Push("1.1.0", "v1b"),
+            Annotate(Token::RollbackTo, "v1 anna: slower than before"),
+            Push("1.2.0", "v2"),
+        ],
+        "v2",
+    ),
+    story(
+        "lets_a_new_tag_wait_for_approval",
+        &[Image("v1"), Approval, Follow, Push("1.1.0", "v2")],
+        "v1",
+    ),
 ];
 
 /// Stories that one seed in twenty tells: one of them takes as long as five others.

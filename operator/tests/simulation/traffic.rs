@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Service;
 use crate::world::{World, label};
 
 /// The slots that an address selects.
-fn slots(address: &Service) -> Vec<Slot> {
+pub fn slots(address: &Service) -> Vec<Slot> {
     let selector = address.spec.as_ref().and_then(|spec| spec.selector.clone());
     match selector.unwrap_or_default().get(labels::SLOT) {
         Some(slot) => vec![Slot::of_label(slot)],
@@ -22,7 +22,7 @@ fn slots(address: &Service) -> Vec<Slot> {
 impl World {
     /// The live addresses of services that stable has.
     fn served(&self) -> Vec<(String, &Service)> {
-        let stable = self.memory().stable;
+        let stable = &self.remembered().stable;
         let images = stable.iter().flat_map(|stable| &stable.images);
         let names = images.map(|image| image.service.clone());
         names
@@ -33,7 +33,7 @@ impl World {
             .collect()
     }
 
-    fn ready(&self, service: &str, slot: Slot) -> (usize, usize) {
+    pub fn ready(&self, service: &str, slot: Slot) -> (usize, usize) {
         let name = names::pods("acme", service, slot);
         let Some(seen) = self.deployments.get(&name) else {
             return (0, 0);
@@ -55,6 +55,7 @@ impl World {
                 .sum();
             assert!(ready > 0, "requests to {service} meet no pod");
         }
+        self.assert_routed();
     }
 
     /// All services are served from the same place.
@@ -94,6 +95,7 @@ impl World {
                 slot == stable.slot || before.contains(&slot) || (ready > 0 && ready >= wanted),
                 "{service} goes over to {ready} ready pods of {wanted}"
             );
+            self.assert_as_many(&service, (&stable, slot), slots(address).len());
         }
         let leaves_stable = !slots(address).contains(&stable.slot);
         let candidate = memory

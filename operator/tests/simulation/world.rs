@@ -1,23 +1,29 @@
 //! A cluster of maps: objects as the API server would store them, and a database of levels.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use crm_operator::api::status::Memory;
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::cost::Prices;
 use crm_operator::desired::labels;
-use crm_operator::observed::{JobView, Observed, PodView, Resolution, WorkloadView};
+use crm_operator::observed::{JobView, Listing, Observed, PodView, Resolution, WorkloadView};
 use crm_operator::plan::action::{Created, Object, Target, TargetKind, Write};
 use crm_operator::platform::Settings;
+use crm_operator::platform::image_update::Tags;
 use crm_operator::platform::release::Release;
+use crm_operator::status::Unsaved;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::around::Around;
 use crate::backups::Volume;
 use crate::lag::Lag;
+use crate::logs::Reports;
 
 /// What an image of the model is able to do. Its tag is its name.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +42,10 @@ pub struct App {
     pub expand: Option<i32>,
     /// Whether its live pods are started again after they were ready.
     pub restless: bool,
+    /// Whether an older release fails its tests on the schema that its expand makes.
+    pub breaks: bool,
+    /// Whether it answers three times as slowly as others.
+    pub slow: bool,
 }
 
 /// The images that the registry of the model knows.
@@ -48,6 +58,8 @@ pub fn app(image: &str) -> App {
         starts: true,
         expand: None,
         restless: false,
+        breaks: false,
+        slow: false,
     };
     let name = image.rsplit("sha256:").next().unwrap_or_default();
     match name {
@@ -82,6 +94,16 @@ pub fn app(image: &str) -> App {
         "restless" => App {
             level: 2,
             restless: true,
+            ..good
+        },
+        "breaking" => App {
+            level: 2,
+            breaks: true,
+            ..good
+        },
+        "slow" => App {
+            level: 2,
+            slow: true,
             ..good
         },
         "unmigrated" => App {
@@ -119,6 +141,8 @@ pub struct ModelDeployment {
     pub uid: String,
     pub pods: Vec<PodView>,
     pub overdue: bool,
+    /// Field managers that own the number of pods.
+    pub owners: BTreeSet<&'static str>,
 }
 
 /// The cluster.
@@ -137,6 +161,10 @@ pub struct World {
     pub schemas: BTreeMap<(String, String), Schema>,
     /// Releases whose gate Jobs have really ended well, by test.
     pub tested: BTreeSet<(String, String)>,
+    /// Steps that compared a release with stable and have really ended well.
+    pub compared: BTreeSet<(String, String)>,
+    /// Steps that must do so before a release may be live.
+    pub to_compare: BTreeSet<(String, String)>,
     /// Jobs by name and UID that have really run to their end on the live database.
     pub live_runs: Vec<(String, String, i64)>,
     pub transcript: Vec<String>,
@@ -145,6 +173,8 @@ pub struct World {
     pub forgotten: bool,
     /// The registry does not answer.
     pub registry_away: bool,
+    /// Versions in the registry, and the images behind them.
+    pub tags: BTreeMap<&'static str, &'static str>,
     /// Nobody told the operator its own image.
     pub nameless: bool,
     /// Releases that a person let go on without tests.
@@ -153,12 +183,20 @@ pub struct World {
     pub approved: BTreeSet<String>,
     /// What the operator's watches do not show yet.
     pub lag: Lag,
+    /// What the operator's process has found and not written yet.
+    pub unsaved: Option<Unsaved>,
+    /// How often the status was written.
+    pub saves: u32,
     /// Dumps of the live database.
     pub volume: Volume,
+    /// What is kept of the reports and logs of each release.
+    pub reports: Reports,
     /// Somebody broke pods that serve.
     pub tampered: bool,
     /// Two of them write at once, the one what the other has taken back.
     pub two_operators: bool,
+    /// What stands around the pods.
+    pub around: Around,
 }
 
 pub fn settings() -> Settings {
@@ -207,23 +245,44 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             database_ready: false,
             schemas: BTreeMap::new(),
             tested: BTreeSet::new(),
+            compared: BTreeSet::new(),
+            to_compare: BTreeSet::new(),
             live_runs: Vec::new(),
             transcript: Vec::new(),
             next_uid: 0,
             forgotten: false,
             registry_away: false,
+            tags: BTreeMap::new(),
             nameless: false,
             skipped: BTreeSet::new(),
             approved: BTreeSet::new(),
             lag: Lag::default(),
+            unsaved: None,
+            saves: 0,
             volume: Volume::default(),
+            reports: Reports::new(),
             tampered: false,
             two_operators: false,
+            around: Around::default(),
         }
     }
 
     pub fn memory(&self) -> Memory {
-        self.platform.status.clone().unwrap_or_default().memory
+        self.remembered().clone()
+    }
+
+    /// The memory as it is written, without a copy: what is asserted after every write must cost little.
+    pub fn remembered(&self) -> &Memory {
+        static NOTHING: LazyLock<Memory> = LazyLock::new(Memory::default);
+        let status = self.platform.status.as_ref();
+        status.map_or(&NOTHING, |status| &status.memory)
+    }
+
+    /// What the operator's process goes on from: what is written, and what it has found since.
+    pub fn found(&self) -> Memory {
+        let saved = self.remembered();
+        let found = self.unsaved.as_ref().and_then(|kept| kept.after(saved));
+        found.unwrap_or(saved).clone()
     }
 
     /// A user changes the image.
@@ -261,9 +320,13 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
 
     /// What they would hold if they were up to date.
     pub fn present(&self) -> Observed {
-        let references = [self.platform.spec.image.clone().unwrap()];
+        let tags = self.tags.keys();
+        let tags = tags.map(|tag| format!("registry.example/crm:{tag}"));
+        let mut references: Vec<_> = tags.collect();
+        references.extend(self.platform.spec.image.clone());
         let resolve = |reference: &String| {
             let tag = reference.rsplit(':').next().unwrap();
+            let tag = self.tags.get(tag).unwrap_or(&tag);
             (
                 reference.clone(),
                 Ok(Resolution {
@@ -285,6 +348,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 .iter()
                 .map(|(name, hash)| (format!("ConfigMap/{name}"), hash.clone())),
         );
+        others.extend(self.around.hashes());
         let mut pods: Vec<PodView> = self
             .deployments
             .values()
@@ -292,13 +356,20 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             .collect();
         pods.extend(self.jobs.values().filter_map(|job| job.pod.clone()));
         Observed {
-            memory: self.memory(),
+            memory: self.found(),
             resolutions: references
                 .iter()
                 .filter(|_| !self.registry_away)
                 .map(resolve)
                 .collect(),
+            tags: self.listing(),
             releases: self.revisions.clone(),
+            record_uids: self
+                .revisions
+                .keys()
+                .map(|id| (id.clone(), format!("record-{id}")))
+                .collect(),
+            logs: BTreeMap::new(),
             deployments: self
                 .deployments
                 .iter()
@@ -315,7 +386,18 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 ..set.into()
             }),
             others,
+            knows_routes: self.around.gateway_api,
         }
+    }
+
+    /// What the registry lists, if it is asked.
+    fn listing(&self) -> Option<Listing> {
+        let update = self.platform.spec.image_update.as_ref()?;
+        let tags = Tags::of(self.tags.keys().map(ToString::to_string));
+        Some(Listing {
+            answer: (!self.registry_away).then(|| Ok(tags.into())),
+            again_in: Duration::from_secs(u64::try_from(update.interval_seconds).unwrap()),
+        })
     }
 
     fn workload(&self, deployment: &ModelDeployment) -> WorkloadView {
@@ -334,6 +416,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             complete: all_new && deployment.pods.len() == usize::try_from(wanted).unwrap(),
             available: i32::try_from(ready).unwrap(),
             deadline_exceeded: deployment.overdue,
+            owns_replicas: deployment.owners.contains("operator"),
             ..(&deployment.object).into()
         }
     }
@@ -357,6 +440,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                     crm_operator::observed::content_hash(&map.metadata),
                 );
             }
+            Write::Apply(object) => self.apply_around(object),
+            Write::KeepReplicas(kept) => self.keep_replicas(kept),
             Write::Create(Created::Job(job)) => self.create_job(job),
             Write::Create(Created::Claim(_)) => self.make_volume(),
             Write::Create(Created::Revision(revision)) => {
@@ -374,22 +459,32 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
 
     fn apply_deployment(&mut self, object: &Deployment) {
         let name = name(&object.metadata);
-        if label(&object.metadata, labels::TRACK) == labels::CANDIDATE {
-            self.assert_masked(&label(&object.metadata, labels::RELEASE));
+        if labels::is_tried(&label(&object.metadata, labels::TRACK)) {
+            self.assert_tried(object);
         }
         let uid = self.uid();
+        let scaled = self.is_scaled(&name);
+        let known = self.deployments.contains_key(&name);
         let entry = self
             .deployments
-            .entry(name)
+            .entry(name.clone())
             .or_insert_with(|| ModelDeployment {
                 object: object.clone(),
                 uid,
                 pods: Vec::new(),
                 overdue: false,
+                owners: BTreeSet::new(),
             });
         let uid = entry.uid.clone();
+        let before = entry.object.spec.replicas.unwrap_or(1);
+        let replicas = entry.applied(object.spec.replicas);
+        assert!(
+            !(known && scaled) || replicas == before || before == 0,
+            "the operator scales Deployment {name} from {before} to {replicas}, which is its autoscaler's"
+        );
         entry.overdue = false;
         entry.object = object.clone();
+        entry.object.spec.replicas = Some(replicas);
         entry.object.metadata.uid = Some(uid);
     }
 
@@ -423,6 +518,11 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             TargetKind::Service => {
                 self.services.remove(&target.name);
             }
+            kind @ (TargetKind::Autoscaler
+            | TargetKind::Budget
+            | TargetKind::Policy
+            | TargetKind::Ingress
+            | TargetKind::Route) => self.around.remove(kind, &target.name),
             TargetKind::Job => {
                 if let Some(seen) = self
                     .jobs
@@ -443,12 +543,15 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 self.revisions.retain(|id, _| {
                     crm_operator::desired::names::revision("acme", id) != target.name
                 });
+                // The garbage collector: they belong to the record.
+                self.reports.retain(|id, _| self.revisions.contains_key(id));
             }
         }
     }
 
     pub fn save(&mut self, status: CrmPlatformStatus) {
         self.platform.status = Some(status);
+        self.saves += 1;
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Seen {
     pub body: Value,
 }
 
-/// A context whose client talks to a server that gives these answers (code and body), in order; and what the server saw.
+/// A context whose client talks to a server that gives these answers (code and body, a text as it is), in order; and what the server saw.
 pub fn context(answers: Vec<(u16, Value)>) -> (Arc<Context>, JoinHandle<Vec<Seen>>) {
     context_of(Leadership::unconditional(), answers)
 }
@@ -44,6 +44,7 @@ pub fn context_of(
     let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
     let seen = tokio::spawn(async move {
         let mut seen = Vec::new();
+        let mut silent = Vec::new();
         for (code, body) in answers {
             let Some((request, reply)) = handle.next_request().await else {
                 break;
@@ -51,7 +52,14 @@ pub fn context_of(
             let request = keep(request).await;
             let body = stored(&request, body);
             seen.push(request);
-            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            if code == NEVER.0 {
+                silent.push(reply);
+                continue;
+            }
+            let body = match body {
+                Value::String(text) => Body::from(text.into_bytes()),
+                body => Body::from(serde_json::to_vec(&body).unwrap()),
+            };
             reply.send_response(Response::builder().status(code).body(body).unwrap());
         }
         // Nothing more is expected: whoever asks again gets an error, and so the test does.
@@ -81,12 +89,16 @@ pub fn context_of(
         backoff: Default::default(),
         written: Default::default(),
         foreign: Default::default(),
+        unsaved: Default::default(),
         leadership: Arc::new(leadership),
         metrics: Arc::new(Metrics::default()),
         instance: "test".into(),
     };
     (Arc::new(context), seen)
 }
+
+/// No answer: the request stays open.
+pub const NEVER: (u16, Value) = (0, Value::Null);
 
 /// The answer to a write that is taken: what was sent, at this version.
 pub fn taken(version: &str) -> (u16, Value) {

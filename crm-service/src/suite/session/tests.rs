@@ -11,7 +11,8 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use super::*;
 use crate::auth::Verifier;
 
-fn mint() -> Mint {
+/// A key of its own.
+pub(in crate::suite) fn mint() -> Mint {
     let document = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
     let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
     let pem = format!(

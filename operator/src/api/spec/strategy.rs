@@ -42,8 +42,8 @@ pub enum StrategyType {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct CanaryStep {
-    /// Percent of the requests that the new release gets. It is reached by the number of pods and with all pods of stable kept, so that it is never more than
-    /// about half; the event `TrafficShifted` tells the share that came of it.
+    /// Percent of the requests that the new release gets. With `exposure.gateway` exactly that share of what comes by the HTTPRoute. Otherwise it is reached by
+    /// the number of pods and with all pods of stable kept, so that it is never more than about half. The event `TrafficShifted` tells what came of it.
     #[schemars(range(min = 1, max = 99))]
     pub weight: i32,
     /// Seconds for which it serves this share before its tests are run; 60 when left out. A restart of one of its pods ends the release.

@@ -18,10 +18,23 @@ pub struct Delivery {
     pub total: Amount,
 }
 
+/// Seconds and money of one release, without the parts.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct DeliverySums {
+    /// `T_build` and `C_build`.
+    pub build: Amount,
+    /// `T_test` and `C_test`.
+    pub test: Amount,
+    /// `T_deploy` and `C_deploy`.
+    pub deploy: Amount,
+    /// `T_total` and `C_total`.
+    pub total: Amount,
+}
+
 /// Parts of `T_build` and `C_build`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct BuildDelivery {
-    /// Tags resolved to digests.
+    /// From when the spec was seen until all its images were known.
     pub get: Amount,
     /// No build runs in the cluster yet.
     pub compile: Amount,
@@ -36,13 +49,13 @@ pub struct BuildDelivery {
 /// Parts of `T_test` and `C_test`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct TestDelivery {
-    /// Rehearsal and start of the candidate pods.
+    /// Rehearsal, and the candidate's pods: the time until they were ready, the money for all the time of the gate.
     pub case: Amount,
-    /// Test Jobs of the gate, from the first start to the last end.
+    /// Test Jobs of the gate, from when the candidate was ready to the last end.
     pub execute: Amount,
-    /// From the last end to the saved verdicts.
+    /// From the last end until all reports were read.
     pub record: Amount,
-    /// From the saved verdicts to the end of the gate.
+    /// From then to the verdict of the gate.
     pub analyse: Amount,
     /// Sum.
     pub total: Amount,
@@ -51,11 +64,11 @@ pub struct TestDelivery {
 /// Parts of `T_deploy` and `C_deploy`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct DeployDelivery {
-    /// Roll-out of the services.
+    /// Roll-out of the services until their pods were ready, and verification.
     pub install: Amount,
-    /// Verification against the live Services.
+    /// Switching of the Services with BlueGreen and Canary, with the tests between the steps.
     pub configure: Amount,
-    /// Expand, backfill and contract on the live database.
+    /// Backup, and expand, backfill and contract on the live database.
     pub migrate: Amount,
     /// The rest of Optimise without the soak.
     pub optimise: Amount,

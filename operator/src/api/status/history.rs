@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Intervention, ServiceImage, Stage, Verdict};
+use super::{DeliverySums, Finding, Intervention, ServiceImage, Stage, Verdict};
 
 /// History of one release.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -17,8 +17,11 @@ pub struct ReleaseRecord {
     /// Counts how often this release was tried, from 1; part of the numbers of its Jobs.
     #[serde(default = "one")]
     pub round: i32,
-    /// When it was first seen.
+    /// When it was begun.
     pub started_at: Time,
+    /// When the spec was first seen to ask for it: lead time counts from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Time>,
     /// When it was decided: serving, rejected or superseded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
@@ -31,6 +34,9 @@ pub struct ReleaseRecord {
     /// Fingerprints of the keys that signed its images, where the operator's configuration asked for signatures when it began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<String>,
+    /// Seconds and money so far, by the formulas of the delivery model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliverySums>,
     /// What people did to it by annotations, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<Intervention>,
@@ -58,19 +64,31 @@ pub struct StageRecord {
     /// Since when it waits for people (a pause, an approval, the end of a freeze window) before it begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<Time>,
-    /// Seconds that it waited for people before it began; counted in no formula.
+    /// Seconds that it waited for people, before it began and while it was held; counted in no formula.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub human_wait_seconds: Option<i64>,
+    /// When what it needed was there: images known (Resolve), candidate pods ready (Gate), pods ready for the first share of the requests (Rollout).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Time>,
     /// When its verdict was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
+    /// Seconds in which Jobs of it waited for their containers and none ran; of Resolve, in which the platform was not at rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queued_seconds: Option<i64>,
+    /// Its other seconds; of Optimise only those of its Jobs, for the soak is no work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_seconds: Option<i64>,
     /// What a reader should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Groups of its Jobs that have all passed: phases of the rehearsal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<String>,
     /// The Jobs it ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<JobRecord>,
-    /// Price of the pods it needed, decimal.
+    /// Price of the pods it needed, decimal; while it runs, of Jobs that are not listed any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,
 }
@@ -91,18 +109,32 @@ pub struct JobRecord {
     /// How it ended; absent while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// When the Job was created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queued_at: Option<Time>,
     /// When its pod began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When its pod ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
+    /// When the report of a test was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded_at: Option<Time>,
     /// Counts of a test.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
     /// What it said, or why it did not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The last lines of its log when it did not pass, up to 1 KiB; kept for the last three such Jobs. More of it is kept as `keptBytes` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1100))]
+    pub log_tail: Option<String>,
+    /// Compressed bytes of its whole report (`<stage>-<step>-<attempt>.xml.gz`) and of the end of its log (`.log.gz`) in the ConfigMap
+    /// `<platform>-<release>-reports`; absent when nothing of it is kept there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_bytes: Option<i64>,
     /// One CamelCase word where the cause is a known one, for example `BelowSchemaFloor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -142,6 +174,9 @@ pub struct Report {
     /// The first cases that did not pass, each with what went wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_failures: Vec<String>,
+    /// How fast candidate and stable were, of a test that compares them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub performance: Option<Performance>,
 }
 
 /// One migration of the live database.
@@ -167,6 +202,33 @@ pub struct SchemaRecord {
     /// The lowest application level the schema still serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<i64>,
+}
+
+/// How fast the two releases were in a test with `when: [Performance]`, by its own words.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Performance {
+    /// Milliseconds within which 95 of 100 requests to stable were answered, decimal.
+    pub stable_p95_milliseconds: String,
+    /// The same of the candidate.
+    pub candidate_p95_milliseconds: String,
+    /// By how many percent the candidate's might be above stable's.
+    pub max_regression_percent: i32,
+    /// The same of parts of the test, for example each service, at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PerformancePart>,
+}
+
+/// How fast the two releases were in one part of such a test.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PerformancePart {
+    /// Which part.
+    pub name: String,
+    /// p95 of stable in milliseconds, decimal.
+    pub stable_p95_milliseconds: String,
+    /// p95 of the candidate in milliseconds, decimal.
+    pub candidate_p95_milliseconds: String,
 }
 
 /// A release that is not tried again by itself.

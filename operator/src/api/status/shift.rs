@@ -44,6 +44,9 @@ pub struct Shift {
     /// How often pods of this release had been started again before.
     #[serde(default)]
     pub restarts: i32,
+    /// Whether the share is made by the weights of the HTTPRoute; else by the number of pods.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub routed: bool,
 }
 
 impl Slot {
@@ -90,6 +93,14 @@ impl Shift {
     /// Whether the Services send it anything yet.
     pub fn has_traffic(&self) -> bool {
         self.from > 0 || self.ready_at.is_some()
+    }
+
+    /// Percent of the requests that it has by now.
+    pub fn share(&self) -> i32 {
+        match self.ready_at {
+            Some(_) => self.weight,
+            None => self.from,
+        }
     }
 
     /// Whether it has all requests.

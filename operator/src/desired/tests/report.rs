@@ -109,3 +109,27 @@ fn a_job_whose_report_is_read_in_another_way_is_not_known() {
         assert_ne!(fingerprint(&job), ours, "{how}");
     }
 }
+
+#[test]
+fn all_reports_of_a_release_find_room() {
+    let test = |name: &str, when: &str| format!("{{name: {name}, when: [{when}], report: JUnit}}");
+    let bytes = |tests: &[String]| {
+        let tests = format!("tests: [{}]", tests.join(", "));
+        let begin = SPEC.find("tests: [").unwrap();
+        let (_, release) = platform(&format!("{}{tests}\n", &SPEC[..begin]));
+        super::super::report::share(&release)
+    };
+    assert_eq!(bytes(&[test("one", "Gate")]), 256 * 1024);
+    let many: Vec<_> = (0..16)
+        .map(|n| test(&format!("t{n}"), "Gate, Verify"))
+        .collect();
+    assert_eq!(bytes(&many), 20 * 1024);
+}
+
+#[test]
+fn what_is_kept_of_a_release_belongs_to_its_record() {
+    with_scope(|scope| {
+        let kept = vec![("gate-smoke-1.xml.gz".to_owned(), vec![31, 139])];
+        insta::assert_yaml_snapshot!(json!(reports::config_map(scope, "rev1", kept)));
+    });
+}

@@ -101,3 +101,36 @@ fn an_object_without_a_view_is_absent_but_its_platform_hears_of_it_when_it_had_o
     );
     assert!(names(&index, "acme").is_empty());
 }
+
+#[test]
+fn a_change_that_a_view_does_not_show_concerns_nobody() {
+    let index = Index::default();
+    let label = |object: &ConfigMap| object.labels().get("seen").cloned().or(Some(String::new()));
+    let first = object("a", "acme", ("1", 1));
+    assert_eq!(
+        index.take_quietly(Event::Apply(first), label),
+        [key("acme")]
+    );
+    let mut status = object("a", "acme", ("1", 2));
+    assert!(
+        index
+            .take_quietly(Event::Apply(status.clone()), label)
+            .is_empty()
+    );
+    let version = index.seen(&key("acme"), "a").and_then(|seen| seen.version);
+    assert_eq!(version, Some(2), "but it is taken in");
+    status.labels_mut().insert("seen".into(), "changed".into());
+    assert_eq!(
+        index.take_quietly(Event::Apply(status.clone()), label),
+        [key("acme")]
+    );
+    status.metadata.uid = Some("2".into());
+    assert_eq!(
+        index.take_quietly(Event::Apply(status.clone()), label),
+        [key("acme")]
+    );
+    assert_eq!(
+        index.take_quietly(Event::Delete(status), label),
+        [key("acme")]
+    );
+}

@@ -51,6 +51,8 @@ pub(super) struct Summary {
     pub pending: Option<Vec<String>>,
     pub offers: Vec<String>,
     pub backup: Option<BackupSummary>,
+    /// Read where it is asked for only: it must not spoil the rest.
+    pub performance: Option<serde_json::Value>,
 }
 
 impl Summary {
@@ -71,6 +73,7 @@ impl Summary {
             errored: self.errored,
             duration_milliseconds: None,
             first_failures: told(&self.first_failures),
+            performance: None,
         })
     }
 }

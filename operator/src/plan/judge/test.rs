@@ -2,6 +2,7 @@
 //!
 //! In: a pod whose test has ended. Out: an [`Ending`]. What the JUnit files say counts before what the test says of itself; where both speak, a failure in either is one.
 
+use super::performance;
 use super::summary::Summary;
 use super::{Ending, said, tail};
 use crate::api::status::{Report, Verdict};
@@ -16,6 +17,8 @@ pub(super) struct Asked {
     pub report: bool,
     /// Fewest tests in it.
     pub min_tests: i32,
+    /// Percent by which the candidate may be slower than stable, of a test that compares them.
+    pub budget: Option<i32>,
 }
 
 /// Judges a test that ended with `code` and these last words.
@@ -28,7 +31,7 @@ pub(super) fn ended(pod: &PodView, (code, words): (i32, &str), asked: Asked) -> 
     };
     if let 2 | 3 | 126 | 127 = code {
         let otherwise = match otherwise.as_str() {
-            "" => format!("exit code {code}: it could not run"),
+            "" => format!("exit code {code}: it could not run, see its log"),
             words => format!("exit code {code}{words}"),
         };
         return Ending {
@@ -59,7 +62,14 @@ pub(super) fn ended(pod: &PodView, (code, words): (i32, &str), asked: Asked) -> 
         (Some(counted), _) => Some(counted),
         (None, told) => told,
     };
-    counted(code, report, (asked, &otherwise))
+    let ending = counted(code, report, (asked, &otherwise));
+    match asked.budget {
+        Some(budget) => {
+            let told = summary.and_then(|summary| summary.performance);
+            performance::judged(ending, told, budget)
+        }
+        None => ending,
+    }
 }
 
 /// Judges exit code and counts.
@@ -136,6 +146,7 @@ impl Collected {
             errored: self.errored,
             duration_milliseconds: Some(self.duration_milliseconds),
             first_failures: super::summary::told(&self.first_failures),
+            performance: None,
         }
     }
 }

@@ -4,15 +4,18 @@ use k8s_openapi::jiff::SignedDuration;
 
 use super::*;
 
+mod performance;
 mod report;
 
 const TEST: Kind = Kind::Test {
     report: false,
     min_tests: 1,
+    budget: None,
 };
 const REPORTED: Kind = Kind::Test {
     report: true,
     min_tests: 10,
+    budget: None,
 };
 
 fn now() -> Timestamp {
@@ -138,6 +141,7 @@ fn a_declared_report_must_be_there_and_say_that_enough_tests_passed() {
         Kind::Test {
             report: true,
             min_tests: 0,
+            budget: None,
         },
     );
     assert_eq!(none.verdict, Verdict::Failed, "no test is no proof");
@@ -327,6 +331,69 @@ fn what_will_not_start_by_itself_is_found_out_in_time() {
         ..waiting("", 60)
     };
     assert!(stuck(&[&unplaced], now()).unwrap().contains("0/1 nodes"));
+}
+
+/// The seven ways in which nothing is found out, other than the words of a test itself, and a part of what to do about each.
+#[test]
+fn what_finds_nothing_out_says_what_to_do() {
+    let unplaced = PodView {
+        unschedulable: Some("0/1 nodes are available".into()),
+        ..waiting("", 60)
+    };
+    for (pod, remedy) in [
+        (waiting("ImagePullBackOff", 30), "nodes can pull it"),
+        (
+            waiting("CreateContainerConfigError", 30),
+            "Secrets and keys",
+        ),
+        (unplaced, "make room or let it ask for less"),
+    ] {
+        let why = stuck(&[&pod], now()).unwrap();
+        assert!(why.contains(remedy), "{why}");
+    }
+    let evicted = PodView {
+        disrupted: true,
+        disruption: "Usage of EmptyDir volume exceeds the limit 16Mi".into(),
+        ..ended(137, "")
+    };
+    let running = PodView {
+        phase: "Running".into(),
+        state: ContainerState::Running,
+        ..ended(0, "")
+    };
+    for (reason, pod, remedy) in [
+        ("DeadlineExceeded", running, "raise its deadlineSeconds"),
+        ("BackoffLimitExceeded", evicted, "how much it writes (Usage"),
+        ("BackoffLimitExceeded", ended(2, ""), "see its log"),
+    ] {
+        for kind in [TEST, REPORTED] {
+            let ending = judge(&job(failed(reason)), &[&pod], &kind, now()).unwrap();
+            assert_eq!(ending.verdict, Verdict::Inconclusive, "{reason}");
+            let message = ending.message.unwrap();
+            assert!(message.contains(remedy), "{message}");
+        }
+    }
+}
+
+#[test]
+fn of_a_job_that_was_ended_the_last_pod_that_ran_is_looked_at() {
+    let (first, last) = (
+        PodView {
+            created: ago(250),
+            ..ended(1, "")
+        },
+        ended(1, ""),
+    );
+    assert_eq!(
+        speaker(&[&last, &first]).map(|pod| pod.created),
+        Some(ago(200))
+    );
+    let running = PodView {
+        state: ContainerState::Running,
+        ..waiting("", 10)
+    };
+    assert_eq!(speaker(&[&running]).map(|pod| pod.created), Some(ago(10)));
+    assert_eq!(speaker(&[&waiting("ErrImagePull", 60)]), None);
 }
 
 #[test]

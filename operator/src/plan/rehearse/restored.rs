@@ -12,7 +12,7 @@ use crate::plan::{Progress, backup, record};
 use crate::platform::release::Release;
 
 /// The phase of a migration that puts substitutes in the place of personal data.
-pub(super) const MASK: &str = "mask";
+pub(in crate::plan) const MASK: &str = "mask";
 
 /// Restores the dump that was made for this release.
 pub(super) fn restore(draft: &mut Draft<'_>, (id, release): (&str, &Release)) -> Progress {

@@ -1,12 +1,12 @@
 //! The live objects of one release in one slot: Services and Deployments as they should be, and the removal of what should not be. In: a draft and the place.
 //! Out: its writes, and how the pods stand.
 
-use super::super::action::{Object, Target, TargetKind};
+use super::super::action::{Object, Replicas, Target, TargetKind};
 use super::super::draft::Draft;
 use super::super::judge;
 use crate::api::status::Slot;
 use crate::desired::{deployment, labels, names, service};
-use crate::observed::{WorkloadView, content_hash};
+use crate::observed::{Observed, PodView, WorkloadView, content_hash};
 use crate::platform::release::{Release, ReleaseService};
 
 /// A release, and where its live pods stand.
@@ -31,7 +31,25 @@ pub(super) enum Kept {
     Written,
 }
 
-/// How many pods a service shall have. One that left the spec keeps its pods until the release without it rolls out.
+/// How many pods a Deployment shall have.
+#[derive(Clone, Copy)]
+pub(super) enum Size {
+    /// So many.
+    Of(i32),
+    /// As many as its autoscaler says; so many while there are none.
+    Scaled(i32),
+}
+
+/// How many pods a service has where it serves.
+pub(super) fn size(draft: &Draft<'_>, service: &str, slot: Slot) -> Size {
+    let pods = replicas(draft, service, slot);
+    match draft.platform.autoscaling.contains_key(service) {
+        true => Size::Scaled(pods),
+        false => Size::Of(pods),
+    }
+}
+
+/// How many pods a service shall have; with an autoscaler as many as stable has now. One that left the spec keeps its pods until the release without it rolls out.
 pub(super) fn replicas(draft: &Draft<'_>, service: &str, slot: Slot) -> i32 {
     let seen = |slot: Slot| {
         let name = names::pods(&draft.platform.name, service, slot);
@@ -41,6 +59,11 @@ pub(super) fn replicas(draft: &Draft<'_>, service: &str, slot: Slot) -> i32 {
             .get(&name)
             .map(|seen| seen.replicas)
     };
+    if let Some(scaled) = draft.platform.autoscaling.get(service) {
+        let stable = draft.stable_slot();
+        let pods = seen(stable).or(seen(stable.other())).unwrap_or(0);
+        return pods.max(scaled.min_replicas);
+    }
     let wanted = draft.platform.replicas(service);
     wanted.or(seen(slot)).or(seen(slot.other())).unwrap_or(1)
 }
@@ -81,21 +104,36 @@ pub(super) fn pods(
     draft: &mut Draft<'_>,
     place: Place<'_>,
     wanted: &ReleaseService,
-    replicas: i32,
+    size: Size,
 ) -> Kept {
+    let name = names::pods(&draft.platform.name, &wanted.name, place.slot);
+    let seen = draft.observed.deployments.get(&name);
+    let replicas = match (size, seen) {
+        // Where there is no pod no autoscaler acts.
+        (Size::Scaled(_), Some(seen)) if seen.replicas > 0 => None,
+        (Size::Of(pods) | Size::Scaled(pods), _) => Some(pods),
+    };
     let scope = draft.scope(place.id, place.release);
     let pods = deployment::live(scope, wanted, place.slot, replicas);
-    let name = pods.metadata.name.clone().unwrap_or_default();
-    match draft.observed.deployments.get(&name) {
-        // Somebody may have scaled it by hand: none of no pods are ready, too.
-        Some(seen) if seen.hash == content_hash(&pods.metadata) && seen.replicas == replicas => {
+    // Somebody may have scaled it by hand: none of no pods are ready, too.
+    let fits = |seen: &WorkloadView| replicas.is_none_or(|replicas| replicas == seen.replicas);
+    match seen {
+        Some(seen) if seen.hash == content_hash(&pods.metadata) && fits(seen) => {
             match (seen.complete, seen.deadline_exceeded) {
                 (true, _) => Kept::Complete,
                 (false, true) => Kept::Overdue(seen.message.clone().unwrap_or_default()),
                 (false, false) => Kept::Moving,
             }
         }
-        _ => {
+        seen => {
+            if let Some(seen) = seen.filter(|seen| replicas.is_none() && seen.owns_replicas) {
+                let now = Replicas {
+                    deployment: name,
+                    uid: seen.uid.clone(),
+                    replicas: seen.replicas,
+                };
+                draft.keep_replicas(now, "its autoscaler sets the number of its pods");
+            }
             draft.apply(Object::Deployment(Box::new(pods)), place.because);
             Kept::Written
         }
@@ -105,8 +143,8 @@ pub(super) fn pods(
 /// Makes the pods of a service, as many as the spec wants, and its address, which selects only them.
 pub(super) fn keep(draft: &mut Draft<'_>, place: Place<'_>, wanted: &ReleaseService) -> Kept {
     let addressed = address(draft, place, wanted, service::Pods::Of(place.slot));
-    let wanted_pods = replicas(draft, &wanted.name, place.slot);
-    match pods(draft, place, wanted, wanted_pods) {
+    let size = size(draft, &wanted.name, place.slot);
+    match pods(draft, place, wanted, size) {
         Kept::Complete | Kept::Moving if !addressed => Kept::Written,
         kept => kept,
     }
@@ -145,11 +183,17 @@ pub(super) fn remove(
 
 /// Why pods of a service cannot be started, in the words of who tries.
 pub(super) fn trouble(draft: &Draft<'_>, place: Place<'_>, service: &str) -> Option<String> {
-    let pods = draft.observed.pods.iter();
-    let pods = pods.filter(|pod| {
+    judge::unstartable(&own_pods(draft, place, service))
+}
+
+/// Live pods of a service of a release.
+pub(super) fn own_pods<'o>(draft: &Draft<'o>, place: Place<'_>, service: &str) -> Vec<&'o PodView> {
+    let observed: &'o Observed = draft.observed;
+    let pods = observed.pods.iter();
+    let own = pods.filter(|pod| {
         pod.release == place.id && pod.track == labels::STABLE && pod.service == service
     });
-    judge::unstartable(&pods.collect::<Vec<_>>())
+    own.collect()
 }
 
 /// Removes the addresses of services that came with a release and that the one that `keeps` does not have.

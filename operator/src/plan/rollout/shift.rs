@@ -4,14 +4,15 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::draft::Draft;
-use super::super::{Progress, gate};
-use super::live::{self, Kept, Place};
+use super::super::{Progress, around, gate, keep, record};
+use super::live::{self, Kept, Place, Size};
 use super::{late, moving, written};
 use crate::api::conditions::{CANARY_FAILED, TRAFFIC_SHIFTED};
 use crate::api::spec::{CanaryStep, StrategyType, TestPhase};
 use crate::api::status::{ALL, Shift, Stage};
 use crate::desired::service::Pods;
-use crate::desired::{Track, labels};
+use crate::desired::{Track, labels, names};
+use crate::observed::{Observed, PodView};
 
 /// How the traffic will go over to the candidate whose Rollout begins; nothing where pods are replaced in stable's place.
 pub(in super::super) fn begin(draft: &Draft<'_>) -> Option<Shift> {
@@ -27,6 +28,7 @@ pub(in super::super) fn begin(draft: &Draft<'_>) -> Option<Shift> {
         ready_at: None,
         unready_since: None,
         restarts: restarts(draft, &candidate.release),
+        routed: first.weight < ALL && around::has_route(draft),
     })
 }
 
@@ -46,20 +48,15 @@ pub(super) fn rollout(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) ->
     keep_stable(draft);
     let addressed = addresses(draft, place, shift);
     if was_restarted(draft, place, shift) {
-        let message =
-            "a pod of the canary was started again: look at the log of its previous container";
-        return Progress::failed(CANARY_FAILED, message.to_owned());
+        return broken(draft, place);
     }
     for wanted in &place.release.services {
-        let size = size(
-            live::replicas(draft, &wanted.name, place.slot),
-            shift.weight,
-        );
+        let size = size_of(draft, &wanted.name, shift);
         match live::pods(draft, place, wanted, size) {
             Kept::Complete => {}
             Kept::Written => return written(draft, &wanted.name),
             Kept::Moving => return waiting(draft, place, (shift, &wanted.name)),
-            Kept::Overdue(why) => return late(&wanted.name, &why),
+            Kept::Overdue(why) => return late(draft, place, (&wanted.name, Some(why))),
         }
     }
     if shift.ready_at.is_none() {
@@ -93,7 +90,7 @@ fn keep_stable(draft: &mut Draft<'_>) {
         because: "stable stays until another release serves",
     };
     for wanted in &release.services {
-        let size = live::replicas(draft, &wanted.name, place.slot);
+        let size = live::size(draft, &wanted.name, place.slot);
         live::pods(draft, place, wanted, size);
     }
 }
@@ -102,7 +99,8 @@ fn keep_stable(draft: &mut Draft<'_>) {
 fn addresses(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> bool {
     let stable = draft.memory.stable.clone();
     let stable = stable.and_then(|stable| draft.release(&stable.release));
-    let shared = match (shift.is_over(), shift.has_traffic()) {
+    let by_pods = shift.has_traffic() && !shift.routed;
+    let shared = match (shift.is_over(), by_pods) {
         (true, _) => Pods::Of(shift.slot),
         (false, true) => Pods::Both,
         (false, false) => Pods::Of(shift.slot.other()),
@@ -123,15 +121,27 @@ fn addresses(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> bool {
             stand &= live::preview(draft, place, wanted);
         }
     }
-    stand
+    stand && (!shift.routed || around::is_exposed(draft))
 }
 
-/// Pods for a share of the requests beside `stable` pods of stable, by their number: at least one, and not more than stable has.
-fn size(stable: i32, weight: i32) -> i32 {
+/// Pods of the candidate for its share. What its Services select is scaled by its load from then on.
+fn size_of(draft: &Draft<'_>, service: &str, shift: &Shift) -> Size {
+    let stable = live::replicas(draft, service, shift.slot);
+    match draft.platform.autoscaling.contains_key(service) {
+        true if shift.is_over() => Size::Scaled(stable),
+        _ => Size::Of(size(stable, shift)),
+    }
+}
+
+/// Pods for a share of the requests beside `stable` pods of stable: at least one, and not more than stable has. A route makes the share by itself, so that
+/// they only have to bear it; without one it is made by their number.
+fn size(stable: i32, shift: &Shift) -> i32 {
+    let weight = shift.weight;
+    let beside = if shift.routed { ALL } else { ALL - weight };
     if weight >= ALL {
         return stable;
     }
-    let pods = (stable * weight + (ALL - weight) - 1) / (ALL - weight);
+    let pods = (stable * weight + beside - 1) / beside;
     pods.clamp(1, stable.max(1))
 }
 
@@ -143,11 +153,26 @@ fn was_restarted(draft: &Draft<'_>, place: Place<'_>, shift: &Shift) -> bool {
     is_canary && rolls_out && restarts(draft, place.id) > shift.restarts
 }
 
+/// A canary that broke, with its last words.
+fn broken(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
+    let pods: Vec<_> = live_pods(draft, place.id).collect();
+    let Some(words) = keep::last_words(draft, (place.id, Stage::Rollout), &pods) else {
+        return Progress::Waiting;
+    };
+    let words = words.unwrap_or_else(|| "look at the log of its previous container".to_owned());
+    let message = format!("a pod of the canary was started again: {words}");
+    Progress::failed(CANARY_FAILED, message)
+}
+
 /// How often live pods of a release were started again.
 fn restarts(draft: &Draft<'_>, id: &str) -> i32 {
-    let pods = draft.observed.pods.iter();
-    let live = pods.filter(|pod| pod.release == id && pod.track == labels::STABLE);
-    live.map(|pod| pod.restarts).sum()
+    live_pods(draft, id).map(|pod| pod.restarts).sum()
+}
+
+fn live_pods<'o>(draft: &Draft<'o>, id: &str) -> impl Iterator<Item = &'o PodView> {
+    let observed: &'o Observed = draft.observed;
+    let pods = observed.pods.iter();
+    pods.filter(move |pod| pod.release == id && pod.track == labels::STABLE)
 }
 
 /// Pods are on their way, or broke after they were ready.
@@ -173,22 +198,14 @@ fn reach(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> Progress {
     let message = if shift.weight == ALL {
         format!("all Services go over to release {} now", place.id)
     } else {
-        let services = place.release.services.iter();
-        let shares: Vec<_> = services
-            .map(|own| {
-                let stable = live::replicas(draft, &own.name, place.slot);
-                let canary = size(stable, shift.weight);
-                format!("{} {canary} of {} pods", own.name, canary + stable)
-            })
-            .collect();
-        format!(
-            "release {} gets {} % of the requests, as near as the number of pods allows: {}",
-            place.id,
-            shift.weight,
-            shares.join(", ")
-        )
+        share(draft, place, shift)
     };
     draft.note(false, TRAFFIC_SHIFTED, message);
+    record::ready(
+        &mut draft.memory.releases,
+        (place.id, Stage::Rollout),
+        draft.now,
+    );
     let ready_at = Some(Time(draft.now));
     remember(
         draft,
@@ -198,6 +215,28 @@ fn reach(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> Progress {
         },
     );
     Progress::Waiting
+}
+
+/// The share of a canary in words.
+fn share(draft: &Draft<'_>, place: Place<'_>, shift: &Shift) -> String {
+    let services = place.release.services.iter();
+    let pods: Vec<_> = services
+        .map(|own| {
+            let stable = live::replicas(draft, &own.name, place.slot);
+            let canary = size(stable, shift);
+            format!("{} {canary} of {} pods", own.name, canary + stable)
+        })
+        .collect();
+    let (id, weight, pods) = (place.id, shift.weight, pods.join(", "));
+    if shift.routed {
+        let route = names::exposure(&draft.platform.name);
+        return format!(
+            "release {id} gets {weight} % of the requests that come by HTTPRoute {route}, and none from inside the cluster: {pods}"
+        );
+    }
+    format!(
+        "release {id} gets {weight} % of the requests, as near as the number of pods allows: {pods}"
+    )
 }
 
 /// The canary serves its share for a while; then the tests of Verify are run against its pods.
@@ -237,6 +276,7 @@ fn prove(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> Progress {
         seconds: next.seconds,
         since: Time(draft.now),
         ready_at: None,
+        routed: around::has_route(draft),
         ..shift.clone()
     };
     remember(draft, next);
@@ -253,14 +293,40 @@ fn remember(draft: &mut Draft<'_>, shift: Shift) {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
     use super::*;
+    use crate::api::status::Slot;
 
     #[test]
     fn a_share_is_made_of_pods_beside_all_of_stable() {
         let sizes = [(3, 25), (3, 10), (4, 50), (2, 20), (10, 20), (1, 1)];
-        let pods = sizes.map(|(stable, weight)| size(stable, weight));
+        let pods = sizes.map(|(stable, weight)| size(stable, &to(weight, false)));
         assert_eq!(pods, [1, 1, 4, 1, 3, 1]);
-        assert_eq!(size(3, 90), 3, "never more than stable has");
-        assert_eq!((size(5, ALL), size(0, 50)), (5, 1));
+        let all = size(3, &to(90, false));
+        assert_eq!(all, 3, "never more than stable has");
+        let ends = (size(5, &to(ALL, false)), size(0, &to(50, false)));
+        assert_eq!(ends, (5, 1));
+    }
+
+    #[test]
+    fn a_share_by_a_route_needs_only_the_pods_that_bear_it() {
+        let sizes = [(3, 25), (3, 90), (4, 50), (10, 15), (1, 1), (5, ALL)];
+        let pods = sizes.map(|(stable, weight)| size(stable, &to(weight, true)));
+        assert_eq!(pods, [1, 3, 2, 2, 1, 5]);
+    }
+
+    fn to(weight: i32, routed: bool) -> Shift {
+        Shift {
+            slot: Slot::Green,
+            from: 0,
+            weight,
+            seconds: 0,
+            since: Time(Timestamp::UNIX_EPOCH),
+            ready_at: None,
+            unready_since: None,
+            restarts: 0,
+            routed,
+        }
     }
 }

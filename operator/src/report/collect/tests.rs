@@ -25,7 +25,7 @@ impl Folder {
     }
 
     fn collect(&self) -> Collected {
-        collect(&self.0)
+        collect(&self.0, 1024).0
     }
 }
 
@@ -99,6 +99,6 @@ fn too_many_reports_and_too_deep_folders_are_told() {
     assert!(many.collect().unreadable.unwrap().contains("reports"));
     let deep = Folder::new("deep").with("1/2/3/4/5/6/7/8/a.xml", GOOD);
     assert!(deep.collect().unreadable.unwrap().contains("deep"));
-    let gone = collect(Path::new("/nowhere/at/all"));
+    let gone = collect(Path::new("/nowhere/at/all"), 1024).0;
     assert!(gone.unreadable.unwrap().starts_with("failed to list"));
 }

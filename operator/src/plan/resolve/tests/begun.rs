@@ -109,7 +109,9 @@ fn a_rollback_to_a_release_that_the_policy_forbids_is_refused() {
         (both.clone().unwrap(), vec![]),
     ] {
         let after = look(policy, &signers);
-        assert!(after.candidate.is_none(), "{signers:?}");
+        // The spec's own release may begin in its place.
+        let begun = after.candidate.map(|begun| begun.release);
+        assert_ne!(begun.as_ref(), Some(&back), "{signers:?}");
     }
     let after = look(both.unwrap(), &[fingerprint(1)]);
     let begun = after.candidate.unwrap();

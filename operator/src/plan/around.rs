@@ -1,0 +1,234 @@
+//! What stands around the pods of a platform: who may connect to them, who scales them, how many of them may be gone at once, and the way in from outside. In: the
+//! memory of the release that serves. Out: writes. None of it is part of a release, and nothing waits for it but the share of a canary.
+
+use std::collections::BTreeSet;
+
+use super::action::{Object, Target, TargetKind};
+use super::draft::Draft;
+use crate::api::conditions::{GATEWAY_API_MISSING, PROGRESSING};
+use crate::api::status::{Finding, Shift, Slot, Stage};
+use crate::desired::exposure::{self, Way};
+use crate::desired::service::{self, Pods};
+use crate::desired::{names, network, scale};
+use crate::observed::content_hash;
+use crate::platform::release::{Release, ReleaseService};
+
+/// Seconds after which a cluster without the Gateway API is looked at again.
+const MISSING_SECONDS: f64 = 60.0;
+const AUTOSCALER: (&str, TargetKind) = ("HorizontalPodAutoscaler", TargetKind::Autoscaler);
+const BUDGET: (&str, TargetKind) = ("PodDisruptionBudget", TargetKind::Budget);
+
+/// Limits connections, before there is a pod that could make one.
+pub(super) fn isolation(draft: &mut Draft<'_>) {
+    let mut stay = BTreeSet::new();
+    for policy in network::policies(draft.platform) {
+        keep(draft, &mut stay, Object::Policy(Box::new(policy)));
+    }
+    remove_others(draft, ("NetworkPolicy", TargetKind::Policy), &stay);
+}
+
+/// Keeps what stands around the pods of stable, unless people work on it by hand.
+pub(super) fn live_pods(draft: &mut Draft<'_>) {
+    let candidate = draft.memory.candidate.as_ref();
+    let rolls_out = candidate.is_some_and(|candidate| candidate.stage >= Stage::Rollout);
+    if draft.platform.paused && !rolls_out {
+        return;
+    }
+    let Some(release) = stable(draft) else {
+        return;
+    };
+    scaling(draft, &release);
+    way_in(draft, &release);
+}
+
+/// Whether there is a route whose weights decide who gets the requests from outside.
+pub(super) fn has_route(draft: &Draft<'_>) -> bool {
+    let exposure = draft.platform.exposure.as_ref();
+    exposure.is_some_and(|exposure| exposure.gateway.is_some()) && draft.observed.knows_routes
+}
+
+/// Whether the way in from outside leads where the memory says.
+pub(super) fn is_exposed(draft: &Draft<'_>) -> bool {
+    let Some((release, true)) = stable(draft).map(|release| (release, has_route(draft))) else {
+        return true;
+    };
+    wanted_way_in(draft, &release).is_none_or(|object| stands(draft, &object))
+}
+
+fn stable(draft: &Draft<'_>) -> Option<Release> {
+    let stable = draft.memory.stable.as_ref()?;
+    draft.release(&stable.release)
+}
+
+/// The shift of a candidate that is on its way to live traffic, not back.
+fn shift<'d>(draft: &'d Draft<'_>) -> Option<&'d Shift> {
+    let candidate = draft.memory.candidate.as_ref()?;
+    let shift = candidate.shift.as_ref();
+    shift.filter(|_| candidate.returning.is_none())
+}
+
+/// Where the pods are that get the requests.
+fn serving_slot(draft: &Draft<'_>) -> Slot {
+    let over = shift(draft).filter(|shift| shift.is_over());
+    over.map_or_else(|| draft.stable_slot(), |shift| shift.slot)
+}
+
+fn scaling(draft: &mut Draft<'_>, release: &Release) {
+    let (platform, slot) = (draft.platform, serving_slot(draft));
+    let mut stay = BTreeSet::new();
+    for service in &release.services {
+        let name = names::live(&platform.name, &service.name);
+        let Some(replicas) = platform.replicas(&service.name) else {
+            // It left the spec and serves on: it stays as it is.
+            stay.extend([AUTOSCALER.0, BUDGET.0].map(|kind| format!("{kind}/{name}")));
+            continue;
+        };
+        let autoscaling = platform.autoscaling.get(&service.name);
+        if let Some(spec) = autoscaling {
+            let object = scale::autoscaler(platform, &service.name, slot, spec);
+            keep(draft, &mut stay, Object::Autoscaler(Box::new(object)));
+        }
+        if autoscaling.map_or(replicas, |spec| spec.max_replicas) > 1 {
+            let object = scale::budget(platform, &service.name);
+            keep(draft, &mut stay, Object::Budget(Box::new(object)));
+        }
+    }
+    remove_others(draft, AUTOSCALER, &stay);
+    remove_others(draft, BUDGET, &stay);
+}
+
+fn way_in(draft: &mut Draft<'_>, release: &Release) {
+    let mut stay = BTreeSet::new();
+    if let Some(object) = wanted_way_in(draft, release) {
+        keep(draft, &mut stay, object);
+    }
+    remove_others(draft, ("HTTPRoute", TargetKind::Route), &stay);
+    remove_others(draft, ("Ingress", TargetKind::Ingress), &stay);
+}
+
+/// Why nobody reaches from outside what serves, although the spec says so. Told of every plan, also of one that makes no write.
+pub(super) fn tell_way_in(draft: &mut Draft<'_>) {
+    let Some(release) = stable(draft) else {
+        return;
+    };
+    let exposure = draft.platform.exposure.as_ref();
+    let gateway = exposure.and_then(|exposure| exposure.gateway.as_ref());
+    if let Some(gateway) = gateway.filter(|_| !draft.observed.knows_routes) {
+        let message = format!(
+            "the cluster does not know HTTPRoute (gateway.networking.k8s.io/v1), so Gateway {} leads nowhere: install the Gateway API, or use spec.exposure.ingress",
+            gateway.name
+        );
+        draft.unexposed = Some(Finding::new(GATEWAY_API_MISSING, message));
+        draft.wake_in(MISSING_SECONDS);
+    } else if let Some(object) = wanted_way_in(draft, &release) {
+        let (key, _) = identity(&object);
+        if !draft.observed.others.contains_key(&key) {
+            let message = format!("{} is not there yet", key.replace('/', " "));
+            draft.unexposed = Some(Finding::new(PROGRESSING, message));
+        }
+    }
+}
+
+/// The route or Ingress as it should be; nothing where there is none to be, or none can be.
+fn wanted_way_in(draft: &Draft<'_>, release: &Release) -> Option<Object> {
+    let platform = draft.platform;
+    let exposure = platform.exposure.as_ref()?;
+    let ways: Vec<_> = release
+        .services
+        .iter()
+        .map(|service| way(draft, service))
+        .collect();
+    if let Some(ingress) = &exposure.ingress {
+        let object = exposure::ingress(platform, ingress, &ways);
+        return Some(Object::Ingress(Box::new(object)));
+    }
+    let gateway = exposure.gateway.as_ref()?;
+    let route = exposure::route(platform, gateway, &ways);
+    let known = draft.observed.knows_routes;
+    known.then(|| Object::Route(Box::new(route)))
+}
+
+/// Where the requests to a service of stable go.
+fn way(draft: &Draft<'_>, stable: &ReleaseService) -> Way {
+    let mut way = Way {
+        service: stable.name.clone(),
+        port: stable.port,
+        canary: None,
+    };
+    let candidate = draft.memory.candidate.as_ref();
+    let candidate =
+        candidate.filter(|at_work| at_work.stage >= Stage::Rollout && at_work.returning.is_none());
+    let Some((at_work, release)) =
+        candidate.and_then(|at_work| Some((at_work, draft.release(&at_work.release)?)))
+    else {
+        return way;
+    };
+    let Some(wanted) = release.service(&stable.name) else {
+        return way;
+    };
+    let switched = match &at_work.shift {
+        Some(shift) => shift.is_over(),
+        None => is_addressed(draft, (&at_work.release, &release), wanted),
+    };
+    if switched {
+        way.port = wanted.port;
+    }
+    let shift = at_work.shift.as_ref();
+    way.canary = shift
+        .filter(|shift| shift.routed && !shift.is_over() && shift.share() > 0)
+        .map(|shift| (shift.share(), wanted.port));
+    way
+}
+
+/// Whether the Service of a service is that of the candidate already, where pods are replaced in stable's place.
+fn is_addressed(
+    draft: &Draft<'_>,
+    (id, release): (&str, &Release),
+    wanted: &ReleaseService,
+) -> bool {
+    let pods = Pods::Of(draft.stable_slot());
+    let address = service::live(draft.scope(id, release), wanted, pods);
+    stands(draft, &Object::Service(Box::new(address)))
+}
+
+/// Kind and name, as the observation has it, and content hash.
+fn identity(object: &Object) -> (String, String) {
+    let metadata = object.metadata();
+    let name = metadata.name.as_deref().unwrap_or_default();
+    (format!("{}/{name}", object.kind()), content_hash(metadata))
+}
+
+fn stands(draft: &Draft<'_>, object: &Object) -> bool {
+    let (key, hash) = identity(object);
+    draft.observed.others.get(&key) == Some(&hash)
+}
+
+/// Makes an object as it should be, and counts it among those that stay.
+fn keep(draft: &mut Draft<'_>, stay: &mut BTreeSet<String>, object: Object) {
+    stay.insert(identity(&object).0);
+    if !stands(draft, &object) {
+        draft.apply(object, "what stands around the pods is as the spec says");
+    }
+}
+
+/// Removes those of a kind that do not stay; what carries no hash of ours is not ours.
+fn remove_others(
+    draft: &mut Draft<'_>,
+    (kind, target): (&str, TargetKind),
+    stay: &BTreeSet<String>,
+) {
+    let others = draft.observed.others.iter();
+    let left: Vec<String> = others
+        .filter(|(key, hash)| !hash.is_empty() && !stay.contains(*key))
+        .filter_map(|(key, _)| key.strip_prefix(kind)?.strip_prefix('/'))
+        .map(str::to_owned)
+        .collect();
+    for name in left {
+        let target = Target {
+            kind: target,
+            name,
+            uid: String::new(),
+        };
+        draft.delete(target, "the spec does not ask for it any more");
+    }
+}

@@ -1,0 +1,642 @@
+//! The largest memory that the limits of the spec allow, and that a smaller memory decides the same.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::api::status::{
+    BackupRecord, CrmPlatformStatus, DeliveryDay, Finding, HandledToken, JobRecord, Rejected,
+    Report, ResolvedImage, STATUS_LIMIT, SchemaRecord, ServiceImage, ServiceLevel, StageRecord,
+    Verdict,
+};
+use crate::desired::labels;
+use crate::observed::{JobEnd, JobView, Observed, PodView};
+use crate::plan::tests::{Case, case, look, now};
+use crate::plan::{Plan, plan, record};
+
+const SERVICES: usize = 16;
+const TESTS: usize = 16;
+/// Letters that the API server writes as they are, and one that it does not.
+const WORDS: &str = "the pod could not be made & ";
+
+fn long(characters: usize) -> String {
+    WORDS.chars().cycle().take(characters).collect()
+}
+
+fn name(kind: char, index: usize) -> String {
+    format!("{kind}{index:0>19}")
+}
+
+fn job(release: &str, stage: Stage, (step, attempt): (&str, i32), verdict: Verdict) -> JobRecord {
+    let failed = verdict != Verdict::Passed;
+    JobRecord {
+        step: step.to_owned(),
+        job: format!(
+            "{:0<63}",
+            format!("acme-{release}-{}-{step}-{attempt}", stage.name())
+        ),
+        uid: Some(format!("{:0>36}", format!("{release}{step}{attempt}"))),
+        attempt,
+        verdict: Some(verdict),
+        queued_at: Some(Time(now())),
+        started_at: Some(Time(now())),
+        finished_at: Some(Time(now())),
+        recorded_at: Some(Time(now())),
+        report: Some(Report {
+            tests: 1_000_000,
+            first_failures: (0..if failed { 10 } else { 0 })
+                .map(|_| long(160))
+                .collect(),
+            ..Report::default()
+        }),
+        message: Some(long(1024)),
+        pending: Some(
+            ["backfill", "verify", "contract"]
+                .map(str::to_owned)
+                .to_vec(),
+        ),
+        offers: vec!["mask".into()],
+        cost: Some("0.123456789".into()),
+        ..JobRecord::default()
+    }
+}
+
+fn of_services(phase: &str) -> Vec<String> {
+    (0..SERVICES)
+        .map(|index| format!("{phase}-{}", name('s', index)))
+        .collect()
+}
+
+fn of_tests(prefix: &str) -> Vec<String> {
+    (0..TESTS)
+        .map(|index| format!("{prefix}{}", name('t', index)))
+        .collect()
+}
+
+/// Every Job that a stage can have, with all its tries.
+fn jobs(release: &str, stage: Stage) -> Vec<JobRecord> {
+    let (steps, tries): (Vec<String>, i32) = match stage {
+        Stage::Resolve | Stage::Approve => (Vec::new(), 0),
+        Stage::Backup => (vec!["dump".into()], 3),
+        Stage::Rehearse => {
+            let phases = [
+                "stable-expand",
+                "stable-backfill",
+                "stable-contract",
+                "expand",
+                "backfill",
+                "verify",
+                "contract",
+                "mask",
+                "seed",
+            ];
+            let alone = ["scratch".to_owned(), "restore".to_owned()];
+            let grouped = phases.iter().flat_map(|phase| of_services(phase));
+            (alone.into_iter().chain(grouped).collect(), 3)
+        }
+        Stage::Gate | Stage::Verify => (of_tests(""), 10),
+        Stage::Migrate => (of_services("expand"), 5),
+        Stage::Rollout => {
+            let weights = (1..9).map(|step| format!("canary-{}-", step * 10));
+            (weights.flat_map(|prefix| of_tests(&prefix)).collect(), 10)
+        }
+        Stage::Optimise => (
+            [of_services("backfill"), of_services("contract")].concat(),
+            5,
+        ),
+    };
+    let mut all = Vec::new();
+    for attempt in 1..=tries {
+        let verdict = if attempt == tries {
+            Verdict::Passed
+        } else {
+            Verdict::Inconclusive
+        };
+        all.extend(
+            steps
+                .iter()
+                .map(|step| job(release, stage, (step, attempt), verdict)),
+        );
+    }
+    all
+}
+
+fn release(id: &str, verdict: Option<Verdict>) -> ReleaseRecord {
+    let mut releases = Vec::new();
+    record::open(&mut releases, id, 1_000_000, Time(now()));
+    let mut record = releases.remove(0);
+    record.verdict = verdict;
+    record.asked_at = Some(Time(now()));
+    record.finished_at = Some(Time(now()));
+    record.finding = Some(finding());
+    record.signed_by = vec!["0".repeat(16)];
+    record.interventions = (0..8)
+        .map(|_| {
+            let text = json!({ "token": "SkipGate", "actor": long(64), "reason": long(160), "at": "2026-01-01T12:00:00Z" });
+            serde_json::from_value(text).unwrap()
+        })
+        .collect();
+    record.stages = Stage::ALL
+        .map(|stage| StageRecord {
+            verdict: Some(Verdict::Passed),
+            human_wait_seconds: Some(1_000_000),
+            ready_at: Some(Time(now())),
+            finished_at: Some(Time(now())),
+            queued_seconds: Some(1_000_000),
+            running_seconds: Some(1_000_000),
+            message: Some(long(1024)),
+            jobs: jobs(id, stage),
+            cost: Some("0.123456789".into()),
+            ..record::begun(stage, Time(now()))
+        })
+        .to_vec();
+    record.delivery = Some(crate::delivery::sums(&record));
+    record
+}
+
+fn finding() -> Finding {
+    Finding::new("CanaryFailedForALongReason", long(2000))
+}
+
+fn images() -> Vec<ServiceImage> {
+    let image = |index| ServiceImage {
+        service: name('s', index),
+        image: format!("{}@sha256:{}", "r".repeat(90), "0".repeat(64)),
+    };
+    (0..SERVICES).map(image).collect()
+}
+
+fn rejected(index: usize) -> Rejected {
+    Rejected {
+        release: format!("r{index:0>10}"),
+        images: images(),
+        reason: "CanaryFailedForALongReason".into(),
+        message: long(1024),
+        at: Time(now()),
+        left_at: Some(Time(now())),
+    }
+}
+
+/// The largest memory there can be while a candidate is in a stage.
+fn largest(stage: Stage) -> Memory {
+    let mut memory: Memory = serde_json::from_value(json!({
+        "stable": { "release": "rstable0000", "since": "2026-01-01T12:00:00Z", "images": [] },
+        "candidate": { "release": "rcandidate0", "stage": stage, "since": "2026-01-01T12:00:00Z", "generation": 1_000_000, "images": [],
+            "shift": { "slot": "Green", "from": 70, "weight": 80, "seconds": 86400, "since": "2026-01-01T12:00:00Z" } },
+    }))
+    .unwrap();
+    let candidate = memory.candidate.as_mut().unwrap();
+    candidate.images = images();
+    candidate.held = Some(finding());
+    candidate.aborting = Some(finding());
+    candidate.rollback = Some(Box::new(rejected(0)));
+    memory.stable.as_mut().unwrap().images = images();
+    memory.releases = vec![
+        release("rcandidate0", None),
+        release("rstable0000", Some(Verdict::Passed)),
+    ];
+    memory
+        .releases
+        .extend((0..8).map(|index| release(&format!("rold{index:0>7}"), Some(Verdict::Failed))));
+    let at_work = ["rcandidate0", "rstable0000"].map(str::to_owned);
+    record::bound(&mut memory.releases, 10, &at_work);
+    for record in &mut memory.releases[..2] {
+        // The groups before the one that runs have passed.
+        record.stages[2].passed = [
+            "stable-expand",
+            "stable-backfill",
+            "stable-contract",
+            "expand",
+            "backfill",
+            "verify",
+            "contract",
+            "mask",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+    }
+    // As many characters as a spec may name images with.
+    memory.images = (0..33)
+        .map(|_| ResolvedImage {
+            reference: "r".repeat(crate::platform::REFERENCES_LIMIT / 33),
+            image: format!(
+                "{}@sha256:{}",
+                "r".repeat(crate::platform::REFERENCES_LIMIT / 33),
+                "0".repeat(64)
+            ),
+            signed_by: Some("0".repeat(16)),
+        })
+        .collect();
+    memory.schema = (0..20)
+        .map(|index| SchemaRecord {
+            service: name('s', index % SERVICES),
+            phase: "contract".into(),
+            release: "rstable0000".into(),
+            job_uid: "0".repeat(36),
+            at: Time(now()),
+            from: Some(1000),
+            to: Some(1001),
+            floor: Some(1000),
+        })
+        .collect();
+    memory.backups = (0..13)
+        .map(|index| BackupRecord {
+            id: format!("rbackup{index:0>4}-101"),
+            release: format!("rbackup{index:0>4}"),
+            at: Time(now()),
+            bytes: 1_000_000_000_000,
+            sha256: "0".repeat(64),
+            levels: (0..SERVICES)
+                .map(|index| ServiceLevel {
+                    service: name('s', index),
+                    level: 1000,
+                })
+                .collect(),
+            restored_at: Some(Time(now())),
+        })
+        .collect();
+    memory.rejected = (0..10).map(rejected).collect();
+    memory.scratch = vec!["rcandidate0".into(), "rold0000001".into()];
+    memory.delivery_days = (1..31)
+        .map(|day| DeliveryDay {
+            day: format!("2026-01-{day:0>2}"),
+            deployments: 100,
+            lead_seconds: 1_000_000,
+            taken_back: 100,
+            rolled_back: 100,
+            restored: 100,
+            restore_seconds: 1_000_000,
+        })
+        .collect();
+    for token in crate::api::status::Token::ALL {
+        *memory.last_handled.of(token) = Some(HandledToken {
+            value: "v".repeat(256),
+            at: Time(now()),
+            result: long(300),
+        });
+    }
+    memory
+}
+
+fn bounded(memory: &Memory, limits: [usize; 2]) -> Memory {
+    let mut bounded = memory.clone();
+    bound_to(&mut bounded, &BTreeSet::new(), limits);
+    bounded
+}
+
+#[test]
+fn the_largest_memory_is_bounded_and_leaves_room() {
+    for stage in Stage::ALL {
+        let all = largest(stage);
+        assert!(size(&all) > 1_000_000, "{} bytes", size(&all));
+        let once = bounded(&all, LIMITS);
+        assert!(size(&once) <= TIGHT, "{stage:?}: {} bytes", size(&once));
+        assert_eq!(bounded(&once, LIMITS), once, "{stage:?}: once is enough");
+        let mut status = CrmPlatformStatus {
+            memory: once.clone(),
+            delivery: Some(crate::delivery::of(&once.releases[0])),
+            ..CrmPlatformStatus::default()
+        };
+        for kind in [
+            "Ready",
+            "Reconciling",
+            "Stalled",
+            "TestsPassed",
+            "Migrated",
+            "Available",
+        ] {
+            let condition = json!({ "type": kind, "status": "Unknown", "reason": "CanaryFailedForALongReason", "message": long(3000),
+                "lastTransitionTime": "2026-01-01T12:00:00Z", "observedGeneration": 1_000_000 });
+            status
+                .conditions
+                .push(serde_json::from_value(condition).unwrap());
+        }
+        crate::status::fit(&mut status);
+        assert!(
+            size(&status) <= STATUS_LIMIT,
+            "{stage:?}: {} bytes",
+            size(&status)
+        );
+        assert_eq!(status.memory, once, "what is written is what was decided");
+        assert_needed(stage, &once, &all);
+    }
+}
+
+/// What a decision needs is still there.
+fn assert_needed(stage: Stage, short: &Memory, all: &Memory) {
+    let ids = |memory: &Memory| {
+        memory
+            .rejected
+            .iter()
+            .map(|rejected| rejected.release.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(short), ids(all));
+    assert_eq!(
+        (&short.images, &short.scratch, &short.schema),
+        (&all.images, &all.scratch, &all.schema)
+    );
+    let dumps = |memory: &Memory| {
+        memory
+            .backups
+            .iter()
+            .map(|dump| (dump.id.clone(), dump.sha256.clone(), dump.bytes))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(dumps(short), dumps(all));
+    for token in crate::api::status::Token::ALL {
+        let value = |memory: &Memory| {
+            memory
+                .last_handled
+                .clone()
+                .of(token)
+                .clone()
+                .map(|handled| handled.value)
+        };
+        assert_eq!(value(short), value(all));
+    }
+    let verdicts = |memory: &Memory| {
+        memory
+            .releases
+            .iter()
+            .map(|record| (record.release.clone(), record.round, record.verdict))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts(short), verdicts(all));
+    // Of the stage that goes on the last Job of each step that is still asked about.
+    let record = &short.releases[0];
+    let live = record
+        .stages
+        .iter()
+        .find(|record| record.name == stage)
+        .unwrap();
+    let steps = match stage {
+        Stage::Gate | Stage::Verify => TESTS,
+        Stage::Migrate => SERVICES,
+        _ => return,
+    };
+    let last: Vec<_> = live
+        .jobs
+        .iter()
+        .filter(|job| job.verdict == Some(Verdict::Passed))
+        .collect();
+    assert_eq!(last.len(), steps, "{stage:?}");
+    assert!(
+        last.iter()
+            .all(|job| job.uid.is_some() && !job.job.is_empty() && job.attempt >= 5)
+    );
+}
+
+#[test]
+fn a_candidate_with_sixteen_services_and_tests_that_pass_keeps_its_detail() {
+    let mut record = release("rcandidate0", None);
+    record.interventions.clear();
+    record.finding = None;
+    for stage in &mut record.stages {
+        stage.message = None;
+        stage.jobs.retain(|job| {
+            job.verdict == Some(Verdict::Passed)
+                && !job.step.starts_with("canary")
+                && !job.step.starts_with("stable")
+                && !job.step.starts_with("mask")
+        });
+        for job in &mut stage.jobs {
+            job.message = Some("20 of 20 tests passed".into());
+        }
+    }
+    record.stages.truncate(4);
+    let memory = Memory {
+        candidate: largest(Stage::Gate).candidate,
+        ..Memory::default()
+    };
+    let mut memory = Memory {
+        releases: vec![record.clone()],
+        ..memory
+    };
+    let candidate = memory.candidate.as_mut().unwrap();
+    (candidate.held, candidate.aborting, candidate.rollback) = (None, None, None);
+    let short = bounded(&memory, LIMITS);
+    let gate = |memory: &Memory| memory.releases[0].stages[3].clone();
+    assert_eq!(gate(&short).jobs.len(), TESTS);
+    let told = |stage: &StageRecord| {
+        stage
+            .jobs
+            .iter()
+            .all(|job| job.message.is_some() && job.started_at.is_some() && job.cost.is_some())
+    };
+    assert!(told(&gate(&short)), "{} bytes", size(&memory));
+}
+
+/// What a plan decides, without its words.
+fn decisions(plan: &Plan) -> String {
+    let memory = &plan.memory;
+    let writes: Vec<_> = plan
+        .actions
+        .iter()
+        .map(|action| format!("{:?}", action.write))
+        .collect();
+    let reason = |finding: &Option<Finding>| finding.as_ref().map(|finding| finding.reason.clone());
+    let candidate = memory.candidate.as_ref().map(|at_work| {
+        let findings = [&at_work.held, &at_work.returning, &at_work.aborting].map(reason);
+        (
+            at_work.release.clone(),
+            at_work.stage,
+            findings,
+            at_work.approved,
+            at_work.ungated,
+            at_work.shift.clone(),
+        )
+    });
+    let rejected: Vec<_> = memory
+        .rejected
+        .iter()
+        .map(|rejected| (&rejected.release, &rejected.reason, &rejected.left_at))
+        .collect();
+    let records: Vec<_> = memory
+        .releases
+        .iter()
+        .map(|record| {
+            let gate = record
+                .stages
+                .iter()
+                .find(|stage| stage.name == Stage::Gate)
+                .and_then(|stage| stage.verdict);
+            (
+                &record.release,
+                record.round,
+                record.verdict,
+                gate,
+                reason(&record.finding),
+            )
+        })
+        .collect();
+    let notes: Vec<_> = plan.notes.iter().map(|note| &note.reason).collect();
+    let stable = memory
+        .stable
+        .as_ref()
+        .map(|stable| (&stable.release, stable.optimised, stable.slot));
+    format!(
+        "{writes:?} {candidate:?} {stable:?} {rejected:?} {records:?} {notes:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        memory.scratch,
+        memory.schema,
+        plan.requeue,
+        plan.wanted,
+        reason(&plan.problem),
+        reason(&plan.held_back)
+    )
+}
+
+/// Steps that a release of the platform of the cases can have.
+const STEPS: [(Stage, &str); 11] = [
+    (Stage::Backup, "dump"),
+    (Stage::Rehearse, "scratch"),
+    (Stage::Rehearse, "stable-expand-sales"),
+    (Stage::Rehearse, "expand-sales"),
+    (Stage::Rehearse, "contract-sales"),
+    (Stage::Gate, "smoke"),
+    (Stage::Migrate, "expand-sales"),
+    (Stage::Rollout, "canary-25-smoke"),
+    (Stage::Rollout, "canary-60-smoke"),
+    (Stage::Verify, "smoke"),
+    (Stage::Optimise, "backfill-sales"),
+];
+
+/// How the Jobs of a step stand: how many tries there were, how the last one ended, what it named as pending, whether its Job is still seen and whether that has ended.
+#[derive(Clone, Debug)]
+struct Stand {
+    tries: i32,
+    last: Option<Verdict>,
+    pending: Option<Vec<String>>,
+    seen: bool,
+    ended: bool,
+    passed: bool,
+    /// Seconds after which a pod of the candidate was made.
+    pod: i64,
+}
+
+fn stand() -> impl Strategy<Value = Stand> {
+    let last = prop::sample::select(vec![
+        None,
+        Some(Verdict::Passed),
+        Some(Verdict::Passed),
+        Some(Verdict::Passed),
+        Some(Verdict::Failed),
+        Some(Verdict::Inconclusive),
+    ]);
+    let pending = prop::sample::select(vec![
+        None,
+        Some(vec![]),
+        Some(vec!["contract".to_owned()]),
+        Some(vec!["backfill".to_owned()]),
+    ]);
+    (0..4i32, last, pending, any::<[bool; 3]>(), 0..40i64).prop_map(
+        |(tries, last, pending, [seen, ended, passed], pod)| Stand {
+            pod,
+            tries,
+            last,
+            pending,
+            seen,
+            ended,
+            passed,
+        },
+    )
+}
+
+fn after(seconds: i64) -> Timestamp {
+    now() + SignedDuration::from_secs(seconds)
+}
+
+/// Gives every release of a memory a history of Jobs.
+fn fill(observed: &mut Observed, stands: &[Stand]) {
+    let uid = "0a1b2c3d-0000";
+    for record in &mut observed.memory.releases {
+        let id = record.release.clone();
+        observed.pods.push(PodView {
+            release: id.clone(),
+            track: labels::CANDIDATE.into(),
+            service: "sales".into(),
+            created: Some(after(stands[0].pod)),
+            ..PodView::default()
+        });
+        for ((stage, step), stand) in STEPS.iter().zip(stands) {
+            let Some(stage) = record.stages.iter_mut().find(|known| known.name == *stage) else {
+                continue;
+            };
+            for attempt in 1..=stand.tries {
+                let verdict = if attempt == stand.tries {
+                    stand.last
+                } else {
+                    Some(Verdict::Inconclusive)
+                };
+                let mut made = job(
+                    &id,
+                    stage.name,
+                    (step, attempt),
+                    verdict.unwrap_or(Verdict::Passed),
+                );
+                made.verdict = verdict;
+                made.started_at = Some(Time(after(10 * i64::from(attempt))));
+                made.pending = stand.pending.clone();
+                if stand.seen {
+                    let view = JobView {
+                        name: made.job.clone(),
+                        uid: made.uid.clone().unwrap(),
+                        owner: uid.into(),
+                        release: id.clone(),
+                        stage: stage.name.name().into(),
+                        end: stand.ended.then_some(JobEnd::Complete),
+                        created: Some(now()),
+                        ..JobView::default()
+                    };
+                    observed.jobs.insert(view.name.clone(), view);
+                }
+                stage.jobs.push(made);
+            }
+            if stand.passed
+                && stage.name == Stage::Rehearse
+                && stand.tries > 0
+                && stand.last == Some(Verdict::Passed)
+                && let Some((group, _)) = step.rsplit_once('-')
+            {
+                stage.passed.push(group.to_owned());
+            }
+        }
+    }
+}
+
+/// A case in which the Jobs of the stage are asked about.
+fn at_work(case: Case) -> Case {
+    Case {
+        history: true,
+        recorded: true,
+        stable: true,
+        wanted: true,
+        held: false,
+        returning: false,
+        gate: "Required",
+        database: "{secret: db}",
+        ..case
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever has to go, the next decision is the one that the whole memory would have brought.
+    #[test]
+    fn a_shorter_memory_decides_the_same(case in case(), busy in prop::bool::weighted(0.8), stands in prop::collection::vec(stand(), STEPS.len()), limits in prop::sample::select(vec![[0, 0], [0, usize::MAX], [2500, 2000], [5000, 3500]])) {
+        let Some((platform, mut observed)) = look(&if busy { at_work(case) } else { Case { history: true, ..case } }) else { return Ok(()) };
+        fill(&mut observed, &stands);
+        let jobs = observed.jobs.values().filter(|job| job.end.is_none());
+        let running = jobs.map(|job| job.uid.clone()).collect();
+        let whole = plan(&platform, &observed, after(60));
+        bound_to(&mut observed.memory, &running, limits);
+        let short = plan(&platform, &observed, after(60));
+        prop_assert_eq!(decisions(&short), decisions(&whole));
+        let once = observed.memory.clone();
+        bound_to(&mut observed.memory, &running, limits);
+        prop_assert_eq!(&observed.memory, &once);
+    }
+}

@@ -1,0 +1,156 @@
+//! New tags of `spec.image` become releases by themselves, where `spec.imageUpdate` asks for that.
+//!
+//! In: the tags that a registry lists, and what it said of the newest one. Out: which image stands for `spec.image`, saved before anything is made of it. An image
+//! takes that place only when its digest is known, allowed and not that of a release that was rejected; until then what stood there stays. It is never replaced by
+//! an older one. Must not begin a release: from the next plan on `admit` sees what the spec asks for.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::draft::Draft;
+use super::resolve::{ANSWER_AFTER, RESOLVE_AGAIN, ask_again, remember};
+use crate::api::conditions;
+use crate::api::status::{Finding, ImageUpdate, Rejected, ResolvedImage};
+use crate::observed::{Resolution, Unresolved};
+use crate::platform::image_update::{Tags, Update};
+
+/// Most seconds until the tags are looked at again; the registry is asked less often.
+const LOOK_AGAIN: f64 = 600.0;
+
+/// Keeps what the tags of `spec.image` say, and forgets it when they are not followed.
+pub(super) fn update(draft: &mut Draft<'_>) {
+    let (platform, observed) = (draft.platform, draft.observed);
+    let Some(update) = &platform.image_update else {
+        draft.memory.image_update = None;
+        return;
+    };
+    // The policy forbids the repository: `resolve` has said so.
+    let Some(listing) = &observed.tags else {
+        return;
+    };
+    match &listing.answer {
+        Some(Ok(tags)) => choose(draft, update, tags),
+        Some(Err(problem)) => unlisted(draft, update, problem),
+        None if platform.image_is_open => {
+            let what = format!("the registry to list the tags of {}", update.repository);
+            ask_again(draft, what, ANSWER_AFTER);
+        }
+        None => {}
+    }
+    draft.wake_in(listing.again_in.as_secs_f64().min(LOOK_AGAIN));
+}
+
+fn choose(draft: &mut Draft<'_>, update: &Update, tags: &Tags) {
+    if draft.platform.image_is_open {
+        return stand_in(draft, update.first(tags));
+    }
+    let Some(newer) = draft.platform.newer_image(&draft.memory, tags) else {
+        return tell(draft, None);
+    };
+    match draft.observed.resolutions.get(&newer).cloned() {
+        Some(Ok(resolution)) => take(draft, newer, resolution),
+        Some(Err(Unresolved::Refused(why) | Unresolved::NotSigned(why))) => {
+            tell(
+                draft,
+                Some(format!("{newer} was found and is not used: {why}")),
+            );
+            draft.wake_in(RESOLVE_AGAIN);
+        }
+        Some(Err(Unresolved::OutOfReach(_))) => draft.wake_in(RESOLVE_AGAIN),
+        None => draft.wake_in(ANSWER_AFTER),
+    }
+}
+
+/// A newer image whose digest is known takes the place of `spec.image`, unless it was rejected under another tag.
+fn take(draft: &mut Draft<'_>, reference: String, resolution: Resolution) {
+    let known = ResolvedImage {
+        reference: reference.clone(),
+        image: resolution.image.clone(),
+        signed_by: resolution.signed_by.clone(),
+    };
+    // An answer that does not say what the policy asks for is a defect.
+    let Some(image) = draft.platform.image(&reference, &[known]) else {
+        return;
+    };
+    let Some(rejected) = rejection(draft, &image).cloned() else {
+        remember(draft, &reference, resolution);
+        return stand_in(draft, reference);
+    };
+    let message = format!(
+        "{reference} is passed over: it is the image of release {}, which was rejected ({}); push a new image under a higher version",
+        rejected.release, rejected.reason
+    );
+    draft.note(true, conditions::IMAGE_NOT_FOLLOWED, message);
+    if let Some(found) = &mut draft.memory.image_update {
+        let tag = reference.rsplit(':').next();
+        found.passed_over = tag.map(str::to_owned);
+        found.message = None;
+    }
+}
+
+/// Why an image is not tried again. What stands for `spec.image` already makes the same release under any tag, which `admit` knows.
+fn rejection<'d>(draft: &'d Draft<'_>, image: &str) -> Option<&'d Rejected> {
+    let mut references = draft.platform.references().into_iter();
+    let stands = references.any(|own| {
+        let known = draft.platform.image(&own, &draft.memory.images);
+        known.as_deref() == Some(image)
+    });
+    let mut rejected = draft.memory.rejected.iter().filter(|_| !stands);
+    rejected.find(|rejected| rejected.images.iter().any(|own| own.image == image))
+}
+
+/// An image stands for `spec.image` from now on.
+fn stand_in(draft: &mut Draft<'_>, image: String) {
+    let message = format!("{image} stands for spec.image now, by spec.imageUpdate");
+    draft.note(false, conditions::IMAGE_FOUND, message);
+    draft.memory.image_update = Some(ImageUpdate {
+        image,
+        found_at: Time(draft.now),
+        passed_over: None,
+        message: None,
+    });
+    // What was planned for is not what the spec asks for any more.
+    draft.moved = true;
+}
+
+/// The tags are not known. What was found before stays; without that nothing can begin.
+fn unlisted(draft: &mut Draft<'_>, update: &Update, problem: &Unresolved) {
+    let is_open = draft.platform.image_is_open;
+    match problem {
+        Unresolved::OutOfReach(why) if is_open => {
+            ask_again(draft, format!("the registry: {why}"), RESOLVE_AGAIN);
+        }
+        Unresolved::OutOfReach(_) => {}
+        Unresolved::Refused(why) | Unresolved::NotSigned(why) => {
+            let why = format!(
+                "the tags of {}, which spec.imageUpdate follows, are not known: {why}",
+                update.repository
+            );
+            match is_open {
+                true => {
+                    draft.problem = Some(Finding::new(conditions::IMAGE_NOT_RESOLVED, why));
+                    draft.wake_in(RESOLVE_AGAIN);
+                }
+                false => tell(draft, Some(why)),
+            }
+        }
+    }
+}
+
+/// Says in the status why a newer image is not used, and once as an event.
+fn tell(draft: &mut Draft<'_>, why: Option<String>) {
+    let finding = why.map(|why| Finding::new(conditions::IMAGE_NOT_FOLLOWED, why));
+    let message = finding.map(|finding| finding.message);
+    let Some(found) = &mut draft.memory.image_update else {
+        return;
+    };
+    if found.message == message {
+        return;
+    }
+    found.message.clone_from(&message);
+    if let Some(message) = message {
+        draft.note(true, conditions::IMAGE_NOT_FOLLOWED, message);
+    }
+}
+
+#[cfg(test)]
+mod tests;

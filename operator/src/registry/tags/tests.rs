@@ -1,0 +1,188 @@
+//! A registry on loopback lists tags, well and badly. It asks for a token, as the big ones do of everybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router, routing::get};
+use serde_json::json;
+
+use super::*;
+use crate::registry::Registry;
+
+#[derive(Clone, Deserialize)]
+struct Question {
+    last: Option<String>,
+}
+
+type Asked = Arc<AtomicUsize>;
+
+async fn challenge(headers: HeaderMap) -> Response {
+    let host = headers["host"].to_str().unwrap();
+    let how = format!("Bearer realm=\"http://{host}/token\",service=\"registry\"");
+    (StatusCode::UNAUTHORIZED, [("www-authenticate", how)]).into_response()
+}
+
+async fn list(
+    State(asked): State<Asked>,
+    Path(repository): Path<String>,
+    Query(question): Query<Question>,
+    headers: HeaderMap,
+) -> Response {
+    asked.fetch_add(1, Ordering::SeqCst);
+    if headers
+        .get("authorization")
+        .is_none_or(|token| token != "Bearer anybody")
+    {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let last = question.last.unwrap_or_default();
+    let link = |target: String| [("link", format!("<{target}>; rel=\"next\""))];
+    let here = format!("/v2/{repository}/tags/list");
+    let page = |tags: &[&str]| Json(json!({ "name": repository, "tags": tags }));
+    match repository.as_str() {
+        "crm" if last.is_empty() => (
+            link(format!("{here}?last=b&n=2")),
+            page(&["1.0.0", "latest"]),
+        )
+            .into_response(),
+        "crm" => page(&["1.10.0", "1.9.0", "v1.10.0", "not a tag"]).into_response(),
+        "none" => Json(json!({ "name": "none", "tags": null })).into_response(),
+        "loop" => (link(format!("{here}?n={PAGE}")), page(&["1.0.0"])).into_response(),
+        "endless" => (link(format!("{here}?last={last}a")), page(&["1.0.0"])).into_response(),
+        "elsewhere" => (
+            link("http://169.254.169.254/v2/elsewhere/tags/list".into()),
+            page(&["1.0.0"]),
+        )
+            .into_response(),
+        "beside" => (link("/v2/crm/tags/list".into()), page(&["1.0.0"])).into_response(),
+        "huge" => page(&["1.0.0", &"9".repeat(BYTES)]).into_response(),
+        "many" => page(&vec!["1.0.0"; TAGS + 1]).into_response(),
+        "nonsense" => "tags, tags, tags".into_response(),
+        "deep" => "[".repeat(100_000).into_response(),
+        "private" => StatusCode::FORBIDDEN.into_response(),
+        "slow" => {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            page(&["1.0.0"]).into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn registry() -> (Registry, String, Asked) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let asked = Asked::default();
+    let routes = Router::new()
+        .route("/v2/", get(challenge))
+        .route(
+            "/token",
+            get(|| async { Json(json!({ "token": "anybody" })) }),
+        )
+        .route("/v2/{repository}/tags/list", get(list))
+        .with_state(asked.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(axum::serve(listener, routes).into_future());
+    let registry = Registry::new(std::slice::from_ref(&host), None).unwrap();
+    (registry, host, asked)
+}
+
+async fn listed(repository: &str) -> Result<Tags, Unresolved> {
+    let (registry, host, _) = registry().await;
+    registry
+        .lister
+        .list(&format!("{host}/{repository}:1.0.0"))
+        .await
+}
+
+async fn refused(repository: &str) -> String {
+    match listed(repository).await {
+        Err(Unresolved::Refused(words)) => words,
+        other => panic!("{repository}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn all_pages_are_read_and_what_is_no_version_is_left_out() {
+    let tags = listed("crm").await.unwrap();
+    let versions = ["1.0.0", "1.9.0", "1.10.0"].map(str::to_owned);
+    assert_eq!(tags, Tags::of(versions));
+    assert_eq!(listed("none").await.unwrap(), Tags::default());
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_whole_is_none() {
+    for repository in ["loop", "endless"] {
+        let words = refused(repository).await;
+        assert!(words.contains("does not come to an end"), "{words}");
+    }
+    for repository in ["huge", "many"] {
+        assert!(refused(repository).await.contains("lists more than"));
+    }
+    for repository in ["nonsense", "deep"] {
+        let answer = listed(repository).await;
+        assert!(
+            matches!(answer, Err(Unresolved::OutOfReach(_))),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_is_asked_for_more_pages() {
+    for repository in ["elsewhere", "beside"] {
+        let words = refused(repository).await;
+        assert!(words.contains("in another place"), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_or_hidden_is_said_with_the_repository() {
+    assert!(
+        refused("private")
+            .await
+            .contains("/private\" without credentials")
+    );
+    assert!(
+        refused("other")
+            .await
+            .contains("/other\" is not in registry")
+    );
+}
+
+#[tokio::test]
+async fn one_question_at_a_time_for_all_who_follow_a_repository_and_none_before_its_time() {
+    let (registry, host, asked) = registry().await;
+    let look = |tag: &str| registry.tags(&format!("{host}/slow:{tag}"), Duration::from_secs(60));
+    for _ in 0..20 {
+        assert!(look("1.0.0").answer.is_none(), "nobody waits for it");
+    }
+    while look("2.0.0").answer.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..20 {
+        let listing = look("1.0.0");
+        assert!(listing.answer.unwrap().is_ok());
+        assert!(listing.again_in > Duration::from_secs(50));
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_old_answer_stays_until_there_is_another() {
+    let (registry, host, asked) = registry().await;
+    let image = format!("{host}/slow:1.0.0");
+    while registry
+        .tags(&image, Duration::from_secs(60))
+        .answer
+        .is_none()
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let listing = registry.tags(&image, Duration::ZERO);
+    assert!(listing.answer.unwrap().is_ok() && listing.again_in <= Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}

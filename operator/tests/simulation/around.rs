@@ -1,0 +1,218 @@
+//! What stands around the pods of the model: autoscalers that change the number of pods, and a route with weights. Who owns the number of pods is as the API
+//! server has it: an apply that leaves it out makes it one when nobody else owns it.
+
+use std::collections::BTreeMap;
+
+use crm_operator::api::spec::{ExposureSpec, GatewaySpec};
+use crm_operator::api::status::{Slot, Stable};
+use crm_operator::desired::names;
+use crm_operator::desired::route::HttpRoute;
+use crm_operator::observed::content_hash;
+use crm_operator::plan::action::{Object, Replicas, TargetKind};
+
+use crate::traffic::slots;
+use crate::world::{ModelDeployment, World, name};
+
+/// What stands around the pods.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// Content hash by kind and name.
+    all: BTreeMap<(&'static str, String), String>,
+    /// The Deployment of each autoscaler.
+    targets: BTreeMap<String, String>,
+    /// The route and its rules.
+    route: Option<HttpRoute>,
+    /// Whether there is a Gateway API.
+    pub gateway_api: bool,
+}
+
+impl Around {
+    pub fn hashes(&self) -> impl Iterator<Item = (String, String)> {
+        let all = self.all.iter();
+        all.map(|((kind, name), hash)| (format!("{kind}/{name}"), hash.clone()))
+    }
+
+    pub fn remove(&mut self, kind: TargetKind, name: &str) {
+        let kind = match kind {
+            TargetKind::Autoscaler => "HorizontalPodAutoscaler",
+            TargetKind::Budget => "PodDisruptionBudget",
+            TargetKind::Policy => "NetworkPolicy",
+            TargetKind::Ingress => "Ingress",
+            TargetKind::Route => "HTTPRoute",
+            other => panic!("{other:?} does not stand around pods"),
+        };
+        self.all.remove(&(kind, name.to_owned()));
+        match kind {
+            "HorizontalPodAutoscaler" => {
+                self.targets.remove(name);
+            }
+            "HTTPRoute" => self.route = None,
+            _ => {}
+        }
+    }
+}
+
+impl ModelDeployment {
+    /// The number of pods after the operator's main field manager has applied.
+    pub fn applied(&mut self, replicas: Option<i32>) -> i32 {
+        let before = self.object.spec.replicas.unwrap_or(1);
+        match replicas {
+            Some(wanted) => {
+                if wanted != before {
+                    self.owners.clear();
+                }
+                self.owners.insert("operator");
+                wanted
+            }
+            None => {
+                self.owners.remove("operator");
+                if self.owners.is_empty() { 1 } else { before }
+            }
+        }
+    }
+}
+
+impl World {
+    pub fn apply_around(&mut self, object: &Object) {
+        let name = name(object.metadata());
+        let hash = content_hash(object.metadata());
+        match object {
+            Object::Autoscaler(object) => {
+                let target = object.spec.scale_target_ref.name.clone();
+                self.around.targets.insert(name.clone(), target);
+            }
+            Object::Route(route) => {
+                self.assert_may_route(route);
+                self.around.route = Some(*route.clone());
+            }
+            _ => {}
+        }
+        self.around.all.insert((object.kind(), name), hash);
+    }
+
+    /// As the API server takes it: another number is a conflict, which the operator lets be.
+    pub fn keep_replicas(&mut self, kept: &Replicas) {
+        let Some(seen) = self.deployments.get_mut(&kept.deployment) else {
+            return;
+        };
+        let same = seen.object.spec.replicas == Some(kept.replicas);
+        if seen.uid == kept.uid && same {
+            seen.owners.insert("kept");
+        }
+    }
+
+    /// Each autoscaler finds that so many pods are needed.
+    pub fn scale(&mut self, pods: i32) {
+        for target in self.around.targets.clone().into_values() {
+            let seen = self.deployments.get_mut(&target).unwrap();
+            seen.object.spec.replicas = Some(pods);
+            seen.owners = ["autoscaler"].into();
+            self.say(format!("autoscaler: {target} gets {pods} pods"));
+        }
+    }
+
+    /// Whether an autoscaler sets the number of pods of a Deployment, and the spec still says so.
+    pub fn is_scaled(&self, deployment: &str) -> bool {
+        let mut services = self.platform.spec.services.iter();
+        let asked = services.any(|service| {
+            service.autoscaling.is_some()
+                && [Slot::Blue, Slot::Green]
+                    .map(|slot| names::pods("acme", &service.name, slot))
+                    .contains(&deployment.to_owned())
+        });
+        let mut targets = self.around.targets.values();
+        asked && targets.any(|target| target == deployment)
+    }
+
+    pub fn expose(&mut self) {
+        self.around.gateway_api = true;
+        self.platform.spec.exposure = Some(ExposureSpec {
+            hosts: vec!["crm.acme.example".into()],
+            gateway: Some(GatewaySpec {
+                name: "public".into(),
+                namespace: None,
+                section_name: None,
+            }),
+            ingress: None,
+        });
+    }
+
+    /// Pods of each live Deployment.
+    pub fn live_sizes(&self) -> String {
+        let live = self.deployments.iter();
+        let sizes: Vec<_> = live
+            .map(|(name, seen)| (name, seen.object.spec.replicas, seen.pods.len()))
+            .collect();
+        format!("{sizes:?}")
+    }
+
+    /// Pods that get all requests are as many as stable has, where load decides on that.
+    pub fn assert_as_many(&self, service: &str, (stable, slot): (&Stable, Slot), slots: usize) {
+        let mut services = self.platform.spec.services.iter();
+        let scaled = services.any(|own| own.name == service && own.autoscaling.is_some());
+        let (ready, _) = self.ready(service, slot);
+        let (_, wanted) = self.ready(service, stable.slot);
+        assert!(
+            !scaled || slots > 1 || slot == stable.slot || self.lag.is_any() || ready >= wanted,
+            "{service} goes over from {wanted} pods to {ready}"
+        );
+    }
+
+    /// Where the route leads, by service: Service, port and weight.
+    fn ways(route: &HttpRoute) -> Vec<Vec<(String, i64, i64)>> {
+        let backend = |backend: &serde_json::Value| {
+            (
+                backend["name"].as_str().unwrap().to_owned(),
+                backend["port"].as_i64().unwrap(),
+                backend["weight"].as_i64().unwrap(),
+            )
+        };
+        let rules = route.spec["rules"].as_array().unwrap();
+        let backends = rules.iter().map(|rule| rule["backendRefs"].as_array());
+        backends
+            .map(|all| all.unwrap().iter().map(backend).collect())
+            .collect()
+    }
+
+    /// All services go over by the same share, and only to pods that are ready.
+    fn assert_may_route(&self, route: &HttpRoute) {
+        let ways = Self::ways(route);
+        let weights: Vec<Vec<i64>> = ways
+            .iter()
+            .map(|way| way.iter().map(|(_, _, weight)| *weight).collect())
+            .collect();
+        assert!(
+            weights.iter().all(|weight| *weight == weights[0]),
+            "shares differ: {weights:?}"
+        );
+        assert!(weights.iter().all(|way| way.iter().sum::<i64>() == 100));
+        let stable = self.memory().stable.unwrap();
+        for (service, _, _) in ways.iter().flatten() {
+            let address = &self.services[service];
+            let service = crate::world::label(&address.metadata, "crmplatform.io/service");
+            for slot in slots(address) {
+                let (ready, wanted) = self.ready(&service, slot);
+                let good = slot == stable.slot || (ready > 0 && ready >= wanted);
+                assert!(good, "the route leads to {ready} ready pods of {wanted}");
+            }
+        }
+    }
+
+    /// Each request by the route meets a pod.
+    pub fn assert_routed(&self) {
+        let ways = self.around.route.iter().flat_map(Self::ways).flatten();
+        for (name, port, weight) in ways {
+            if weight == 0 {
+                continue;
+            }
+            let address = self.services.get(&name);
+            let address = address.unwrap_or_else(|| panic!("the route leads to no Service {name}"));
+            let ports = address.spec.as_ref().unwrap().ports.clone();
+            assert_eq!(i64::from(ports.unwrap()[0].port), port, "of Service {name}");
+            let service = crate::world::label(&address.metadata, "crmplatform.io/service");
+            let all = slots(address).into_iter();
+            let ready: usize = all.map(|slot| self.ready(&service, slot).0).sum();
+            assert!(ready > 0, "requests by the route to {name} meet no pod");
+        }
+    }
+}

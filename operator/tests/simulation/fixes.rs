@@ -1,0 +1,154 @@
+//! What people expect after a bad release: a fix begins at once, what is bad stays away, and what was bad long ago is forgotten.
+
+use crm_operator::api::status::{Stage, Verdict};
+
+use crate::controllers;
+use crate::operator::{check, reconcile};
+use crate::stories::Act::{Follow, Image, Push};
+use crate::{LIMIT, Run, STORIES, Story, end, tail};
+
+/// Far below every deadline of the model: 60 s for pods, 600 s for tests.
+const AT_ONCE: i64 = 20;
+const DAY: i64 = 86_400;
+
+/// A cluster in which the first of these acts has been done, and the others are to come.
+fn run(acts: &'static [crate::stories::Act]) -> Run {
+    Run::installed(Story { acts, ..STORIES[0] })
+}
+
+/// Goes on until all is quiet.
+fn rest(run: &mut Run) {
+    for _ in 0..LIMIT {
+        if run.turn(None) {
+            return;
+        }
+    }
+    panic!("it does not come to rest:\n{}", tail(&run.world));
+}
+
+fn tries(run: &Run, image: &str) -> usize {
+    let memory = run.world.memory();
+    let mut revisions = run.world.revisions.iter();
+    let named = revisions.find(|(_, release)| release.services[0].image.ends_with(image));
+    let id = named.map(|(id, _)| id);
+    let tried = memory.releases.iter();
+    tried.filter(|record| Some(&record.release) == id).count()
+}
+
+/// Looks until there is nothing to do, and lets a second pass in which at most one thing happens.
+fn second(run: &mut Run) {
+    loop {
+        let before = run.world.platform.status.clone();
+        reconcile(&mut run.world, &mut run.writes);
+        if run.world.platform.status == before {
+            break;
+        }
+    }
+    if let Some(next) = controllers::moves(&run.world).first() {
+        controllers::step(&mut run.world, next);
+        check(&run.world);
+    }
+    run.world.pass_time(1);
+}
+
+/// Whatever the bad release waits for just then.
+#[test]
+fn a_fix_does_not_wait_for_the_bad_release() {
+    for (bad, stage) in [
+        ("bad", Stage::Rehearse),
+        ("bad", Stage::Gate),
+        ("unverified", Stage::Migrate),
+        ("crash", Stage::Rollout),
+        ("unverified", Stage::Verify),
+    ] {
+        let mut run = run(&[Image("v1")]);
+        run.world.set_image(bad);
+        while !run.world.is_in(stage) {
+            assert!(!run.turn(None), "{bad} never gets to {stage:?}");
+        }
+        let pushed = run.world.now;
+        run.world.set_image("v2");
+        let fixed = |run: &Run| {
+            let candidate = run.world.memory().candidate;
+            candidate.is_some_and(|candidate| candidate.images[0].image.ends_with(":v2"))
+        };
+        while !fixed(&run) {
+            second(&mut run);
+            let waited = run.world.now.duration_since(pushed).as_secs();
+            let story = || tail(&run.world);
+            assert!(
+                waited <= AT_ONCE,
+                "{waited} s after {bad} in {stage:?}:\n{}",
+                story()
+            );
+        }
+        let memory = run.world.memory();
+        let mut records = memory.releases.iter();
+        let verdict = records.nth(1).and_then(|record| record.verdict);
+        assert_eq!(verdict, Some(Verdict::Superseded), "{bad} in {stage:?}");
+        rest(&mut run);
+        assert!(
+            end(&run.world)["stable"].ends_with(":v2"),
+            "{}",
+            tail(&run.world)
+        );
+    }
+}
+
+#[test]
+fn a_rejection_is_forgotten_a_month_after_the_spec_left_it_and_not_before() {
+    let mut run = run(&[Image("v1")]);
+    run.world.set_image("bad");
+    rest(&mut run);
+    run.world.pass_time(40 * DAY);
+    rest(&mut run);
+    assert_eq!(tries(&run, ":bad"), 1, "the spec goes on asking for it");
+    run.world.set_image("v1b");
+    rest(&mut run);
+    run.world.pass_time(29 * DAY);
+    rest(&mut run);
+    assert_eq!(run.world.memory().rejected.len(), 1);
+    run.world.pass_time(2 * DAY);
+    rest(&mut run);
+    assert!(run.world.memory().rejected.is_empty());
+}
+
+/// Not after its entry has expired, and not because it has another tag.
+#[test]
+fn a_rejected_tag_stays_away_as_long_as_it_is_the_newest() {
+    let mut run = run(&[Image("v1")]);
+    run.world.act(Follow);
+    rest(&mut run);
+    run.world.act(Push("1.1.0", "bad"));
+    rest(&mut run);
+    run.world.act(Push("1.2.0", "v1b"));
+    rest(&mut run);
+    run.world.act(Push("1.3.0", "bad"));
+    rest(&mut run);
+    for _ in 0..4 {
+        run.world.pass_time(20 * DAY);
+        rest(&mut run);
+    }
+    let memory = run.world.memory();
+    assert!(memory.rejected.is_empty(), "its entry has expired");
+    assert_eq!(tries(&run, ":bad"), 1, "{}", tail(&run.world));
+    assert!(end(&run.world)["stable"].ends_with(":v1b"));
+}
+
+/// A restart, a registry that is away, and tags that somebody removes.
+#[test]
+fn what_was_found_never_goes_back_by_itself() {
+    let mut run = run(&[Image("v1")]);
+    run.world.act(Follow);
+    run.world.act(Push("1.1.0", "v1b"));
+    rest(&mut run);
+    run.world.registry_away = true;
+    run.world.tags.clear();
+    rest(&mut run);
+    run.world.registry_away = false;
+    rest(&mut run);
+    assert!(end(&run.world)["stable"].ends_with(":v1b"));
+    assert_eq!(tries(&run, ":v1b"), 1);
+    let image = run.world.memory().image_update.unwrap().image;
+    assert_eq!(image, "registry.example/crm:1.1.0");
+}
