@@ -72,7 +72,7 @@ pub struct CrmPlatformSpec {
     pub image_update: Option<ImageUpdateSpec>,
 
     /// The services of the CRM, at least one.
-    #[schemars(length(min = 1, max = 16))]
+    #[schemars(length(min = 1, max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub services: Vec<ServiceSpec>,
 
@@ -81,7 +81,7 @@ pub struct CrmPlatformSpec {
 
     /// Test Jobs. A release is rolled out only after all tests with `when: [Gate]` have passed for exactly its images.
     #[serde(default)]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub tests: Vec<TestSpec>,
 
@@ -178,7 +178,7 @@ pub struct ServiceSpec {
 
     /// Services that must be rolled out before this one.
     #[serde(default)]
-    #[schemars(length(max = 16), inner(length(max = 20)))]
+    #[schemars(length(max = 10), inner(length(max = 20)))]
     pub depends_on: Vec<String>,
 
     /// How the service migrates its schema; absent when it has none.
@@ -215,7 +215,7 @@ pub struct ResourceSpec {
 pub struct EnvSpec {
     /// Name of the variable. Names that the operator sets itself (`CRM_...`, `PG...`, `DATABASE_URL`) are refused.
     #[schemars(
-        length(min = 1, max = 128),
+        length(min = 1, max = 108),
         regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$")
     )]
     #[x_kube(validation = Rule::new("!self.startsWith('CRM_') && !self.startsWith('PG') && self != 'DATABASE_URL'").message("this variable is set by the operator: choose a name that does not start with CRM_ or PG and is not DATABASE_URL"))]

@@ -7,8 +7,9 @@
 //! 3. images and words of rejections, levels of backups, words of what people asked for;
 //! 4. of the stage that goes on: quotes, then all but the verdicts.
 //!
-//! What never goes: `stable`, `candidate`, `images`, ids and marks of `rejected`, `scratch`, `lastHandled` values, backups with their files, `schema`, rounds and verdicts of
-//! releases, and of the stages that go on (`Known::lives`) the last Job of each step with number, UID, verdict and what it named as pending.
+//! What never goes: `stable`, `candidate`, `images`, ids and marks of `rejected`, `scratch`, `lastHandled` values, backups with their files, the last migration of each
+//! service, rounds and verdicts of releases, and of the stages that go on (`Known::lives`) the last Job of each step with number, verdict and what it named as pending,
+//! with its UID until it has passed and ended.
 //! A new field that is long belongs into `shorten.rs`, into the function whose name it fits.
 
 use std::collections::BTreeSet;
@@ -54,11 +55,11 @@ const DETAIL: &[Shortening] = &[
 const LAST_RESORT: &[Shortening] = &[
     Recent(shorten::jobs_of_ended_stages),
     Recent(shorten::passed_groups),
-    Recent(shorten::words_of_passed_jobs),
+    Recent(shorten::details_of_passed_jobs),
     History(shorten::all_but_verdicts),
     Recent(shorten::all_but_verdicts),
     Rest(shorten::words_of_rest),
-    Recent(shorten::names_of_passed_rehearsals),
+    Rest(shorten::earlier_migrations),
     Rest(shorten::recorded_images),
 ];
 

@@ -96,6 +96,7 @@ fn essence(status: &CrmPlatformStatus) -> CrmPlatformStatus {
     let stages = stages.flat_map(|release| &mut release.stages);
     for open in stages.filter(|stage| stage.verdict.is_none()) {
         open.message = None;
+        open.ready_at = None;
         open.passed.clear();
         open.jobs.retain(|job| matters(open.name, job));
     }

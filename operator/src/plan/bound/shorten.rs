@@ -6,12 +6,12 @@ use super::Known;
 use crate::api::status::{
     HandledToken, JobRecord, Memory, ReleaseRecord, Stage, StageRecord, Verdict, shortened,
 };
-use crate::plan::closing;
+use crate::plan::{closing, record};
 
 /// Characters of a message whose detail goes.
 const SHORT: usize = 160;
 /// Characters of a message of which nearly all goes.
-const VERY_SHORT: usize = 60;
+const VERY_SHORT: usize = 40;
 /// Interventions of a release that are kept.
 const INTERVENTIONS: usize = 2;
 /// Days of delivery that are kept in the end.
@@ -81,8 +81,9 @@ pub fn words_of_earlier_tries(record: &mut ReleaseRecord, _: &Known<'_>) {
 
 pub fn earlier_tries(record: &mut ReleaseRecord, known: &Known<'_>) {
     for stage in &mut record.stages {
+        let is_gate = stage.name == Stage::Gate;
         retain(stage, |place, job| {
-            place.last || place.first || is_running(job, known)
+            place.last || (place.first && is_gate) || is_running(job, known)
         });
     }
 }
@@ -116,16 +117,20 @@ pub fn jobs_of_ended_stages(record: &mut ReleaseRecord, known: &Known<'_>) {
     }
 }
 
-/// Jobs of the rehearsal whose whole group has passed, and tests of steps that a canary has left behind. Expand stays: it told what is pending.
+/// Jobs of the rehearsal whose whole group has passed, and tests of steps that a canary has left behind. Expand stays, because it told what is pending; stable's
+/// own until the candidate's has passed.
 pub fn passed_groups(record: &mut ReleaseRecord, known: &Known<'_>) {
     for stage in &mut record.stages {
+        let is_gate = stage.name == Stage::Gate;
         let passed = std::mem::take(&mut stage.passed);
         let is_over = |step: &str| {
             let of = |group: &String| {
                 step.strip_prefix(group.as_str())
                     .is_some_and(|rest| rest.starts_with('-'))
             };
-            let grouped = passed.iter().any(of) && !step.contains("expand-");
+            let is_left = passed.iter().any(|group| group == "expand");
+            let is_needed = step.starts_with("expand-") || (step.contains("expand-") && !is_left);
+            let grouped = passed.iter().any(of) && !is_needed;
             let weight = step
                 .strip_prefix("canary-")
                 .and_then(|rest| rest.split_once('-'));
@@ -134,29 +139,35 @@ pub fn passed_groups(record: &mut ReleaseRecord, known: &Known<'_>) {
         };
         retain(stage, |place, job| {
             let passed = job.verdict == Some(Verdict::Passed) && is_over(&job.step);
-            !passed || place.first || is_running(job, known)
+            let begins_gate = place.first && is_gate;
+            !passed || begins_gate || is_running(job, known)
         });
         stage.passed = passed;
     }
 }
 
-/// Of Jobs that passed: words, counts, and times once they are counted in the stage.
-pub fn words_of_passed_jobs(record: &mut ReleaseRecord, _: &Known<'_>) {
+/// Of Jobs that passed and have ended, all but what is decided by: their names follow from release, stage, step and number, their UIDs nobody asks for, and what
+/// is pending is told by expand. What they took and cost is counted in their stage.
+pub fn details_of_passed_jobs(record: &mut ReleaseRecord, known: &Known<'_>) {
     for stage in &mut record.stages {
         for (index, place) in places(&stage.jobs).into_iter().enumerate() {
             let job = stage.jobs[index].clone();
-            if job.verdict != Some(Verdict::Passed) || place.first {
+            if job.verdict != Some(Verdict::Passed) || is_running(&job, known) {
                 continue;
             }
             closing::forget(stage, &job);
+            let expands = job.step.contains("expand-");
+            let begins_gate = place.first && stage.name == Stage::Gate;
             stage.jobs[index] = JobRecord {
                 step: job.step,
-                job: job.job,
-                uid: job.uid,
                 attempt: job.attempt,
                 verdict: job.verdict,
-                pending: job.pending,
-                offers: job.offers,
+                started_at: job.started_at.filter(|_| begins_gate),
+                pending: job.pending.filter(|_| expands),
+                offers: match expands && stage.name == Stage::Rehearse {
+                    true => job.offers,
+                    false => Vec::new(),
+                },
                 ..JobRecord::default()
             };
         }
@@ -165,30 +176,39 @@ pub fn words_of_passed_jobs(record: &mut ReleaseRecord, _: &Known<'_>) {
 
 /// Everything about a release that is only to be read.
 pub fn all_but_verdicts(record: &mut ReleaseRecord, known: &Known<'_>) {
+    let is_history = known.lives.is_empty();
     interventions(record, known);
-    record.delivery = record.delivery.take().filter(|_| !known.lives.is_empty());
+    if is_history {
+        record.interventions.clear();
+        record.asked_at = None;
+    }
+    for intervention in &mut record.interventions {
+        clip_text(&mut intervention.reason, VERY_SHORT);
+    }
+    record.delivery = record.delivery.take().filter(|_| !is_history);
     if let Some(finding) = &mut record.finding {
         clip_text(&mut finding.message, VERY_SHORT);
     }
+    for stage in ended_stages(record, known) {
+        stage.passed.clear();
+        // Of the roll-out it says whether its pods have a price in the verification too.
+        stage.ready_at = stage
+            .ready_at
+            .take()
+            .filter(|_| stage.name == Stage::Rollout);
+    }
     for stage in &mut record.stages {
-        clip(&mut stage.message, VERY_SHORT);
+        stage.message = None;
+        if is_history {
+            *stage = StageRecord {
+                verdict: stage.verdict,
+                jobs: std::mem::take(&mut stage.jobs),
+                ..record::begun(stage.name, stage.started_at.clone())
+            };
+        }
         for job in &mut stage.jobs {
             job.report = None;
             clip(&mut job.message, VERY_SHORT);
-        }
-    }
-}
-
-/// Their names follow from release, stage, step and number, and nobody asks for the UID of what has ended on a scratch database.
-pub fn names_of_passed_rehearsals(record: &mut ReleaseRecord, known: &Known<'_>) {
-    let mut stages = record.stages.iter_mut();
-    let Some(stage) = stages.find(|stage| stage.name == Stage::Rehearse) else {
-        return;
-    };
-    for job in &mut stage.jobs {
-        if job.verdict == Some(Verdict::Passed) && !is_running(job, known) {
-            job.uid = None;
-            job.job.clear();
         }
     }
 }
@@ -207,6 +227,14 @@ pub fn levels_of_old_backups(memory: &mut Memory) {
     for backup in memory.backups.iter_mut().skip(1) {
         backup.levels.clear();
     }
+}
+
+/// Migrations of the live database but the last of each service.
+pub fn earlier_migrations(memory: &mut Memory) {
+    let mut later = BTreeSet::new();
+    memory
+        .schema
+        .retain(|record| later.insert(record.service.clone()));
 }
 
 pub fn words_of_rest(memory: &mut Memory) {
@@ -236,7 +264,7 @@ pub fn words_of_rest(memory: &mut Memory) {
             &mut candidate.aborting,
         ];
         for finding in findings.into_iter().flatten() {
-            clip_text(&mut finding.message, 2 * SHORT);
+            clip_text(&mut finding.message, SHORT);
         }
         if let Some(left) = &mut candidate.rollback {
             left.images.clear();

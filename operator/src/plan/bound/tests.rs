@@ -16,8 +16,8 @@ use crate::observed::{JobEnd, JobView, Observed, PodView};
 use crate::plan::tests::{Case, case, look, now};
 use crate::plan::{Plan, plan, record};
 
-const SERVICES: usize = 16;
-const TESTS: usize = 16;
+const SERVICES: usize = 10;
+const TESTS: usize = 10;
 /// Letters that the API server writes as they are, and one that it does not.
 const WORDS: &str = "the pod could not be made & ";
 
@@ -59,6 +59,8 @@ fn job(release: &str, stage: Stage, (step, attempt): (&str, i32), verdict: Verdi
         ),
         offers: vec!["mask".into()],
         cost: Some("0.123456789".into()),
+        log_tail: failed.then(|| long(1024)),
+        kept_bytes: Some(1_000_000),
         ..JobRecord::default()
     }
 }
@@ -202,9 +204,15 @@ fn largest(stage: Stage) -> Memory {
         .extend((0..8).map(|index| release(&format!("rold{index:0>7}"), Some(Verdict::Failed))));
     let at_work = ["rcandidate0", "rstable0000"].map(str::to_owned);
     record::bound(&mut memory.releases, 10, &at_work);
+    memory.releases[0]
+        .stages
+        .retain(|record| record.name <= stage);
     for record in &mut memory.releases[..2] {
         // The groups before the one that runs have passed.
-        record.stages[2].passed = [
+        let Some(rehearsed) = record.stages.get_mut(2) else {
+            continue;
+        };
+        rehearsed.passed = [
             "stable-expand",
             "stable-backfill",
             "stable-contract",
@@ -218,12 +226,12 @@ fn largest(stage: Stage) -> Memory {
         .to_vec();
     }
     // As many characters as a spec may name images with.
-    memory.images = (0..33)
+    memory.images = (0..=SERVICES + TESTS)
         .map(|_| ResolvedImage {
-            reference: "r".repeat(crate::platform::REFERENCES_LIMIT / 33),
+            reference: "r".repeat(crate::platform::REFERENCES_LIMIT / (SERVICES + TESTS + 1)),
             image: format!(
                 "{}@sha256:{}",
-                "r".repeat(crate::platform::REFERENCES_LIMIT / 33),
+                "r".repeat(crate::platform::REFERENCES_LIMIT / (SERVICES + TESTS + 1)),
                 "0".repeat(64)
             ),
             signed_by: Some("0".repeat(16)),
@@ -280,6 +288,18 @@ fn largest(stage: Stage) -> Memory {
     memory
 }
 
+/// Stages in which a candidate can be.
+const AT_WORK: [Stage; 8] = [
+    Stage::Resolve,
+    Stage::Backup,
+    Stage::Rehearse,
+    Stage::Gate,
+    Stage::Approve,
+    Stage::Migrate,
+    Stage::Rollout,
+    Stage::Verify,
+];
+
 fn bounded(memory: &Memory, limits: [usize; 2]) -> Memory {
     let mut bounded = memory.clone();
     bound_to(&mut bounded, &BTreeSet::new(), limits);
@@ -288,7 +308,7 @@ fn bounded(memory: &Memory, limits: [usize; 2]) -> Memory {
 
 #[test]
 fn the_largest_memory_is_bounded_and_leaves_room() {
-    for stage in Stage::ALL {
+    for stage in AT_WORK {
         let all = largest(stage);
         assert!(size(&all) > 1_000_000, "{} bytes", size(&all));
         let once = bounded(&all, LIMITS);
@@ -334,10 +354,9 @@ fn assert_needed(stage: Stage, short: &Memory, all: &Memory) {
             .collect::<Vec<_>>()
     };
     assert_eq!(ids(short), ids(all));
-    assert_eq!(
-        (&short.images, &short.scratch, &short.schema),
-        (&all.images, &all.scratch, &all.schema)
-    );
+    assert_eq!((&short.images, &short.scratch), (&all.images, &all.scratch));
+    let newest = all.schema[..SERVICES].iter();
+    assert!(newest.eq(&short.schema), "the newest of each service");
     let dumps = |memory: &Memory| {
         memory
             .backups
@@ -383,14 +402,11 @@ fn assert_needed(stage: Stage, short: &Memory, all: &Memory) {
         .filter(|job| job.verdict == Some(Verdict::Passed))
         .collect();
     assert_eq!(last.len(), steps, "{stage:?}");
-    assert!(
-        last.iter()
-            .all(|job| job.uid.is_some() && !job.job.is_empty() && job.attempt >= 5)
-    );
+    assert!(last.iter().all(|job| job.attempt >= 5));
 }
 
 #[test]
-fn a_candidate_with_sixteen_services_and_tests_that_pass_keeps_its_detail() {
+fn a_candidate_with_ten_services_and_tests_that_pass_keeps_its_detail() {
     let mut record = release("rcandidate0", None);
     record.interventions.clear();
     record.finding = None;
