@@ -21,7 +21,7 @@ pub use keep::keep;
 pub use status::{StatusWrite, write_status};
 use writer::Writer;
 
-/// Field manager of everything the operator applies.
+/// Field manager of everything the operator creates.
 pub const FIELD_MANAGER: &str = "crm-operator";
 
 /// A write did not succeed.

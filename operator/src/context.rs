@@ -10,6 +10,7 @@ use kube::{Client, Resource, ResourceExt};
 
 use crate::backoff::Backoff;
 use crate::controller::Watched;
+use crate::drift::Memory;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::{ForeignJobs, Stores};
@@ -65,6 +66,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// Own writes that the watches may not have shown yet.
     pub written: Written,
+    /// What the API server makes of own applies, and what was told of drift.
+    pub drift: Memory,
     /// Names of Jobs that stood in the way of a create.
     pub foreign: ForeignJobs,
     /// What was found of a platform and is not written yet.
@@ -82,6 +85,7 @@ impl Context {
     pub fn forget(&self, platform: &PlatformKey) {
         self.backoff.reset(platform);
         self.written.forget(platform);
+        self.drift.forget(platform);
         self.foreign.forget(platform);
         self.unsaved.keep(platform, None);
     }

@@ -14,6 +14,7 @@ use crate::platform::release::Release;
 
 pub mod backup;
 pub mod beside;
+pub mod canonical;
 pub mod database;
 pub mod deployment;
 pub mod environment;
@@ -63,9 +64,11 @@ fn object<T: DeserializeOwned>(literal: Value) -> T {
         .expect("literals of desired objects have the shape of their kind")
 }
 
-/// The same literal with its content hash as annotation: what `plan` compares to see whether an object is up to date.
+/// The same literal with its content hash as annotation: what `plan` compares to see whether an object is up to date. The second half of it is the hash of the
+/// canonical form, which `observed::owned` compares with what the object holds.
 fn hashed(mut literal: Value) -> Value {
-    let hash = content_hash(&literal);
+    let form = content_hash(&canonical::canonical(&literal));
+    let hash = format!("{}-{form}", content_hash(&literal));
     literal["metadata"]["annotations"][labels::HASH] = json!(hash);
     literal
 }
@@ -94,4 +97,4 @@ fn container_security() -> Value {
 const SERVICE_USER: i64 = 65532;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

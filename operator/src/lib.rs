@@ -15,6 +15,7 @@ pub mod controller;
 pub mod cost;
 pub mod delivery;
 pub mod desired;
+pub mod drift;
 pub mod error;
 pub mod events;
 pub mod health;

@@ -192,6 +192,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         },
         backoff: Default::default(),
         written: Default::default(),
+        drift: Default::default(),
         foreign: Default::default(),
         unsaved: Default::default(),
         leadership,

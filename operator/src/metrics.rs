@@ -37,6 +37,7 @@ pub struct Metrics {
     active: Family<Fixed<1>, Gauge>,
     watch_errors: Family<Kind, Counter>,
     invalid: Counter,
+    corrections: Counter,
     platforms: Family<Fixed<1>, Gauge>,
     leader: Gauge,
     releases: releases::Releases,
@@ -83,6 +84,7 @@ impl Default for Metrics {
             active: Family::default(),
             watch_errors: Family::default(),
             invalid: Counter::default(),
+            corrections: Counter::default(),
             platforms: Family::default(),
             leader: Gauge::default(),
             releases: releases::Releases::register(&mut registry),
@@ -108,6 +110,8 @@ impl Metrics {
         registry.register("crm_watch_errors", help, self.watch_errors.clone());
         let help = "Looks at a CrmPlatform that this operator cannot read";
         registry.register("crm_unreadable_platforms", help, self.invalid.clone());
+        let help = "Objects that somebody changed or removed and that were put back";
+        registry.register("crm_drift_corrections", help, self.corrections.clone());
         let help = "Platforms by whether they are ready";
         registry.register("crm_platforms", help, self.platforms.clone());
         let help = "Whether this process leads, so that it reconciles";
@@ -173,6 +177,11 @@ impl Metrics {
     /// Counts a look at an object that cannot be read.
     pub fn unreadable(&self) {
         self.invalid.inc();
+    }
+
+    /// Counts an object that was put back.
+    pub fn corrected(&self) {
+        self.corrections.inc();
     }
 
     /// Notes whether this process leads.
@@ -254,6 +263,7 @@ mod tests {
             "controller_runtime_max_concurrent_reconciles{controller=\"crmplatform\"} 8",
             "crm_platforms{ready=\"true\"} 0",
             "crm_operator_leader 0",
+            "crm_drift_corrections_total 0",
             "crm_operator_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::api::CrmPlatform;
 use crate::api::status::Memory;
 use crate::context::{Context, PlatformKey};
-use crate::observed::{JobView, Listing, Observed, Resolution, Unresolved};
+use crate::observed::{JobView, Listing, Observed, Resolution, Stamp, Unresolved};
 use crate::platform::Platform;
 
 pub mod around;
@@ -103,6 +103,7 @@ pub async fn observe(
         .into_iter()
         .map(|revision| (revision.id, revision.release))
         .collect();
+    let mut seen = workloads(ctx, &key);
     Ok(Observed {
         memory: memory(object),
         resolutions,
@@ -110,30 +111,55 @@ pub async fn observe(
         releases,
         record_uids,
         logs: BTreeMap::new(),
-        deployments: ctx.stores.deployments.of(&key),
         jobs,
         pods: ctx.stores.pods.of(&key).into_values().collect(),
-        database: ctx.stores.stateful_sets.of(&key).into_values().next(),
-        others: hashes(ctx, &key),
+        others: stamped(ctx, &key, &mut seen.drifted),
+        secrets: (ctx.stores.secrets.is_ready()).then(|| ctx.stores.secrets.of(&key)),
         knows_routes: ctx.stores.around.knows_routes(),
+        ..seen
     })
 }
 
-fn hashes(ctx: &Context, key: &PlatformKey) -> BTreeMap<String, String> {
-    let services = ctx
-        .stores
-        .services
-        .of(key)
-        .into_iter()
-        .map(|(name, hash)| (format!("Service/{name}"), hash));
-    let config_maps = ctx
-        .stores
-        .config_maps
-        .of(key)
-        .into_iter()
-        .map(|(name, hash)| (format!("ConfigMap/{name}"), hash));
+/// Deployments and the embedded database, with what became of their content hashes.
+fn workloads(ctx: &Context, key: &PlatformKey) -> Observed {
+    let mut deployments = ctx.stores.deployments.of(key);
+    let mut database = ctx.stores.stateful_sets.of(key).into_values().next();
+    let mut drifted = BTreeMap::new();
+    let all = deployments.values_mut().map(|seen| ("Deployment", seen));
+    let all = all.chain(database.iter_mut().map(|seen| ("StatefulSet", seen)));
+    for (kind, seen) in all {
+        let stamp = Stamp {
+            hash: std::mem::take(&mut seen.hash),
+            drift: seen.drift.take(),
+        };
+        let object = format!("{kind}/{}", seen.name);
+        seen.hash = ctx.drift.judge((key, object), stamp, &mut drifted);
+    }
+    Observed {
+        deployments,
+        database,
+        drifted,
+        ..Observed::default()
+    }
+}
+
+/// Content hashes of all else that is applied.
+fn stamped(
+    ctx: &Context,
+    key: &PlatformKey,
+    drifted: &mut BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let services = ctx.stores.services.of(key).into_iter();
+    let services = services.map(|(name, stamp)| (format!("Service/{name}"), stamp));
+    let config_maps = ctx.stores.config_maps.of(key).into_iter();
+    let config_maps = config_maps.map(|(name, stamp)| (format!("ConfigMap/{name}"), stamp));
     let around = ctx.stores.around.of(key);
-    services.chain(config_maps).chain(around).collect()
+    let all = services.chain(config_maps).chain(around);
+    all.map(|(object, stamp)| {
+        let hash = ctx.drift.judge((key, object.clone()), stamp, drifted);
+        (object, hash)
+    })
+    .collect()
 }
 
 /// Asks the registry, and leaves out what it has not answered yet.

@@ -12,6 +12,8 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
+use kube::Resource;
+use serde::Serialize;
 
 use crate::api::status::{Memory, Slot};
 use crate::desired::labels;
@@ -20,10 +22,12 @@ use crate::platform::release::Release;
 
 pub mod job;
 pub mod log;
+pub mod owned;
 pub mod pod;
 
 pub use job::{JobEnd, JobView};
 pub use log::{Ask, LogPart, Logs};
+pub use owned::Stamp;
 pub use pod::{ContainerState, PodView};
 
 /// Everything the plan may know.
@@ -53,6 +57,10 @@ pub struct Observed {
     pub others: BTreeMap<String, String>,
     /// Whether the cluster knows HTTPRoutes.
     pub knows_routes: bool,
+    /// Versions by name of the user's Secrets that this platform may use; nothing as long as the watch of them has not shown it.
+    pub secrets: Option<BTreeMap<String, String>>,
+    /// Objects by `Kind/name` in which somebody changed what is ours, with the field manager that wrote last. They have no content hash.
+    pub drifted: BTreeMap<String, String>,
 }
 
 /// What a registry says of the tags of a repository.
@@ -91,8 +99,10 @@ pub struct WorkloadView {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// Content hash we wrote on it.
+    /// Content hash we wrote on it; empty when it has drifted.
     pub hash: String,
+    /// How it has drifted.
+    pub drift: Option<Box<owned::Drift>>,
     /// Release its pods are of.
     pub release: String,
     /// Service it serves.
@@ -101,6 +111,8 @@ pub struct WorkloadView {
     pub track: String,
     /// Slot of live pods.
     pub slot: Slot,
+    /// Versions of the Secrets that its pods read, as they carry them.
+    pub secrets: String,
     /// Whether its controller has seen its newest spec and all pods are of it, ready, and no older one is left.
     pub complete: bool,
     /// Pods that are available.
@@ -117,7 +129,7 @@ pub struct WorkloadView {
     pub deleting: bool,
     /// When it was created.
     pub created: Option<Timestamp>,
-    /// Image of its first container.
+    /// Image of its first container; of an embedded database the one that it shall keep.
     pub image: String,
 }
 
@@ -131,14 +143,19 @@ pub fn label(metadata: &ObjectMeta, key: &str) -> String {
         .unwrap_or_default()
 }
 
-/// The content hash that `apply` wrote on an object, or an empty string.
-pub fn content_hash(metadata: &ObjectMeta) -> String {
+/// The value of an annotation, or an empty string.
+pub fn annotation(metadata: &ObjectMeta, key: &str) -> String {
     metadata
         .annotations
         .as_ref()
-        .and_then(|annotations| annotations.get(labels::HASH))
+        .and_then(|annotations| annotations.get(key))
         .cloned()
         .unwrap_or_default()
+}
+
+/// The content hash of a desired object.
+pub fn content_hash(metadata: &ObjectMeta) -> String {
+    annotation(metadata, labels::HASH)
 }
 
 impl From<&Deployment> for WorkloadView {
@@ -171,7 +188,14 @@ impl From<&Deployment> for WorkloadView {
                 .or(progressing)
                 .and_then(|c| c.message.clone()),
             image: image(&deployment.spec.template),
-            ..Self::identity(&deployment.metadata)
+            secrets: deployment
+                .spec
+                .template
+                .metadata
+                .as_ref()
+                .map(|metadata| annotation(metadata, labels::SECRETS))
+                .unwrap_or_default(),
+            ..Self::identity(deployment)
         }
     }
 }
@@ -186,8 +210,10 @@ impl From<&StatefulSet> for WorkloadView {
             complete: seen && ready == replicas && status.updated_replicas.unwrap_or(0) == replicas,
             available: ready,
             replicas,
-            image: image(&set.spec.template),
-            ..Self::identity(&set.metadata)
+            image: Some(annotation(&set.metadata, labels::IMAGE))
+                .filter(|image| !image.is_empty())
+                .unwrap_or_else(|| image(&set.spec.template)),
+            ..Self::identity(set)
         }
     }
 }
@@ -217,11 +243,14 @@ fn image(template: &PodTemplateSpec) -> String {
 }
 
 impl WorkloadView {
-    fn identity(metadata: &ObjectMeta) -> Self {
+    fn identity<K: Resource + Serialize>(object: &K) -> Self {
+        let metadata = object.meta();
+        let Stamp { hash, drift } = owned::stamp(object);
         Self {
+            drift,
             name: metadata.name.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
-            hash: content_hash(metadata),
+            hash,
             release: label(metadata, labels::RELEASE),
             service: label(metadata, labels::SERVICE),
             track: label(metadata, labels::TRACK),

@@ -29,6 +29,8 @@ mod beside;
 mod bound;
 mod cleanup;
 mod closing;
+mod configuration;
+mod correction;
 mod dora;
 mod draft;
 mod foundation;
@@ -47,9 +49,10 @@ mod rollback;
 mod rollout;
 mod steps;
 mod update;
+mod usable;
 mod verify;
 
-use action::{Action, Note};
+use action::{Action, Correction, Note};
 pub(crate) use dora::WINDOW;
 use draft::Draft;
 use keep::Keep;
@@ -72,6 +75,8 @@ pub struct Plan {
     pub memory: Memory,
     /// What to tell people, once the memory is saved.
     pub notes: Vec<Note>,
+    /// What of the writes puts back what somebody changed; told once they are made.
+    pub corrections: Vec<Correction>,
     /// When to look again without being woken.
     pub requeue: Duration,
     /// What is being waited for.
@@ -168,10 +173,16 @@ fn advance(draft: &mut Draft<'_>) {
             _ => draft.start_return(draft.superseding()),
         };
     }
-    if candidate.stage < Stage::Rollout {
+    // Until its Rollout begins nothing live is the candidate's.
+    if candidate.stage < Stage::Rollout
+        || (candidate.stage == Stage::Rollout && permit::is_waiting(draft, &candidate))
+    {
         settle(draft);
     }
-    if candidate.held.is_some() || !permit::has_begun(draft, &candidate) {
+    if candidate.held.is_some() || lacks_secrets(draft, &candidate) {
+        return;
+    }
+    if !permit::has_begun(draft, &candidate) {
         return;
     }
     let progress = match candidate.stage {
@@ -186,6 +197,13 @@ fn advance(draft: &mut Draft<'_>) {
         Stage::Optimise => Progress::Passed,
     };
     transition(draft, candidate.stage, progress);
+}
+
+/// Whether a stage that changes nothing live, or has not begun, lacks Secrets. What has begun to change what is live is finished.
+fn lacks_secrets(draft: &mut Draft<'_>, candidate: &Candidate) -> bool {
+    let may_wait = candidate.stage < Stage::Migrate || permit::is_waiting(draft, candidate);
+    let release = draft.release(&candidate.release).filter(|_| may_wait);
+    release.is_some_and(|release| usable::hinders(draft, &release))
 }
 
 /// Keeps stable, unless people work on it by hand.

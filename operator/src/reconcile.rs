@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::metrics::Outcome;
 use crate::observe::{Questions, logs, observe};
 use crate::observed::Observed;
-use crate::plan::action::Note;
+use crate::plan::action::{Correction, Note};
 use crate::plan::{Plan, plan};
 use crate::platform::{Invalid, Platform};
 use crate::status::Save;
@@ -120,6 +120,9 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
     let worth = status::save(status, kept.as_ref(), &next, (hindered, now));
     let again = save(ctx, (object, key), worth, (&planned, next)).await?;
     applied?;
+    if let Ok(plan) = &planned {
+        tell_corrections(ctx, object, &plan.corrections).await;
+    }
     let rest = planned.map_or(SAFETY_NET, |plan| plan.requeue);
     Ok(match again {
         Some(Next::LookAgain) => Next::LookAgain,
@@ -219,6 +222,19 @@ async fn tell(
     ctx.metrics.releases().count(before, after);
     if let Err(error) = events::publish(ctx, object, notes).await {
         tracing::warn!(%error, "an event was lost");
+    }
+}
+
+/// Counts and announces what was put back. It changes no memory, so a status need not be written for it.
+async fn tell_corrections(ctx: &Context, object: &CrmPlatform, corrections: &[Correction]) {
+    let key = PlatformKey::of(object);
+    for correction in corrections {
+        ctx.metrics.corrected();
+        let is_news = ctx.drift.is_news(&key, &correction.object);
+        let notes = std::slice::from_ref(&correction.note);
+        if is_news && let Err(error) = events::publish(ctx, object, notes).await {
+            tracing::warn!(%error, "an event was lost");
+        }
     }
 }
 

@@ -164,6 +164,14 @@ fn tests_passed(
             words::GATE_SKIPPED,
             skipped_by(memory, wanted.as_deref()).unwrap_or_default(),
         ),
+        Some(Verdict::Skipped) if let Some(of) = record.and_then(|own| own.code_of.as_ref()) => (
+            "True",
+            words::ALL_TESTS_PASSED,
+            format!(
+                "release {} has the code of release {of}, which has passed all tests",
+                wanted.unwrap_or_default()
+            ),
+        ),
         Some(Verdict::Passed) => (
             "True",
             words::ALL_TESTS_PASSED,

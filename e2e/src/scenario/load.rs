@@ -240,9 +240,6 @@ impl Traffic {
 fn load_container(platform: &Platform, image: &str, rate: u32) -> Value {
     let url = |service: &str| format!("http://{}-{service}:8080", platform.name);
     let identity = |key: &str| json!({ "secretKeyRef": { "name": format!("{}-identity", platform.name), "key": key } });
-    // What the platform's own tests carry: NetworkPolicies let it reach live pods.
-    let labels =
-        json!({ "crmplatform.io/platform": platform.name, "crmplatform.io/stage": "Verify" });
     json!({
         "image": image,
         "args": ["load", "--rate", rate.to_string(), "--seconds", "1800"],
@@ -258,6 +255,9 @@ fn load_container(platform: &Platform, image: &str, rate: u32) -> Value {
 fn load_pod(platform: &Platform, pod: &str, container: &Value) -> Value {
     let mut container = container.clone();
     container["name"] = json!("load");
+    // What the platform's own tests carry: NetworkPolicies let it reach live pods.
+    let labels =
+        json!({ "crmplatform.io/platform": platform.name, "crmplatform.io/stage": "Verify" });
     container["securityContext"] = json!({ "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] } });
     json!({
         "apiVersion": "v1",

@@ -35,6 +35,8 @@ pub const BACKUP_NOT_PROVEN: &str = "BackupNotProven";
 pub const IMAGE_NOT_ALLOWED: &str = "ImageNotAllowed";
 /// An image of the spec has no signature by a key of the operator's configuration.
 pub const IMAGE_NOT_SIGNED: &str = "ImageNotSigned";
+/// A Secret that the spec names is not there, or not labelled for this platform.
+pub const SECRET_NOT_USABLE: &str = "SecretNotUsable";
 /// The scratch database could not be made or filled.
 pub const REHEARSAL_INCONCLUSIVE: &str = "RehearsalInconclusive";
 /// The candidate's migrations failed on the scratch database.
@@ -114,6 +116,8 @@ pub const DATABASE_STARTING: &str = "DatabaseStarting";
 /// A call to the API server failed; it is tried again.
 pub const APPLY_FAILED: &str = "ApplyFailed";
 
+/// Event: an object that somebody changed or removed is as it should be again.
+pub const DRIFT_CORRECTED: &str = "DriftCorrected";
 /// Event: a stage of a release passed.
 pub const STAGE_PASSED: &str = "StagePassed";
 /// Event: a candidate gets another share of the requests.

@@ -151,6 +151,10 @@ pub struct Candidate {
     /// Whether a person let it go on without rehearsal and tests, or it passed them before and is being rolled back to.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ungated: bool,
+    /// Release that serves and has the same code, because this one differs only in the configuration of services: the gate and the migrations of that one count
+    /// for this one too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_of: Option<String>,
     /// Set when a person asked for it with `rollback-to`, and not the spec: how the release that the spec asks for counts once this one serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Box<Rejected>>,

@@ -23,7 +23,9 @@ use tokio::time::timeout;
 use super::{Error, FIELD_MANAGER};
 use crate::api::CrmPlatform;
 use crate::context::{Context, PlatformKey};
+use crate::desired::labels;
 use crate::desired::route::HttpRoute;
+use crate::observed::owned;
 use crate::plan::action::{Created, Object, Replicas, SecretRecipe, Target, TargetKind};
 use crate::secrets;
 use crate::written::Kind;
@@ -93,8 +95,7 @@ impl Writer<'_> {
 
     async fn apply_one<K: Child>(&self, kind: Kind, object: &K) -> Result<(), Error> {
         let name = object.name_any();
-        // A manager per platform: two platforms whose names make one object are told apart by the API server, which refuses a second controlling owner.
-        let manager = format!("{FIELD_MANAGER}/{}", self.key.name);
+        let manager = labels::field_manager(&self.key.name);
         let params = PatchParams::apply(&manager).force();
         match self
             .call(self.api::<K>().patch(&name, &params, &Patch::Apply(object)))
@@ -106,6 +107,9 @@ impl Writer<'_> {
                     (kind, &name),
                     stored.resource_version().as_deref(),
                 );
+                let drift = owned::stamp(&stored).drift;
+                let object = format!("{}/{name}", K::KIND);
+                self.ctx.drift.applied(&self.key, &object, drift.as_deref());
                 Ok(())
             }
             Err(refusal) => Err(self.error("apply", K::KIND, &name, refusal)),

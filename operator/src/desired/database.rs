@@ -91,7 +91,7 @@ pub fn service(platform: &Platform) -> Service {
 }
 
 /// The database server. `image` is that of the server which is there already: another one may not read its volume, and a new default of the operator must
-/// not restart every database.
+/// not restart every database. It stands in an annotation, so that an image that somebody changed by hand is put back.
 pub fn stateful_set(platform: &Platform, image: Option<&str>) -> StatefulSet {
     let storage = platform.embedded_storage.clone().unwrap_or_default();
     let when_deleted = if platform.deletion == DeletionPolicy::Delete {
@@ -99,12 +99,15 @@ pub fn stateful_set(platform: &Platform, image: Option<&str>) -> StatefulSet {
     } else {
         "Retain"
     };
+    let image = image.unwrap_or(&platform.settings.postgres_image);
+    let mut metadata = metadata(platform);
+    metadata["annotations"] = json!({ labels::IMAGE: image });
     let mut pod_labels = labels::platform(&platform.name);
     pod_labels.insert("app.kubernetes.io/component".to_owned(), json!("postgres"));
     object(hashed(json!({
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": metadata(platform),
+        "metadata": metadata,
         "spec": {
             "replicas": 1,
             "serviceName": names::postgres(&platform.name),
@@ -117,7 +120,7 @@ pub fn stateful_set(platform: &Platform, image: Option<&str>) -> StatefulSet {
                     "enableServiceLinks": false,
                     "terminationGracePeriodSeconds": 60,
                     "securityContext": pod_security(POSTGRES_USER),
-                    "containers": [container(platform, image.unwrap_or(&platform.settings.postgres_image))],
+                    "containers": [container(platform, image)],
                     "volumes": [
                         { "name": "run", "emptyDir": {} },
                         { "name": "tmp", "emptyDir": {} },

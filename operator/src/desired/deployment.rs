@@ -35,6 +35,16 @@ pub fn live(
     deployment(scope, service, shape)
 }
 
+/// The same Deployment whose pods carry the versions of their Secrets: a new version starts them again.
+pub fn with_secrets(pods: &Deployment, version: &str) -> Deployment {
+    let mut literal = json!(pods);
+    if let Some(annotations) = literal["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(labels::HASH);
+    }
+    literal["spec"]["template"]["metadata"]["annotations"][labels::SECRETS] = json!(version);
+    object(hashed(literal))
+}
+
 /// Deployment of a candidate: one pod, on the scratch database, which no live Service selects.
 pub fn candidate(scope: Scope<'_>, service: &ReleaseService) -> Deployment {
     let mut selector = labels::selector(scope, &service.name, labels::CANDIDATE);

@@ -24,6 +24,19 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Its value.
 pub const MANAGER: &str = "crm-operator";
 
+/// Label of a user's Secret: name of the platform that may use it.
+pub const USABLE_BY: &str = "crmplatform.io/usable-by";
+/// Annotation of live pods: what stands for the versions of the Secrets that they read.
+pub const SECRETS: &str = "crmplatform.io/secrets";
+/// Annotation of an embedded database: its image, which stays whatever the operator's default becomes.
+pub const IMAGE: &str = "crmplatform.io/image";
+
+/// Field manager of everything that is applied for a platform. One for each: two platforms whose names make one object are told apart by the API server, which
+/// refuses a second controlling owner.
+pub fn field_manager(platform: &str) -> String {
+    format!("{MANAGER}/{platform}")
+}
+
 /// Value of [`TRACK`]: live pods.
 pub const STABLE: &str = "stable";
 /// Value of [`TRACK`]: pods and Jobs that a newer spec may stop at any time.

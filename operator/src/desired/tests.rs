@@ -130,6 +130,37 @@ fn all(scope: Scope<'_>) -> Vec<Value> {
     ]
 }
 
+/// Every object that is applied, of a platform that writes what it can in an unusual form.
+pub(crate) fn applied() -> Vec<Value> {
+    let spec = SPEC
+        .replace("value: info}]", "value: info}, {name: EMPTY, value: ''}]")
+        .replace("cpu: 50m, memory: 32Mi", "cpu: 1000m, memory: 1024Mi");
+    let (platform, release) = platform(&spec);
+    let scope = Scope {
+        platform: &platform,
+        id: ID,
+        release: &release,
+    };
+    let bare = &release.services[1];
+    let mut all = all(scope);
+    all.push(json!(deployment::live(scope, bare, Slot::Blue, Some(2))));
+    all.retain(|object| {
+        let kinds = ["Deployment", "StatefulSet", "Service", "ConfigMap"];
+        kinds.iter().any(|kind| object["kind"] == *kind)
+    });
+    all.extend(around::applied());
+    all
+}
+
+#[test]
+fn a_new_form_of_the_hash_restarts_no_pod() {
+    for mut object in applied() {
+        let template = object["spec"]["template"].clone();
+        object["metadata"]["annotations"][labels::HASH] = json!("0123456789abcdef");
+        assert!(!template.to_string().contains(labels::HASH), "{template}");
+    }
+}
+
 fn with_scope(check: impl FnOnce(Scope<'_>)) {
     let (platform, release) = platform(SPEC);
     check(Scope {

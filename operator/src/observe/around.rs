@@ -1,4 +1,4 @@
-//! The watches of what stands around the pods: autoscalers, budgets, network policies, and the ways in. Of each object only its content hash is kept. Their status
+//! The watches of what stands around the pods: autoscalers, budgets, network policies, and the ways in. Of each object only its content hash is kept, and whether it holds. Their status
 //! changes often and says nothing to a plan, so that wakes nobody.
 //!
 //! A cluster need not know HTTPRoutes. Then nothing is watched, and it is asked again every minute.
@@ -15,6 +15,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -24,7 +25,7 @@ use super::stores::Source;
 use crate::context::PlatformKey;
 use crate::desired::route::HttpRoute;
 use crate::error::innermost;
-use crate::observed::content_hash;
+use crate::observed::{Stamp, owned};
 use crate::written::{Kind, Seen};
 
 /// How often a cluster that does not know HTTPRoutes is asked again.
@@ -32,14 +33,14 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// And how often an API server that gave no answer.
 const NO_ANSWER: Duration = Duration::from_secs(2);
 
-/// Content hashes of what stands around the pods.
+/// What stands around the pods, as it says of its content.
 #[derive(Debug, Default)]
 pub struct Around {
-    autoscalers: Index<String>,
-    budgets: Index<String>,
-    policies: Index<String>,
-    ingresses: Index<String>,
-    routes: Index<String>,
+    autoscalers: Index<Stamp>,
+    budgets: Index<Stamp>,
+    policies: Index<Stamp>,
+    ingresses: Index<Stamp>,
+    routes: Index<Stamp>,
     /// Whether the API server serves HTTPRoutes.
     known: AtomicBool,
     /// Whether it was asked.
@@ -47,8 +48,8 @@ pub struct Around {
 }
 
 impl Around {
-    /// Content hashes of a platform's objects by `Kind/name`.
-    pub fn of(&self, platform: &PlatformKey) -> BTreeMap<String, String> {
+    /// What a platform's objects say of their content, by `Kind/name`.
+    pub fn of(&self, platform: &PlatformKey) -> BTreeMap<String, Stamp> {
         let kinds = [
             ("HorizontalPodAutoscaler", &self.autoscalers),
             ("PodDisruptionBudget", &self.budgets),
@@ -57,8 +58,8 @@ impl Around {
             ("HTTPRoute", &self.routes),
         ];
         let all = kinds.into_iter().flat_map(|(kind, index)| {
-            let hashes = index.of(platform).into_iter();
-            hashes.map(move |(name, hash)| (format!("{kind}/{name}"), hash))
+            let stamps = index.of(platform).into_iter();
+            stamps.map(move |(name, stamp)| (format!("{kind}/{name}"), stamp))
         });
         all.collect()
     }
@@ -158,9 +159,16 @@ impl Source {
     }
 
     /// Feeds an index from a watch, for as long as `goes_on` says after an error.
-    async fn watch<K>(&self, index: &Index<String>, goes_on: impl Fn(&watcher::Error) -> bool)
+    async fn watch<K>(&self, index: &Index<Stamp>, goes_on: impl Fn(&watcher::Error) -> bool)
     where
-        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: Resource<DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize
+            + Send
+            + Sync
+            + 'static,
     {
         let config = watcher::Config::default().labels(&self.selector);
         let events = watcher(Api::<K>::all(self.client.clone()), config).default_backoff();
@@ -168,7 +176,7 @@ impl Source {
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    let view = |object: &K| Some(content_hash(object.meta()));
+                    let view = |object: &K| Some(owned::stamp(object));
                     for platform in index.take_quietly(event, view) {
                         // Nobody listens any more only when the process is ending.
                         let _ = self.changed.unbounded_send(platform);

@@ -17,6 +17,8 @@ use crate::written::Seen;
 /// Views of all objects of one kind.
 #[derive(Debug)]
 pub struct Index<V> {
+    /// Label that names the platform of an object.
+    label: &'static str,
     state: RwLock<State<V>>,
     ready: watch::Sender<bool>,
 }
@@ -52,7 +54,15 @@ impl<V> Default for Platforms<V> {
 
 impl<V> Default for Index<V> {
     fn default() -> Self {
+        Self::by(labels::PLATFORM)
+    }
+}
+
+impl<V> Index<V> {
+    /// An index of objects that name their platform by this label.
+    pub fn by(label: &'static str) -> Self {
         Self {
+            label,
             state: RwLock::new(State {
                 platforms: Platforms::default(),
                 arriving: Platforms::default(),
@@ -71,14 +81,18 @@ impl<V: Clone> Index<V> {
     ) -> Vec<PlatformKey> {
         let mut state = self.write();
         match event {
-            Event::Apply(object) => state.platforms.put(&object, view(&object)),
+            Event::Apply(object) => {
+                let home = home(&object, self.label);
+                state.platforms.put(&object, home, view(&object))
+            }
             Event::Delete(object) => state.platforms.remove(&object).into_iter().collect(),
             Event::Init => {
                 state.arriving = Platforms::default();
                 Vec::new()
             }
             Event::InitApply(object) => {
-                state.arriving.put(&object, view(&object));
+                let home = home(&object, self.label);
+                state.arriving.put(&object, home, view(&object));
                 Vec::new()
             }
             Event::InitDone => {
@@ -110,7 +124,7 @@ impl<V: Clone> Index<V> {
         let known = match &event {
             Event::Apply(object) => {
                 let state = self.read();
-                let entry = home(object).and_then(|home| {
+                let entry = home(object, self.label).and_then(|home| {
                     let entries = state.platforms.entries.get(&home)?;
                     entries.get(&object.name_any())
                 });
@@ -168,9 +182,14 @@ impl<V: Clone> Index<V> {
 }
 
 impl<V> Platforms<V> {
-    fn put<K: Resource>(&mut self, object: &K, view: Option<V>) -> Vec<PlatformKey> {
+    fn put<K: Resource>(
+        &mut self,
+        object: &K,
+        home: Option<PlatformKey>,
+        view: Option<V>,
+    ) -> Vec<PlatformKey> {
         let mut concerned: Vec<_> = self.remove(object).into_iter().collect();
-        if let (Some(home), Some(view)) = (home(object), view) {
+        if let (Some(home), Some(view)) = (home, view) {
             self.homes
                 .insert(object.uid().unwrap_or_default(), home.clone());
             self.entries.entry(home.clone()).or_default().insert(
@@ -204,8 +223,8 @@ impl<V> Platforms<V> {
     }
 }
 
-fn home<K: Resource>(object: &K) -> Option<PlatformKey> {
-    let name = object.labels().get(labels::PLATFORM)?.clone();
+fn home<K: Resource>(object: &K, label: &str) -> Option<PlatformKey> {
+    let name = object.labels().get(label)?.clone();
     Some(PlatformKey {
         namespace: object.namespace()?,
         name,

@@ -6,17 +6,20 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::around::Around;
 use super::index::{Index, seen};
@@ -26,9 +29,12 @@ use crate::controller::Watched;
 use crate::desired::labels;
 use crate::error::innermost;
 use crate::metrics::Metrics;
-use crate::observed::{JobView, PodView, WorkloadView, content_hash};
+use crate::observed::{JobView, PodView, Stamp, WorkloadView, owned};
 use crate::platform::release::Release;
 use crate::written::{Kind, Seen};
+
+/// How long the first reconcile waits for Secrets.
+const SECRETS_AFTER: Duration = Duration::from_secs(2);
 
 /// The recorded inputs of a release and whose they are.
 #[derive(Clone, Debug)]
@@ -55,14 +61,16 @@ pub struct Stores {
     pub jobs: Index<JobView>,
     /// Pods.
     pub pods: Index<PodView>,
-    /// Content hashes of Services.
-    pub services: Index<String>,
-    /// Content hashes of ConfigMaps.
-    pub config_maps: Index<String>,
+    /// Services.
+    pub services: Index<Stamp>,
+    /// ConfigMaps.
+    pub config_maps: Index<Stamp>,
     /// Recorded releases.
     pub revisions: Index<RevisionView>,
     /// What stands around the pods.
     pub around: Around,
+    /// Versions of the user's Secrets that platforms may use; nothing else is known of them.
+    pub secrets: Index<String>,
 }
 
 /// The running watches; they end when this is dropped.
@@ -86,6 +94,7 @@ impl Stores {
             config_maps: Index::default(),
             revisions: Index::default(),
             around: Around::default(),
+            secrets: Index::by(labels::USABLE_BY),
         })
     }
 
@@ -120,7 +129,7 @@ impl Stores {
         );
         tasks.spawn(source.clone().follow(
             |stores| &stores.services,
-            |object: &Service| Some(content_hash(&object.metadata)),
+            |object: &Service| Some(owned::stamp(object)),
         ));
         // Those of a release hold whole reports: nobody looks at them here, and they are large.
         let small = Source {
@@ -129,16 +138,24 @@ impl Stores {
         };
         tasks.spawn(small.follow(
             |stores| &stores.config_maps,
-            |object: &ConfigMap| Some(content_hash(&object.metadata)),
+            |object: &ConfigMap| Some(owned::stamp(object)),
         ));
+        tasks.spawn(source.clone().follow(|stores| &stores.revisions, revision));
         source.clone().follow_around(&mut tasks);
-        tasks.spawn(source.follow(|stores| &stores.revisions, revision));
+        tasks.spawn(source.follow_by(
+            secrets(),
+            |stores| &stores.secrets,
+            |object: &PartialObjectMeta<Secret>| {
+                let version = object.resource_version().unwrap_or_default();
+                Some(format!("{}/{version}", object.uid().unwrap_or_default()))
+            },
+        ));
         Watches { changed, tasks }
     }
 
-    /// Waits until every kind was listed once.
+    /// Waits until every kind was listed once; for Secrets only a moment: an API server that cannot stream them holds up only platforms that use some.
     pub async fn ready(&self) {
-        tokio::join!(
+        let _ = tokio::join!(
             self.deployments.ready(),
             self.stateful_sets.ready(),
             self.jobs.ready(),
@@ -147,6 +164,7 @@ impl Stores {
             self.config_maps.ready(),
             self.revisions.ready(),
             self.around.ready(),
+            timeout(SECRETS_AFTER, self.secrets.ready()),
         );
     }
 
@@ -216,25 +234,44 @@ impl Source {
         V: Clone + Send + Sync + 'static,
     {
         let config = watcher::Config::default().labels(&self.selector);
-        async move {
-            let events = watcher(Api::<K>::all(self.client.clone()), config).default_backoff();
-            pin_mut!(events);
-            while let Some(event) = events.next().await {
-                match event {
-                    Ok(event) => {
-                        for platform in index(&self.stores).take(event, &view) {
-                            // Nobody listens any more only when the process is ending.
-                            let _ = self.changed.unbounded_send(platform);
-                        }
+        self.follow_by(config, index, view)
+    }
+
+    /// The same, of what a watch of its own selects.
+    async fn follow_by<K, V>(
+        self,
+        config: watcher::Config,
+        index: impl Fn(&Stores) -> &Index<V> + Send + 'static,
+        view: impl Fn(&K) -> Option<V> + Send + Sync + 'static,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let events = watcher(Api::<K>::all(self.client.clone()), config).default_backoff();
+        pin_mut!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    for platform in index(&self.stores).take(event, &view) {
+                        // Nobody listens any more only when the process is ending.
+                        let _ = self.changed.unbounded_send(platform);
                     }
-                    Err(error) => {
-                        self.metrics.watch_failed(&K::kind(&()));
-                        tracing::warn!(kind = %K::kind(&()), %error, cause = innermost(&error), "a watch broke; it is started again");
-                    }
+                }
+                Err(error) => {
+                    self.metrics.watch_failed(&K::kind(&()));
+                    tracing::warn!(kind = %K::kind(&()), %error, cause = innermost(&error), "a watch broke; it is started again");
                 }
             }
         }
     }
+}
+
+/// The watch of the user's Secrets: only those with the label, and of each only its metadata. It streams what is there, so that it needs the verb `watch` alone
+/// and nothing can be listed.
+fn secrets() -> watcher::Config {
+    watcher::Config::default()
+        .labels(labels::USABLE_BY)
+        .streaming_lists()
 }
 
 /// A record that cannot be read counts as absent: the plan then says that the release cannot be built again, instead of building a wrong one. Records that

@@ -100,6 +100,14 @@ pub struct Replicas {
     pub replicas: i32,
 }
 
+impl Object {
+    /// Kind and name, as `Kind/name`.
+    pub fn key(&self) -> String {
+        let name = self.metadata().name.as_deref().unwrap_or_default();
+        format!("{}/{name}", self.kind())
+    }
+}
+
 /// An object that is created and never patched.
 #[derive(Clone, Debug)]
 pub enum Created {
@@ -167,6 +175,15 @@ pub enum TargetKind {
     Ingress,
     /// The way in from outside, by the Gateway API.
     Route,
+}
+
+/// What was changed from outside and is put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correction {
+    /// The object, as `Kind/name`.
+    pub object: String,
+    /// What is told of it.
+    pub note: Note,
 }
 
 /// Something worth an event.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
-use super::{asked, foundation, permit, requests, resolve, update};
+use super::{asked, foundation, permit, requests, resolve, update, usable};
 use crate::api::conditions;
 use crate::api::status::{Candidate, Finding, Stage, Verdict};
 use crate::cost::seconds;
@@ -34,6 +34,7 @@ pub(super) fn admit(draft: &mut Draft<'_>) {
     };
     leave_rejected(draft, &id);
     let stable = draft.wants_stable();
+    let hindered = !is_rejected(draft, &id) && usable::hinders(draft, &release);
     match draft.memory.candidate.clone() {
         Some(candidate) if candidate.release == id => {}
         // A person went back from what the spec asks for.
@@ -42,12 +43,14 @@ pub(super) fn admit(draft: &mut Draft<'_>) {
                 .rollback
                 .as_ref()
                 .is_some_and(|left| left.release == id) => {}
+        Some(_) if hindered => {}
         Some(candidate) => {
             draft.superseded = true;
             replace(draft, &candidate);
         }
         None if stable || is_rejected(draft, &id) => {}
         None if memory_is_lost(draft) => adopt(draft),
+        None if hindered => {}
         None => {
             draft.superseded = draft.memory.stable.is_some();
             if leftovers(draft, &id) {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::action::{Object, Target, TargetKind};
+use super::correction;
 use super::draft::Draft;
 use crate::api::conditions::{GATEWAY_API_MISSING, PROGRESSING};
 use crate::api::status::{Finding, Shift, Slot, Stage};
@@ -205,8 +206,11 @@ fn stands(draft: &Draft<'_>, object: &Object) -> bool {
 
 /// Makes an object as it should be, and counts it among those that stay.
 fn keep(draft: &mut Draft<'_>, stay: &mut BTreeSet<String>, object: Object) {
-    stay.insert(identity(&object).0);
-    if !stands(draft, &object) {
+    let (key, _) = identity(&object);
+    // While people work by hand, what they changed is left to them.
+    let left = correction::is_left(draft, &key);
+    stay.insert(key);
+    if !left && !stands(draft, &object) {
         draft.apply(object, "what stands around the pods is as the spec says");
     }
 }
@@ -219,7 +223,10 @@ fn remove_others(
 ) {
     let others = draft.observed.others.iter();
     let left: Vec<String> = others
-        .filter(|(key, hash)| !hash.is_empty() && !stay.contains(*key))
+        .filter(|(key, hash)| {
+            let is_ours = !hash.is_empty() || draft.observed.drifted.contains_key(*key);
+            is_ours && !stay.contains(*key)
+        })
         .filter_map(|(key, _)| key.strip_prefix(kind)?.strip_prefix('/'))
         .map(str::to_owned)
         .collect();

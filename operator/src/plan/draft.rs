@@ -5,10 +5,12 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Action, Created, Note, Object, Replicas, SecretRecipe, Target, Write};
+use super::action::{
+    Action, Correction, Created, Note, Object, Replicas, SecretRecipe, Target, Write,
+};
 use super::keep::Keep;
 use super::permit::{self, Hindrance};
-use super::{Plan, bound, moves, record};
+use super::{Plan, bound, correction, moves, record};
 use crate::api::status::{Finding, Memory, Slot, Stage};
 use crate::desired::{Scope, labels};
 use crate::observed::{Ask, Observed};
@@ -34,6 +36,9 @@ pub(super) struct Draft<'a> {
     /// Logs that are not known and have to be, before there is a verdict.
     pub asks: Vec<Ask>,
     pub notes: Vec<Note>,
+    pub corrections: Vec<Correction>,
+    /// What is written now has stood there before: if it is missing, somebody removed it.
+    pub restores: bool,
     pub waiting: Option<String>,
     pub problem: Option<Finding>,
     /// What people hold back.
@@ -65,6 +70,8 @@ impl<'a> Draft<'a> {
             keeps: Vec::new(),
             asks: Vec::new(),
             notes: Vec::new(),
+            corrections: Vec::new(),
+            restores: false,
             waiting: None,
             problem: None,
             held_back: None,
@@ -82,6 +89,7 @@ impl<'a> Draft<'a> {
     pub fn finish(mut self, safety_net: Duration) -> Plan {
         if self.moved {
             self.actions.clear();
+            self.corrections.clear();
             self.wake = None;
         }
         self.memory.schema.truncate(SCHEMA_KEPT);
@@ -102,6 +110,7 @@ impl<'a> Draft<'a> {
             asks: self.asks,
             memory: self.memory,
             notes: self.notes,
+            corrections: self.corrections,
             requeue: self.wake.unwrap_or(safety_net),
             waiting: self.waiting,
             wanted: self.wanted.map(|(id, _)| id),
@@ -210,9 +219,14 @@ impl<'a> Draft<'a> {
     // --- writes
 
     pub fn apply(&mut self, object: Object, because: impl Into<String>) {
+        let mut because = because.into();
+        if let Some(correction) = correction::of(self, &object) {
+            because.clone_from(&correction.note.message);
+            self.corrections.push(correction);
+        }
         self.actions.push(Action {
             write: Write::Apply(object),
-            because: because.into(),
+            because,
         });
     }
 

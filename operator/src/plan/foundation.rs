@@ -1,6 +1,9 @@
 //! What a platform stands on: its secrets, its embedded database, and the recorded inputs of the candidate.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use super::action::{Created, Object};
+use super::correction;
 use super::draft::Draft;
 use crate::api::conditions;
 use crate::api::status::Finding;
@@ -22,25 +25,36 @@ pub(super) fn database(draft: &mut Draft<'_>) -> bool {
     let config = objects::config_map(platform);
     let service = objects::service(platform);
     let name = set.metadata.name.clone().unwrap_or_default();
-    let because = "the embedded database is made as the spec says";
-    if draft.observed.others.get(&format!("ConfigMap/{name}"))
-        != Some(&content_hash(&config.metadata))
-    {
-        draft.apply(Object::ConfigMap(Box::new(config)), because);
+    draft.restores = draft.memory.stable.is_some();
+    let others = &draft.observed.others;
+    let stands = |kind: &str, metadata: &ObjectMeta| {
+        others.get(&format!("{kind}/{name}")) == Some(&content_hash(metadata))
+    };
+    if !stands("ConfigMap", &config.metadata) {
+        keep(draft, Object::ConfigMap(Box::new(config)));
     }
-    if draft.observed.others.get(&format!("Service/{name}"))
-        != Some(&content_hash(&service.metadata))
-    {
-        draft.apply(Object::Service(Box::new(service)), because);
+    if !stands("Service", &service.metadata) {
+        keep(draft, Object::Service(Box::new(service)));
     }
     let hash = content_hash(&set.metadata);
-    match &seen {
+    let answers = match seen {
         Some(seen) if seen.hash == hash => seen.complete,
-        _ => {
-            draft.apply(Object::StatefulSet(Box::new(set)), because);
-            false
+        seen => {
+            !keep(draft, Object::StatefulSet(Box::new(set)))
+                && seen.is_some_and(|seen| seen.complete)
         }
+    };
+    draft.restores = false;
+    answers
+}
+
+/// Writes an object of the database, unless people work on it by hand; true when it is written.
+fn keep(draft: &mut Draft<'_>, object: Object) -> bool {
+    let left = correction::is_left(draft, &object.key());
+    if !left {
+        draft.apply(object, "the embedded database is made as the spec says");
     }
+    !left
 }
 
 /// Makes the secrets and then records the inputs of a release; true once they are recorded.

@@ -7,7 +7,7 @@ use super::action::Note;
 use super::draft::Draft;
 use super::permit::{self, Hindrance};
 use super::rollout::shift;
-use super::{asked, backup, dora, record, remedy, resolve, rollback};
+use super::{asked, backup, configuration, dora, record, remedy, resolve, rollback};
 use crate::api::conditions;
 use crate::api::spec::GatePolicy;
 use crate::api::status::{Candidate, Finding, Rejected, Slot, Stable, Stage, Verdict};
@@ -27,6 +27,7 @@ impl Draft<'_> {
         if let Some(record) = record::of(&mut self.memory.releases, id) {
             record.signed_by = signed_by;
         }
+        configuration::begin(self, release);
         self.enter_next(Verdict::Passed);
     }
 
@@ -43,6 +44,7 @@ impl Draft<'_> {
             aborting: None,
             approved: false,
             ungated: false,
+            code_of: None,
             rollback: None,
             shift: None,
         }
@@ -137,11 +139,16 @@ impl Draft<'_> {
         self.moved = true;
     }
 
-    /// The stage that follows; Backup only when it is asked for, Approve only when there is somebody to wait for.
+    /// The stage that follows; of new configuration none that is about code; Backup only when it is asked for, Approve only when there is somebody to wait for.
     fn stage_after(&self, candidate: &Candidate) -> Stage {
         let stages = Stage::ALL.into_iter();
         let mut later = stages.filter(|later| *later > candidate.stage);
         let needed = |stage: &Stage| match stage {
+            Stage::Backup | Stage::Rehearse | Stage::Gate | Stage::Migrate
+                if candidate.code_of.is_some() =>
+            {
+                false
+            }
             Stage::Backup => backup::is_wanted(self, candidate),
             Stage::Approve => permit::unpermitted(self, *stage).is_some(),
             _ => true,
@@ -156,6 +163,8 @@ impl Draft<'_> {
             return;
         };
         self.close_stage(&candidate.release, Stage::Verify, verdict, None);
+        let stable = self.memory.stable.as_ref();
+        let was_optimised = stable.is_some_and(|stable| stable.optimised);
         let untested = candidate.ungated && !rollback::has_served(&self.memory, &candidate.release);
         dora::promoted(self, &candidate);
         if let Some(old) = self.memory.stable.take()
@@ -171,12 +180,16 @@ impl Draft<'_> {
             None,
             Time(self.now),
         );
-        record::enter(
-            &mut self.memory.releases,
-            &candidate.release,
-            Stage::Optimise,
-            Time(self.now),
-        );
+        // Nothing is left to do for code that was optimised before.
+        let optimised = candidate.code_of.is_some() && was_optimised;
+        if !optimised {
+            record::enter(
+                &mut self.memory.releases,
+                &candidate.release,
+                Stage::Optimise,
+                Time(self.now),
+            );
+        }
         let left = candidate.rollback.as_deref();
         let left = left.map(|left| Rejected {
             at: Time(self.now),
@@ -205,7 +218,7 @@ impl Draft<'_> {
             release: candidate.release,
             since: Time(self.now),
             images,
-            optimised: false,
+            optimised,
             untested,
             slot,
         });

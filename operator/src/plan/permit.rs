@@ -59,17 +59,20 @@ pub(super) fn paused() -> Hindrance {
 }
 
 fn unapproved(draft: &Draft<'_>) -> Hindrance {
-    let message = format!(
-        "it has passed its tests and waits for a person: {}",
-        approve(draft)
-    );
+    let candidate = draft.memory.candidate.as_ref();
+    let what = match candidate.and_then(|candidate| candidate.code_of.as_ref()) {
+        Some(of) => format!("it has the code of release {of} and new configuration"),
+        None => "it has passed its tests".to_owned(),
+    };
+    let message = format!("{what} and waits for a person: {}", approve(draft));
     Hindrance {
         finding: Finding::new(conditions::WAITING_FOR_APPROVAL, message),
         over_in: None,
     }
 }
 
-fn frozen(draft: &Draft<'_>) -> Option<Hindrance> {
+/// A freeze window that holds back whatever changes what is live.
+pub(super) fn frozen(draft: &Draft<'_>) -> Option<Hindrance> {
     let all = draft.platform.freeze.iter();
     let windows = all.filter_map(|freeze| Some((freeze.at(draft.now)?, &freeze.reason)));
     let (window, reason) = windows.max_by_key(|(window, _)| window.ends)?;

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::draft::Draft;
 use super::moves::superseded;
 use super::requests::Outcome;
-use super::resolve;
+use super::{resolve, usable};
 use crate::api::conditions;
 use crate::api::status::{Candidate, Finding, Memory, Rejected, Stage, Token, Verdict};
 use crate::platform::release::Release;
@@ -100,6 +100,9 @@ fn refusal(draft: &Draft<'_>, target: &str, stable: &str) -> Result<Release, Str
             "the operator's image policy does not allow release {target}: {why}"
         ));
     }
+    if let Some(why) = usable::refusal(draft, &release) {
+        return Err(why);
+    }
     let candidate = draft.memory.candidate.as_ref();
     if let Some(candidate) = candidate.filter(|candidate| candidate.held.is_none()) {
         let id = &candidate.release;
@@ -133,12 +136,16 @@ fn start(draft: &mut Draft<'_>, (id, release): (&str, &Release), left: Rejected)
     draft.enter_next(Verdict::Passed);
 }
 
-/// Whether a release served once, and passed the last gate that it met.
+/// Whether a release served once, and passed the last gate that it met: its own, or that of the release whose code it has.
 pub(super) fn has_served(memory: &Memory, id: &str) -> bool {
     let records = || memory.releases.iter().filter(|record| record.release == id);
-    let gates =
-        records().filter_map(|record| record.stages.iter().find(|stage| stage.name == Stage::Gate));
-    let mut verdicts = gates.filter_map(|gate| gate.verdict);
+    let mut verdicts = records().filter_map(|record| match record.code_of {
+        Some(_) => Some(Verdict::Passed),
+        None => {
+            let mut stages = record.stages.iter();
+            stages.find(|stage| stage.name == Stage::Gate)?.verdict
+        }
+    });
     let last = verdicts.find(|verdict| *verdict != Verdict::Skipped);
     last == Some(Verdict::Passed) && records().any(|record| record.verdict == Some(Verdict::Passed))
 }

@@ -1,7 +1,7 @@
 //! Stage Rollout, its way back, and the keeping of stable: live Deployments and Services in `dependsOn` order, all or nothing.
 
 use super::draft::Draft;
-use super::{Progress, around, foundation, keep};
+use super::{Progress, around, foundation, keep, permit};
 use crate::api::conditions::{ABORTED, ROLLOUT_FAILED, SUPERSEDED};
 use crate::api::status::{Slot, Stage, Verdict};
 use crate::desired::{labels, names};
@@ -24,12 +24,17 @@ pub(super) fn rollout(draft: &mut Draft<'_>) -> Progress {
     if !foundation::release(draft, &id) {
         return Progress::Waiting;
     }
-    let because = format!("release {id} has passed its gate");
+    let candidate = draft.memory.candidate.as_ref();
+    let because = match candidate.and_then(|candidate| candidate.code_of.as_ref()) {
+        Some(of) => format!("release {id} has the code of {of}, which passed its gate"),
+        None => format!("release {id} has passed its gate"),
+    };
     let place = Place {
         id: &id,
         release: &release,
         slot: draft.slot(),
         because: &because,
+        renews: true,
     };
     let candidate = draft.memory.candidate.as_ref();
     match candidate.and_then(|candidate| candidate.shift.clone()) {
@@ -117,6 +122,7 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
                 release: &release,
                 slot: stable.slot,
                 because: "all services return to stable",
+                renews: false,
             };
             for wanted in &release.services {
                 let kept = live::keep(draft, place, wanted);
@@ -171,10 +177,24 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
         release: &release,
         slot: stable.slot,
         because: "stable is kept as the spec says",
+        renews: true,
     };
     let mut written = false;
+    // A changed Secret starts pods again one service after the other: one that fails with it keeps its old pods, and the others theirs.
+    let frozen = permit::frozen(draft);
+    let mut renews = frozen.is_none();
+    draft.restores = true;
     for wanted in &release.services {
-        written |= matches!(live::keep(draft, place, wanted), Kept::Written);
+        let kept = live::keep(draft, Place { renews, ..place }, wanted);
+        renews &= matches!(kept, Kept::Complete);
+        written |= matches!(kept, Kept::Written);
+    }
+    draft.restores = false;
+    let mut services = release.services.iter();
+    if let Some(frozen) = frozen
+        && services.any(|wanted| live::lags(draft, place, wanted))
+    {
+        draft.hold_back(frozen);
     }
     if written {
         return;

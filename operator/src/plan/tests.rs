@@ -166,6 +166,7 @@ fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
             aborting: None,
             approved: false,
             ungated: false,
+            code_of: None,
             rollback: None,
             shift: case.shift.clone().filter(|_| case.stable),
         }),
@@ -187,6 +188,7 @@ pub(super) fn look(case: &Case) -> Option<(Platform, Observed)> {
     let recorded = [spec.clone(), other.clone()].map(|release| (release.id(), release));
     let releases = recorded.into_iter().filter(|_| case.recorded).collect();
     let observed = Observed {
+        secrets: Some([("db".to_owned(), "1".to_owned())].into()),
         memory,
         releases,
         ..Observed::default()
@@ -276,6 +278,7 @@ fn a_registry_out_of_reach_is_waited_for_and_a_refusal_is_a_problem() {
     let look = |answer| {
         let resolutions = [("registry.example/crm:1".to_owned(), Err(answer))].into();
         let observed = Observed {
+            secrets: Some([("db".to_owned(), "1".to_owned())].into()),
             resolutions,
             ..Observed::default()
         };

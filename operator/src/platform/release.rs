@@ -150,6 +150,21 @@ impl Release {
         format!("r{text}")
     }
 
+    /// Whether it differs from another release in nothing but the configuration of services: environment, Secrets and resources.
+    pub fn has_code_of(&self, other: &Self) -> bool {
+        self.code() == other.code()
+    }
+
+    fn code(&self) -> Self {
+        let mut code = self.clone();
+        for service in &mut code.services {
+            service.env.clear();
+            service.secrets.clear();
+            service.resources = ResourceSpec::default();
+        }
+        code
+    }
+
     /// Every image of the release.
     pub fn images(&self) -> impl Iterator<Item = &String> {
         self.services

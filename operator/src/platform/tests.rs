@@ -146,15 +146,15 @@ fn refuses_more_names_of_images_than_the_status_has_room_for() {
             let image = format!("{index:0>2}{}", "x".repeat(length));
             format!("{{name: s{index}, image: {image:?}}}").replace("x\"", &format!("x{digest}\""))
         };
-        let all: Vec<_> = (0..16).map(service).collect();
+        let all: Vec<_> = (0..10).map(service).collect();
         SOUND.replace(
             "{name: sales, dependsOn: [customer]}, {name: customer}",
             &all.join(", "),
         )
     };
     let parse = |yaml: String| Platform::parse(&object(&yaml), &settings());
-    assert!(parse(services(150, "")).is_ok());
-    let invalid = parse(services(250, "")).unwrap_err();
+    assert!(parse(services(120, "")).is_ok());
+    let invalid = parse(services(130, "")).unwrap_err();
     assert!(invalid.to_string().contains("at most 1280"), "{invalid}");
     // What is named by digest need not be remembered.
     assert!(parse(services(250, &format!("@sha256:{}", "0".repeat(64)))).is_ok());
@@ -226,4 +226,41 @@ fn a_budget_that_is_left_out_is_no_part_of_the_form_and_counts_as_twenty() {
     let form = serde_json::to_string(load).unwrap();
     assert!(!form.contains("egression"), "{form}");
     assert_eq!(tests(", maxRegressionPercent: 50")[1].budget(), Some(50));
+}
+
+#[test]
+fn only_environment_secrets_and_resources_of_services_are_configuration() {
+    let release = |yaml: &str| Platform::parse(&object(yaml), &settings()).unwrap().wanted;
+    let before = release(SOUND);
+    let customer = |fields: &str| {
+        let service = format!("{{name: customer, {fields}}}");
+        SOUND.replace("{name: customer}", &service)
+    };
+    for configuration in [
+        "env: [{name: LOG, value: info}]",
+        "secrets: [mail]",
+        "resources: {limits: {memory: 64Mi}}",
+    ] {
+        let changed = release(&customer(configuration));
+        assert!(changed.has_code_of(&before), "{configuration}");
+        assert_ne!(changed.id(), before.id());
+    }
+    let with = |from: &str, to: &str| SOUND.replace(from, to);
+    for code in [
+        customer("args: [serve]"),
+        customer("port: 9090"),
+        customer("image: registry.example/other:1"),
+        customer("migrate: {args: [migrate]}"),
+        customer("seed: {args: [seed]}"),
+        with(", dependsOn: [customer]", ""),
+        with(", {name: customer}", "").replace(", dependsOn: [customer]", ""),
+        with("crm:1", "crm:2"),
+        with("{embedded: {}}", "{secret: db}"),
+        with("{embedded: {}}", "{embedded: {}, rehearsal: {data: None}}"),
+        with("when: [Gate]", "when: [Gate], args: [x]"),
+        with("when: [Gate]", "when: [Gate, Verify]"),
+        with("tests:", "gate: None\ntests:"),
+    ] {
+        assert!(!release(&code).has_code_of(&before), "{code}");
+    }
 }

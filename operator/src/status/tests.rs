@@ -24,6 +24,7 @@ fn plan(memory: Memory) -> Result<Plan, Invalid> {
     Ok(Plan {
         keeps: Vec::new(),
         asks: Vec::new(),
+        corrections: Vec::new(),
         actions: Vec::new(),
         memory,
         notes: Vec::new(),
@@ -151,6 +152,7 @@ fn candidate() -> Candidate {
         aborting: None,
         approved: false,
         ungated: false,
+        code_of: None,
         rollback: None,
         shift: None,
     }

@@ -105,8 +105,10 @@ impl World {
     pub fn scale(&mut self, pods: i32) {
         for target in self.around.targets.clone().into_values() {
             let seen = self.deployments.get_mut(&target).unwrap();
-            seen.object.spec.replicas = Some(pods);
             seen.owners = ["autoscaler"].into();
+            let mut object = seen.object.clone();
+            object.spec.replicas = Some(pods);
+            self.set_deployment(&target, object);
             self.say(format!("autoscaler: {target} gets {pods} pods"));
         }
     }

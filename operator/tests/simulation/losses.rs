@@ -289,8 +289,10 @@ fn a_way_back_to_pods_that_somebody_scaled_to_none_makes_them_again_first() {
     }
     for name in ["acme-customer", "acme-sales"] {
         let kept = run.world.deployments.get_mut(name).unwrap();
-        kept.object.spec.replicas = Some(0);
         kept.pods.clear();
+        let mut object = kept.object.clone();
+        object.spec.replicas = Some(0);
+        run.world.set_deployment(name, object);
     }
     run.world
         .act(Annotate(Token::RollbackTo, "v1 anna: slower than before"));

@@ -6,10 +6,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod api_server;
 mod around;
 mod backups;
 mod beside;
+mod configuration;
 mod controllers;
+mod drift;
 mod fixes;
 mod forgeries;
 mod lag;
@@ -303,11 +306,12 @@ fn tells_whole_releases_as_stories() {
 }
 
 /// Stories that between them make every kind of write.
-const CRASHED: [&str; 18] = [
+const CRASHED: [&str; 19] = [
     "keeps_the_pods_that_load_asked_for",
     "switches_as_many_pods_as_load_asked_for",
     "goes_up_in_steps_by_the_route",
     "goes_on_with_a_newer_tag",
+    "changes_configuration",
     "switches_all_services_together",
     "goes_up_in_steps",
     "stops_at_a_failing_step",

@@ -1,10 +1,12 @@
 //! People in the model: they change the spec and annotate the platform, and what they allowed is remembered beside the operator.
 
 use crm_operator::api::spec::{
-    Approval, AutoscalingSpec, CanaryStep, FreezeSpec, ImageUpdateSpec, StrategySpec, StrategyType,
+    Approval, AutoscalingSpec, CanaryStep, EnvSpec, FreezeSpec, ImageUpdateSpec, StrategySpec,
+    StrategyType,
 };
 use crm_operator::api::status::{ResolvedImage, Stage, Token};
 use crm_operator::platform::Platform;
+use crm_operator::platform::release::Release;
 
 use crate::stories::Act;
 use crate::world::{World, settings};
@@ -41,6 +43,11 @@ impl World {
                 });
             }
             Act::Expose => self.expose(),
+            Act::Env(value) => {
+                let name = "MODE".to_owned();
+                let value = value.to_owned();
+                self.platform.spec.services[1].env = vec![EnvSpec { name, value }];
+            }
             Act::Paused(paused) => self.platform.spec.paused = paused,
             Act::Strategy(kind) => self.set_strategy(kind),
             Act::Approval => self.platform.spec.release.approval = Approval::Manual,
@@ -104,8 +111,12 @@ impl World {
     fn annotate(&mut self, token: Token, value: &str, meant: Option<String>) {
         let (first, rest) = value.split_once(' ').unwrap_or((value, ""));
         let mut releases = self.revisions.iter();
-        let named =
-            releases.find(|(_, release)| release.services[0].image.ends_with(&format!(":{first}")));
+        let is_named = |release: &Release| {
+            let mut services = release.services.iter();
+            release.services[0].image.ends_with(&format!(":{first}"))
+                || services.any(|own| own.env.iter().any(|variable| variable.value == first))
+        };
+        let named = releases.find(|(_, release)| is_named(release));
         let value = match named.filter(|_| token == Token::RollbackTo) {
             Some((id, _)) => format!("{id} {rest}"),
             None => value.to_owned(),

@@ -4,8 +4,8 @@ use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::{Stage, Token};
 
 use Act::{
-    Annotate, Approval, Autoscale, Backup, Comparing, Expose, Follow, Freeze, Image, ImageWith,
-    Load, Paused, Push, Reach, Serving, SideBySide, Spoil, Strategy,
+    Annotate, Approval, Autoscale, Backup, Comparing, Env, Expose, Follow, Freeze, Image,
+    ImageWith, Load, Paused, Push, Reach, Serving, SideBySide, Spoil, Strategy,
 };
 use StrategyType::{BlueGreen, Canary, RollingUpdate};
 
@@ -54,6 +54,8 @@ pub enum Act {
     Follow,
     /// Somebody pushes an image under a tag.
     Push(&'static str, &'static str),
+    /// Sets the environment of one service, and nothing else.
+    Env(&'static str),
     /// No file on the volume of the backups can be restored any more.
     Spoil,
     /// A cue: the next act comes when the candidate is in this stage.
@@ -94,7 +96,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 65] = [
+pub const STORIES: [Story; 70] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -516,6 +518,46 @@ pub const STORIES: [Story; 65] = [
     story(
         "takes_the_route_back_at_a_failing_step",
         &[Image("v1"), Expose, Strategy(Canary), Image("unverified")],
+        "v1",
+    ),
+    story(
+        "changes_configuration",
+        &[Image("v1"), Env("loud"), Image("v2"), Env("quiet")],
+        "v2",
+    ),
+    story(
+        "returns_when_new_configuration_fails_verify",
+        &[Image("v1"), Env("broken")],
+        "v1",
+    ),
+    story(
+        "gates_new_configuration_of_what_was_never_gated",
+        &[
+            Image("v1"),
+            Image("unclear"),
+            Annotate(Token::SkipGate, "anna: test database is down"),
+            Env("loud"),
+        ],
+        "unclear",
+    ),
+    story(
+        "waits_for_approval_of_configuration",
+        &[
+            Image("v1"),
+            Approval,
+            Env("loud"),
+            Annotate(Token::Approve, "anna: checked by hand"),
+        ],
+        "v1",
+    ),
+    story(
+        "goes_back_to_earlier_configuration",
+        &[
+            Image("v1"),
+            Env("loud"),
+            Env("quiet"),
+            Annotate(Token::RollbackTo, "loud anna: it was better"),
+        ],
         "v1",
     ),
     Story {

@@ -8,7 +8,9 @@ use crm_operator::api::status::Memory;
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::cost::Prices;
 use crm_operator::desired::labels;
-use crm_operator::observed::{JobView, Listing, Observed, PodView, Resolution, WorkloadView};
+use crm_operator::observed::{
+    JobView, Listing, Observed, PodView, Resolution, Stamp, WorkloadView, owned,
+};
 use crm_operator::plan::action::{Created, Object, Target, TargetKind, Write};
 use crm_operator::platform::Settings;
 use crm_operator::platform::image_update::Tags;
@@ -16,10 +18,11 @@ use crm_operator::platform::release::Release;
 use crm_operator::status::Unsaved;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::api_server;
 use crate::around::Around;
 use crate::backups::Volume;
 use crate::lag::Lag;
@@ -138,11 +141,15 @@ pub struct ModelJob {
 #[derive(Clone, Debug)]
 pub struct ModelDeployment {
     pub object: Deployment,
+    /// What the operator sees of it; made anew when it changes.
+    pub view: WorkloadView,
     pub uid: String,
     pub pods: Vec<PodView>,
     pub overdue: bool,
     /// Field managers that own the number of pods.
     pub owners: BTreeSet<&'static str>,
+    /// Pods of this release whose template has changed since.
+    pub stale: usize,
 }
 
 /// The cluster.
@@ -153,11 +160,21 @@ pub struct World {
     pub jobs: BTreeMap<String, ModelJob>,
     pub deployments: BTreeMap<String, ModelDeployment>,
     pub services: BTreeMap<String, Service>,
-    pub config_maps: BTreeMap<String, String>,
+    pub config_maps: BTreeMap<String, ConfigMap>,
     pub secrets: BTreeSet<String>,
+    /// Versions of the user's Secrets with the right label; nothing while the watch has shown nothing.
+    pub users_secrets: Option<BTreeMap<String, String>>,
     pub revisions: BTreeMap<String, Release>,
+    /// All releases that were ever recorded.
+    pub known: BTreeMap<String, Release>,
+    /// Releases that were stable.
+    pub served: BTreeSet<String>,
     pub database: Option<StatefulSet>,
+    /// What the operator sees of it; made anew when it changes.
+    pub database_view: Option<WorkloadView>,
     pub database_ready: bool,
+    /// What is written on each object that is applied, by `Kind/name`.
+    pub stamps: BTreeMap<String, Stamp>,
     pub schemas: BTreeMap<(String, String), Schema>,
     /// Releases whose gate Jobs have really ended well, by test.
     pub tested: BTreeSet<(String, String)>,
@@ -240,9 +257,14 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             services: BTreeMap::new(),
             config_maps: BTreeMap::new(),
             secrets: BTreeSet::new(),
+            users_secrets: Some(BTreeMap::new()),
             revisions: BTreeMap::new(),
+            known: BTreeMap::new(),
+            served: BTreeSet::new(),
             database: None,
+            database_view: None,
             database_ready: false,
+            stamps: BTreeMap::new(),
             schemas: BTreeMap::new(),
             tested: BTreeSet::new(),
             compared: BTreeSet::new(),
@@ -335,20 +357,20 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 }),
             )
         };
-        let mut others: BTreeMap<String, String> = self
-            .services
-            .iter()
-            .map(|(name, service)| {
-                let hash = crm_operator::observed::content_hash(&service.metadata);
-                (format!("Service/{name}"), hash)
-            })
-            .collect();
-        others.extend(
-            self.config_maps
-                .iter()
-                .map(|(name, hash)| (format!("ConfigMap/{name}"), hash.clone())),
-        );
-        others.extend(self.around.hashes());
+        let others = self.services.keys().map(|name| format!("Service/{name}"));
+        let maps = self.config_maps.keys();
+        let others = others.chain(maps.map(|name| format!("ConfigMap/{name}")));
+        let others = others.map(|object| {
+            let hash = self.stamps[&object].hash.clone();
+            (object, hash)
+        });
+        let others = others.chain(self.around.hashes()).collect();
+        let stamps = self.stamps.iter();
+        let drifted = stamps.filter_map(|(object, stamp)| {
+            let by = stamp.drift.as_ref()?.by.clone();
+            Some((object.clone(), by))
+        });
+        let drifted = drifted.collect();
         let mut pods: Vec<PodView> = self
             .deployments
             .values()
@@ -381,12 +403,14 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 .map(|(name, job)| (name.clone(), job.view.clone()))
                 .collect(),
             pods,
-            database: self.database.as_ref().map(|set| WorkloadView {
+            database: self.database_view.clone().map(|view| WorkloadView {
                 complete: self.database_ready,
-                ..set.into()
+                ..view
             }),
             others,
             knows_routes: self.around.gateway_api,
+            drifted,
+            secrets: self.users_secrets.clone(),
         }
     }
 
@@ -413,11 +437,13 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             .iter()
             .all(|pod| pod.release == release && pod.phase == "Running");
         WorkloadView {
-            complete: all_new && deployment.pods.len() == usize::try_from(wanted).unwrap(),
+            complete: deployment.stale == 0
+                && all_new
+                && deployment.pods.len() == usize::try_from(wanted).unwrap(),
             available: i32::try_from(ready).unwrap(),
             deadline_exceeded: deployment.overdue,
             owns_replicas: deployment.owners.contains("operator"),
-            ..(&deployment.object).into()
+            ..deployment.view.clone()
         }
     }
 
@@ -426,19 +452,21 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         self.lag.written(write);
         match write {
             Write::Apply(Object::Deployment(object)) => self.apply_deployment(object),
-            Write::Apply(Object::StatefulSet(set)) => self.database = Some(*set.clone()),
+            Write::Apply(Object::StatefulSet(set)) => {
+                self.set_database(applied(self.database.as_ref(), &**set));
+            }
             Write::Apply(Object::Service(service)) => {
                 if !self.two_operators {
                     self.assert_may_select(service);
                 }
-                self.services
-                    .insert(name(&service.metadata), *service.clone());
+                let name = name(&service.metadata);
+                let stored = applied(self.services.get(&name), &**service);
+                self.set_service(&name, stored);
             }
             Write::Apply(Object::ConfigMap(map)) => {
-                self.config_maps.insert(
-                    name(&map.metadata),
-                    crm_operator::observed::content_hash(&map.metadata),
-                );
+                let name = name(&map.metadata);
+                let stored = applied(self.config_maps.get(&name), &**map);
+                self.set_config_map(&name, stored);
             }
             Write::Apply(object) => self.apply_around(object),
             Write::KeepReplicas(kept) => self.keep_replicas(kept),
@@ -448,6 +476,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 let id = label(&revision.metadata, labels::RELEASE);
                 let release =
                     serde_json::from_value(serde_json::to_value(&revision.data).unwrap()).unwrap();
+                self.known.insert(id.clone(), release);
+                let release = self.known[&id].clone();
                 self.revisions.entry(id).or_insert(release);
             }
             Write::CreateSecret(recipe) => {
@@ -464,28 +494,71 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         }
         let uid = self.uid();
         let scaled = self.is_scaled(&name);
-        let known = self.deployments.contains_key(&name);
+        let key = name.clone();
+        let known = self.deployments.get(&name).map(|known| &known.object);
+        let is_known = known.is_some();
+        let mut stored = applied(known, object);
         let entry = self
             .deployments
             .entry(name.clone())
             .or_insert_with(|| ModelDeployment {
-                object: object.clone(),
+                view: (&stored).into(),
+                object: stored.clone(),
                 uid,
                 pods: Vec::new(),
                 overdue: false,
                 owners: BTreeSet::new(),
+                stale: 0,
             });
-        let uid = entry.uid.clone();
         let before = entry.object.spec.replicas.unwrap_or(1);
         let replicas = entry.applied(object.spec.replicas);
         assert!(
-            !(known && scaled) || replicas == before || before == 0,
+            !(is_known && scaled) || replicas == before || before == 0,
             "the operator scales Deployment {name} from {before} to {replicas}, which is its autoscaler's"
         );
+        stored.spec.replicas = Some(replicas);
+        let annotations = |object: &Deployment| {
+            let template = object.spec.template.metadata.clone();
+            template.and_then(|template| template.annotations)
+        };
+        let release = |object: &Deployment| label(&object.metadata, labels::RELEASE);
+        if annotations(&entry.object) != annotations(&stored)
+            && release(&entry.object) == release(&stored)
+        {
+            entry.stale = entry.pods.len();
+        }
+        stored.metadata.uid = Some(entry.uid.clone());
         entry.overdue = false;
-        entry.object = object.clone();
-        entry.object.spec.replicas = Some(replicas);
-        entry.object.metadata.uid = Some(uid);
+        self.set_deployment(&key, stored);
+    }
+
+    /// The operator sees an object anew.
+    pub fn set_deployment(&mut self, name: &str, object: Deployment) {
+        self.stamp("Deployment", &object);
+        let seen = self.deployments.get_mut(name).unwrap();
+        seen.view = (&object).into();
+        seen.object = object;
+    }
+
+    pub fn set_service(&mut self, name: &str, object: Service) {
+        self.stamp("Service", &object);
+        self.services.insert(name.to_owned(), object);
+    }
+
+    pub fn set_config_map(&mut self, name: &str, object: ConfigMap) {
+        self.stamp("ConfigMap", &object);
+        self.config_maps.insert(name.to_owned(), object);
+    }
+
+    pub fn set_database(&mut self, object: StatefulSet) {
+        self.stamp("StatefulSet", &object);
+        self.database_view = Some((&object).into());
+        self.database = Some(object);
+    }
+
+    fn stamp<K: kube::Resource + serde::Serialize>(&mut self, kind: &str, object: &K) {
+        let object_key = format!("{kind}/{}", name(object.meta()));
+        self.stamps.insert(object_key, owned::stamp(object));
     }
 
     fn create_job(&mut self, job: &Job) {
@@ -549,10 +622,35 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
         }
     }
 
+    /// Whether a release has exactly the code of another: nothing but environment, Secrets and resources of services differ.
+    pub fn has_code_of(&self, release: &str, other: &str) -> bool {
+        let code = |id: &str| {
+            let mut release = serde_json::to_value(self.known.get(id)?).unwrap();
+            for service in release["services"].as_array_mut().unwrap() {
+                for field in ["env", "secrets", "resources"] {
+                    service.as_object_mut().unwrap().remove(field).unwrap();
+                }
+            }
+            Some(release)
+        };
+        code(release).is_some() && code(release) == code(other)
+    }
+
     pub fn save(&mut self, status: CrmPlatformStatus) {
+        let stable = status.memory.stable.iter();
+        let stable = stable.map(|stable| stable.release.clone());
+        self.served.extend(stable);
         self.platform.status = Some(status);
         self.saves += 1;
     }
+}
+
+/// An object after a server-side apply of ours.
+fn applied<K: serde::Serialize + serde::de::DeserializeOwned>(live: Option<&K>, object: &K) -> K {
+    let live = live.map(|live| serde_json::to_value(live).unwrap());
+    let object = serde_json::to_value(object).unwrap();
+    let manager = labels::field_manager("acme");
+    serde_json::from_value(api_server::apply(live.as_ref(), &object, &manager)).unwrap()
 }
 
 /// A Job as the API server gives it back: lists and maps that are empty are not stored.

@@ -88,6 +88,7 @@ pub fn context_of(
         },
         backoff: Default::default(),
         written: Default::default(),
+        drift: Default::default(),
         foreign: Default::default(),
         unsaved: Default::default(),
         leadership: Arc::new(leadership),

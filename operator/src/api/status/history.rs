@@ -37,6 +37,9 @@ pub struct ReleaseRecord {
     /// Seconds and money so far, by the formulas of the delivery model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<DeliverySums>,
+    /// Release that served before it and had the same code, whose gate counts for this one too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_of: Option<String>,
     /// What people did to it by annotations, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<Intervention>,

@@ -39,19 +39,16 @@ fn ways(canary: Option<i32>) -> [Way; 2] {
     })
 }
 
-#[test]
-fn who_scales_pods_and_how_many_may_be_gone() {
+fn scaling() -> [Value; 2] {
     let (platform, _) = platform(AROUND);
     let spec = &platform.autoscaling["customer"];
-    let objects = [
+    [
         json!(scale::autoscaler(&platform, "customer", Slot::Green, spec)),
         json!(scale::budget(&platform, "sales")),
-    ];
-    insta::assert_snapshot!(yaml(&objects));
+    ]
 }
 
-#[test]
-fn the_way_in_by_a_gateway_and_by_an_ingress() {
+fn ways_in() -> [Value; 3] {
     let (gateway, _) = platform(AROUND);
     let exposure = gateway.exposure.clone().unwrap();
     let parent = exposure.gateway.as_ref().unwrap();
@@ -59,12 +56,29 @@ fn the_way_in_by_a_gateway_and_by_an_ingress() {
     let by_ingress = "gateway: {name: public, namespace: infra, sectionName: https}";
     let (ingress, _) = platform(&AROUND.replace(by_ingress, ingress));
     let spec = ingress.exposure.clone().unwrap().ingress.unwrap();
-    let objects = [
+    [
         json!(exposure::route(&gateway, parent, &ways(None))),
         json!(exposure::route(&gateway, parent, &ways(Some(15)))),
         json!(exposure::ingress(&ingress, &spec, &ways(None))),
-    ];
-    insta::assert_snapshot!(yaml(&objects));
+    ]
+}
+
+/// All that is applied around the pods.
+pub fn applied() -> Vec<Value> {
+    let (platform, _) = platform(AROUND);
+    let policies = network::policies(&platform).into_iter();
+    let policies = policies.map(|policy| json!(policy));
+    policies.chain(scaling()).chain(ways_in()).collect()
+}
+
+#[test]
+fn who_scales_pods_and_how_many_may_be_gone() {
+    insta::assert_snapshot!(yaml(&scaling()));
+}
+
+#[test]
+fn the_way_in_by_a_gateway_and_by_an_ingress() {
+    insta::assert_snapshot!(yaml(&ways_in()));
 }
 
 #[test]

@@ -82,6 +82,7 @@ fn memory(release: &Release, jobs: Vec<JobRecord>) -> Memory {
             aborting: None,
             approved: false,
             ungated: false,
+            code_of: None,
             rollback: None,
             shift: None,
         }),
@@ -128,6 +129,7 @@ fn ended(test: &str, code: i32) -> (Platform, Observed) {
 
 fn observed((id, release): (String, &Release), memory: Memory) -> Observed {
     Observed {
+        secrets: Some([("db".to_owned(), "1".to_owned())].into()),
         memory,
         releases: [(id.clone(), release.clone())].into(),
         record_uids: [(id, "rev1".into())].into(),

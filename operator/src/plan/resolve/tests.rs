@@ -106,6 +106,7 @@ fn observed(stage: Option<Stage>, signers: &[String]) -> Observed {
             aborting: None,
             approved: false,
             ungated: false,
+            code_of: None,
             rollback: None,
             shift: None,
         });

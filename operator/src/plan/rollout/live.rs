@@ -3,7 +3,7 @@
 
 use super::super::action::{Object, Replicas, Target, TargetKind};
 use super::super::draft::Draft;
-use super::super::judge;
+use super::super::{judge, usable};
 use crate::api::status::Slot;
 use crate::desired::{deployment, labels, names, service};
 use crate::observed::{Observed, PodView, WorkloadView, content_hash};
@@ -17,6 +17,8 @@ pub(super) struct Place<'p> {
     pub slot: Slot,
     /// Why its objects are written.
     pub because: &'p str,
+    /// Whether pods that stand are started again when a Secret that they read has changed.
+    pub renews: bool,
 }
 
 /// How the pods of a service stand.
@@ -113,8 +115,12 @@ pub(super) fn pods(
         (Size::Scaled(_), Some(seen)) if seen.replicas > 0 => None,
         (Size::Of(pods) | Size::Scaled(pods), _) => Some(pods),
     };
+    let secrets = secrets(draft, place, (wanted, &name));
     let scope = draft.scope(place.id, place.release);
-    let pods = deployment::live(scope, wanted, place.slot, replicas);
+    let mut pods = deployment::live(scope, wanted, place.slot, replicas);
+    if !secrets.is_empty() {
+        pods = deployment::with_secrets(&pods, &secrets);
+    }
     // Somebody may have scaled it by hand: none of no pods are ready, too.
     let fits = |seen: &WorkloadView| replicas.is_none_or(|replicas| replicas == seen.replicas);
     match seen {
@@ -134,10 +140,34 @@ pub(super) fn pods(
                 };
                 draft.keep_replicas(now, "its autoscaler sets the number of its pods");
             }
-            draft.apply(Object::Deployment(Box::new(pods)), place.because);
+            let because = match seen {
+                Some(seen) if seen.release == place.id && seen.secrets != secrets => {
+                    "a Secret that its pods read has changed"
+                }
+                _ => place.because,
+            };
+            draft.apply(Object::Deployment(Box::new(pods)), because);
             Kept::Written
         }
     }
+}
+
+/// The versions of Secrets that pods shall carry: those of today when they are made or may be started again, and else what they carry.
+fn secrets(draft: &Draft<'_>, place: Place<'_>, (wanted, name): (&ReleaseService, &str)) -> String {
+    let seen = draft.observed.deployments.get(name);
+    let standing = seen.filter(|seen| seen.release == place.id);
+    let today = usable::version(draft, place.release, wanted);
+    let today = today.filter(|_| place.renews || standing.is_none());
+    today.unwrap_or_else(|| standing.map_or_else(String::new, |seen| seen.secrets.clone()))
+}
+
+/// Whether a Secret has changed since the pods of a service were made.
+pub(super) fn lags(draft: &Draft<'_>, place: Place<'_>, wanted: &ReleaseService) -> bool {
+    let name = names::pods(&draft.platform.name, &wanted.name, place.slot);
+    let seen = draft.observed.deployments.get(&name);
+    let today = usable::version(draft, place.release, wanted);
+    seen.zip(today)
+        .is_some_and(|(seen, today)| seen.release == place.id && seen.secrets != today)
 }
 
 /// Makes the pods of a service, as many as the spec wants, and its address, which selects only them.

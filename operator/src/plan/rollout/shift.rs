@@ -88,11 +88,14 @@ fn keep_stable(draft: &mut Draft<'_>) {
         release: &release,
         slot: stable.slot,
         because: "stable stays until another release serves",
+        renews: false,
     };
+    draft.restores = true;
     for wanted in &release.services {
         let size = live::size(draft, &wanted.name, place.slot);
         live::pods(draft, place, wanted, size);
     }
+    draft.restores = false;
 }
 
 /// Makes the Services select what the memory says; true when they all did so already.

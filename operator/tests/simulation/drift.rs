@@ -1,0 +1,238 @@
+//! Somebody changes or removes what the operator owns: it is put back at the next look and told, what belongs to others is left alone, and then there is quiet.
+
+use crm_operator::api::status::Stage;
+use serde_json::{Value, json};
+
+use crate::api_server::update;
+use crate::stories::Act::{Freeze, Image, Paused, Reach};
+use crate::world::World;
+use crate::{Run, STORIES, Story, tail};
+
+const PODS: &str = "acme-customer";
+
+fn run(acts: &'static [crate::stories::Act]) -> Run {
+    Run::installed(Story {
+        acts,
+        impatience: None,
+        ..STORIES[0]
+    })
+}
+
+/// Goes on until all is quiet.
+fn rest(run: &mut Run) {
+    for _ in 0..crate::LIMIT {
+        if run.turn(None) {
+            return;
+        }
+    }
+    panic!("it does not come to rest:\n{}", tail(&run.world));
+}
+
+fn changed<K: serde::Serialize + serde::de::DeserializeOwned>(
+    object: &K,
+    change: impl FnOnce(&mut Value),
+) -> K {
+    let live = serde_json::to_value(object).unwrap();
+    serde_json::from_value(update(&live, "kubectl-edit", change)).unwrap()
+}
+
+fn edit_pods(world: &mut World, change: impl FnOnce(&mut Value)) {
+    let object = changed(&world.deployments[PODS].object, change);
+    world.set_deployment(PODS, object);
+}
+
+fn edit_address(world: &mut World, change: impl FnOnce(&mut Value)) {
+    let object = changed(&world.services[PODS], change);
+    world.set_service(PODS, object);
+}
+
+/// What the operator owns, without the lists of who owns it.
+fn owned(world: &World) -> Value {
+    let deployments = world.deployments.iter();
+    let deployments = deployments.map(|(name, seen)| (name.clone(), json!(seen.object)));
+    let services = world.services.iter();
+    let services = services.map(|(name, seen)| (format!("service {name}"), json!(seen)));
+    let config_maps = world.config_maps.iter();
+    let config_maps = config_maps.map(|(name, seen)| (format!("map {name}"), json!(seen)));
+    let database = world.database.iter();
+    let database = database.map(|seen| ("database".to_owned(), json!(seen)));
+    let all = deployments
+        .chain(services)
+        .chain(config_maps)
+        .chain(database);
+    let mut all: serde_json::Map<String, Value> = all.collect();
+    for object in all.values_mut() {
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        metadata.remove("managedFields");
+        metadata.remove("uid");
+    }
+    Value::Object(all)
+}
+
+fn told(world: &World) -> Vec<String> {
+    let lines = world.transcript.iter();
+    lines
+        .filter_map(|line| line.strip_prefix("event: DriftCorrected "))
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+fn writes(world: &World) -> usize {
+    let lines = world.transcript.iter();
+    lines.filter(|line| line.starts_with("operator: ")).count()
+}
+
+type Hand = fn(&mut World);
+
+/// What somebody does, and what is told of it.
+const HANDS: [(Hand, &str); 8] = [
+    (
+        |world| edit_pods(world, |object| object["spec"]["replicas"] = json!(3)),
+        "Deployment/acme-customer was scaled to 3 pods",
+    ),
+    (
+        |world| {
+            edit_pods(world, |object| {
+                object["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["sleep"]);
+            })
+        },
+        "Deployment/acme-customer was changed",
+    ),
+    (
+        |world| {
+            edit_pods(world, |object| {
+                object["spec"]["template"]["spec"]["containers"][0]["env"] = json!([]);
+            })
+        },
+        "Deployment/acme-customer was changed",
+    ),
+    (
+        |world| {
+            edit_address(world, |object| {
+                object["spec"]["selector"] = json!({ "a": "b" })
+            })
+        },
+        "Service/acme-customer was changed",
+    ),
+    (
+        |world| {
+            world.services.remove("acme-sales");
+        },
+        "Service/acme-sales was missing",
+    ),
+    (
+        |world| {
+            world.deployments.remove("acme-sales");
+        },
+        "Deployment/acme-sales was missing",
+    ),
+    (
+        |world| {
+            let set = world.database.as_ref().unwrap();
+            let set = changed(set, |object| {
+                object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("mine:1");
+            });
+            world.set_database(set);
+        },
+        "StatefulSet/acme-postgres was changed",
+    ),
+    (
+        |world| {
+            let map = &world.config_maps["acme-postgres"];
+            let map = changed(map, |object| object["data"]["roles.sh"] = json!("exit"));
+            world.set_config_map("acme-postgres", map);
+        },
+        "ConfigMap/acme-postgres was changed",
+    ),
+];
+
+#[test]
+fn what_somebody_changes_or_removes_is_put_back_at_the_next_look() {
+    for (hand, message) in HANDS {
+        let mut run = run(&[Image("v1")]);
+        let (before, told_before, wrote) =
+            (owned(&run.world), told(&run.world), writes(&run.world));
+        assert!(told_before.is_empty(), "{told_before:?}");
+        run.world.tampered = true;
+        hand(&mut run.world);
+        run.turn(None);
+        assert_eq!(owned(&run.world), before, "{message}");
+        rest(&mut run);
+        assert_eq!(owned(&run.world), before, "{message}");
+        let told = told(&run.world);
+        assert!(
+            told.len() == 1 && told[0].starts_with(message),
+            "{message}: {told:?}"
+        );
+        assert_eq!(writes(&run.world), wrote + 1, "{message}");
+    }
+}
+
+#[test]
+fn what_belongs_to_others_is_left_alone() {
+    let mut run = run(&[Image("v1")]);
+    let wrote = writes(&run.world);
+    edit_pods(&mut run.world, |object| {
+        object["metadata"]["labels"]["team"] = json!("sales");
+        let proxy = json!({ "name": "proxy", "image": "mesh:1" });
+        let containers = &mut object["spec"]["template"]["spec"]["containers"];
+        containers.as_array_mut().unwrap().push(proxy);
+    });
+    rest(&mut run);
+    assert_eq!(writes(&run.world), wrote);
+    edit_pods(&mut run.world, |object| {
+        object["spec"]["replicas"] = json!(3)
+    });
+    rest(&mut run);
+    let object = json!(run.world.deployments[PODS].object);
+    assert_eq!(object["spec"]["replicas"], 2);
+    assert_eq!(object["metadata"]["labels"]["team"], "sales");
+    assert_eq!(
+        object["spec"]["template"]["spec"]["containers"][1]["name"],
+        "proxy"
+    );
+}
+
+#[test]
+fn nothing_is_put_back_while_people_work_by_hand() {
+    for (hand, message) in HANDS
+        .into_iter()
+        .filter(|(_, message)| message.ends_with("changed"))
+    {
+        let mut run = run(&[Image("v1"), Paused(true)]);
+        rest(&mut run);
+        let before = owned(&run.world);
+        run.world.tampered = true;
+        hand(&mut run.world);
+        let by_hand = owned(&run.world);
+        rest(&mut run);
+        assert_eq!(owned(&run.world), by_hand, "{message}");
+        run.world.platform.spec.paused = false;
+        run.world.new_spec();
+        rest(&mut run);
+        assert_eq!(owned(&run.world), before, "{message}");
+    }
+}
+
+#[test]
+fn stable_is_kept_while_a_release_is_tested_or_waits_in_a_freeze_window() {
+    let at_its_gate: &[_] = &[Image("v1"), Image("v1b"), Reach(Stage::Gate), Image("v1b")];
+    let frozen: &[_] = &[Image("v1"), Freeze("0 * * * *", 120), Image("v1b")];
+    for acts in [at_its_gate, frozen] {
+        let mut run = run(acts);
+        while run.next_act < run.story.acts.len() {
+            run.turn(None);
+        }
+        let before = owned(&run.world)[PODS].clone();
+        for _ in 0..2 {
+            edit_pods(&mut run.world, |object| {
+                object["spec"]["replicas"] = json!(3)
+            });
+            // A look that moves a release to its next stage writes nothing else; the next one follows at once.
+            run.turn(None);
+            run.turn(None);
+            assert_eq!(owned(&run.world)[PODS], before, "{}", tail(&run.world));
+        }
+        assert!(!told(&run.world).is_empty());
+    }
+}
