@@ -219,8 +219,10 @@ impl Platform {
                 self.name
             ),
         )?;
-        let mut uids: Vec<_> = pods
+        let stay = pods
             .iter()
+            .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        let mut uids: Vec<_> = stay
             .map(|pod| {
                 pod["metadata"]["uid"]
                     .as_str()

@@ -295,7 +295,7 @@ impl Progress {
 }
 
 /// What a person should do about a release that failed or is held; ends every such message.
-fn remedy(reason: &str, candidate: &Candidate, memory: &Memory) -> &'static str {
+pub(crate) fn remedy(reason: &str, candidate: &Candidate, memory: &Memory) -> &'static str {
     match reason {
         conditions::BELOW_SCHEMA_FLOOR => {
             "choose an image of at least that level, or restore a backup"

@@ -293,14 +293,14 @@ async fn what_was_told_with_a_stage_is_not_written_again_while_its_objects_are_m
         metadata: platform().metadata,
         ..begun
     };
-    // ConfigMap, Service and StatefulSet of the database, three Secrets, the record of the release.
-    let (ctx, server) = context(vec![taken("9"); 7]);
+    // Six NetworkPolicies; ConfigMap, Service and StatefulSet of the database, three Secrets, the record of the release.
+    let (ctx, server) = context(vec![taken("9"); 13]);
     look(begun, ctx.clone()).await.unwrap();
     drop(ctx);
     let seen = server.await.unwrap();
     let paths: Vec<_> = seen.iter().map(|request| request.path.as_str()).collect();
-    assert_eq!(paths.len(), 7, "{paths:?}");
-    assert!(paths[6].ends_with("/controllerrevisions"), "{paths:?}");
+    assert_eq!(paths.len(), 13, "{paths:?}");
+    assert!(paths[12].ends_with("/controllerrevisions"), "{paths:?}");
     assert!(paths.iter().all(|path| !path.ends_with("/status")));
 }
 

@@ -8,7 +8,7 @@ use crate::setting::{INSTALL, RELEASE, Setting, newest, stage};
 
 /// The most bytes of a status.
 const LIMIT: usize = 32 * 1024;
-const TESTS: usize = 12;
+const TESTS: usize = 10;
 const TRIES: i64 = 2;
 const ROUNDS: i64 = 3;
 
@@ -54,8 +54,15 @@ fn keeps_the_status_small() {
         let last = |job: &&Value| job["attempt"].as_i64() == Some((round - 1) * 100 + TRIES);
         let last: Vec<_> = jobs.iter().filter(last).collect();
         assert_eq!(last.len(), TESTS, "{}", held["status"]);
+        let mut verdicts = last.iter().map(|job| &job["verdict"]);
+        assert!(
+            verdicts.any(|verdict| verdict == "Inconclusive"),
+            "{jobs:?}"
+        );
         for job in last {
-            assert_eq!(job["verdict"], "Inconclusive", "{job}");
+            // The first that gave up held it; others may still run.
+            let verdict = &job["verdict"];
+            assert!(verdict.is_null() || verdict == "Inconclusive", "{job}");
             assert!(job["uid"].is_string() && job["job"].is_string(), "{job}");
         }
         if round < ROUNDS {

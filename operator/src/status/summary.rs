@@ -4,7 +4,7 @@ use crate::api::CrmPlatform;
 use crate::api::conditions as words;
 use crate::api::spec::GatePolicy;
 use crate::api::status::{Candidate, Finding, Memory, Rejected, Stable};
-use crate::plan::Plan;
+use crate::plan::{Plan, remedy};
 
 /// How a platform stands.
 pub(super) struct Summary {
@@ -85,9 +85,9 @@ impl Summary {
     ) -> Self {
         let (release, stage) = (&candidate.release, candidate.stage.name());
         if let Some(held) = &candidate.held {
-            let serving = serving(memory);
+            let remedy = remedy(&held.reason, candidate, memory);
             let message = format!(
-                "release {release} is held in {stage}: {}; {serving}",
+                "release {release} is held in {stage}: {}; {remedy}",
                 held.message
             );
             return Self::stalled(&held.reason, &message);
