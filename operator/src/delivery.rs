@@ -132,7 +132,7 @@ fn optimise(stage: Option<&StageRecord>) -> (Amount, Amount) {
         |job: &&JobRecord| job.step.starts_with("backfill") || job.step.starts_with("contract");
     let other: Vec<_> = stage.jobs.iter().filter(|job| !migrates(job)).collect();
     let span = |job: &&JobRecord| Some((job.started_at.as_ref()?.0, job.finished_at.as_ref()?.0));
-    let spans = other.iter().filter_map(|job| span(job));
+    let spans = other.iter().filter_map(span);
     let seconds: i64 = spans.map(|(from, to)| whole_seconds(from, to)).sum();
     let money: f64 = other.iter().map(|job| price(job)).sum();
     let all = stage.running_seconds.unwrap_or(0);

@@ -86,10 +86,12 @@ fn verdicts_that_are_no_pass_and_live_migrations_are_written_at_once() {
     }
 }
 
+type Change = (&'static str, fn(&mut CrmPlatformStatus));
+
 #[test]
 fn what_allows_a_write_is_never_kept_back() {
     let before = status("waits", "Rehearse", json!([]));
-    let changes: [(&str, fn(&mut CrmPlatformStatus)); 6] = [
+    let changes: [Change; 6] = [
         ("a stage", |status| {
             let verdict = Some(Verdict::Passed);
             status.memory.releases[0].stages[0].verdict = verdict;
