@@ -10,7 +10,7 @@ use kube::ResourceExt;
 
 use crate::api::CrmPlatform;
 use crate::context::{Context, PlatformKey};
-use crate::plan::action::{Action, Created, Write};
+use crate::plan::action::{Action, Created, Object, Write};
 use crate::secrets;
 
 pub mod keep;
@@ -50,18 +50,29 @@ pub enum Error {
     },
 }
 
-/// Runs actions in order for the platform `owner`.
+/// Runs actions in order for the platform `owner`. Out: what was refused of that for which nothing waits, an Ingress of a host that is taken, say.
 ///
 /// # Errors
-/// The first failure; later actions were not tried.
-pub async fn apply(ctx: &Context, owner: &CrmPlatform, actions: &[Action]) -> Result<(), Error> {
+/// The first other failure; later actions were not tried.
+pub async fn apply(
+    ctx: &Context,
+    owner: &CrmPlatform,
+    actions: &[Action],
+) -> Result<Vec<Refused>, Error> {
     let writer = Writer {
         ctx,
         key: PlatformKey::of(owner),
     };
+    let mut refused = Vec::new();
     for action in actions {
         tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
         match &action.write {
+            Write::Apply(object) if !is_awaited(object) => {
+                if let Err(error) = writer.apply(object).await {
+                    let object = object.key();
+                    refused.push(Refused { object, error });
+                }
+            }
             Write::Apply(object) => writer.apply(object).await?,
             Write::KeepReplicas(kept) => writer.keep_replicas(kept).await?,
             Write::Create(created) => writer.create(created).await?,
@@ -69,7 +80,24 @@ pub async fn apply(ctx: &Context, owner: &CrmPlatform, actions: &[Action]) -> Re
             Write::Delete(target) => writer.delete(target).await?,
         }
     }
-    Ok(())
+    Ok(refused)
+}
+
+/// An object that could not be applied, and holds up nothing.
+#[derive(Debug)]
+pub struct Refused {
+    /// Kind and name, as `Kind/name`.
+    pub object: String,
+    /// Why.
+    pub error: Error,
+}
+
+/// Whether what follows in a plan rests on an object. Nothing may go on without the policies that isolate pods.
+fn is_awaited(object: &Object) -> bool {
+    !matches!(
+        object,
+        Object::Autoscaler(_) | Object::Budget(_) | Object::Ingress(_) | Object::Route(_)
+    )
 }
 
 fn describe(write: &Write) -> String {

@@ -13,6 +13,8 @@ use crate::observed::owned::Drift;
 
 /// How long a correction of the same object is not told again; each is counted.
 const TOLD_FOR: Duration = Duration::from_secs(60);
+/// Corrections of one object within that time; then it is left as it is until the time is over: whoever changes it does so at once again.
+const CORRECTIONS: u32 = 5;
 
 /// What is remembered, by platform and `Kind/name`.
 #[derive(Debug, Default)]
@@ -25,6 +27,15 @@ struct Object {
     /// What an own apply came out as, where that is not what was applied.
     came_out: Option<Drift>,
     told: Option<Instant>,
+    /// Corrections since then.
+    corrections: u32,
+}
+
+impl Object {
+    fn is_quarrel(&self) -> bool {
+        let is_recent = self.told.is_some_and(|told| told.elapsed() < TOLD_FOR);
+        is_recent && self.corrections >= CORRECTIONS
+    }
 }
 
 impl Memory {
@@ -57,10 +68,11 @@ impl Memory {
             return stamp.hash;
         };
         let all = self.lock();
-        let known = all
-            .get(platform)
-            .and_then(|objects| objects.get(&object))
-            .and_then(|known| known.came_out.as_ref());
+        let known = all.get(platform).and_then(|objects| objects.get(&object));
+        if known.is_some_and(Object::is_quarrel) {
+            return drift.claims;
+        }
+        let known = known.and_then(|known| known.came_out.as_ref());
         if known.is_some_and(|own| (&own.claims, &own.holds) == (&drift.claims, &drift.holds)) {
             return drift.claims;
         }
@@ -68,14 +80,16 @@ impl Memory {
         String::new()
     }
 
-    /// Whether a correction is told: another controller that always changes the same object again must not flood the events.
+    /// Counts a correction, and answers whether it is told: another controller that always changes the same object again must not flood the events.
     pub fn is_news(&self, platform: &PlatformKey, object: &str) -> bool {
         let mut all = self.lock();
         let objects = all.entry(platform.clone()).or_default();
         let known = objects.entry(object.to_owned()).or_default();
         let is_news = known.told.is_none_or(|told| told.elapsed() >= TOLD_FOR);
+        known.corrections += 1;
         if is_news {
             known.told = Some(Instant::now());
+            known.corrections = 1;
         }
         is_news
     }
@@ -132,6 +146,16 @@ mod tests {
         );
         memory.applied(&acme(), "Service/acme-sales", None);
         assert_eq!(judge(&memory, "c").1, 1);
+    }
+
+    #[test]
+    fn a_quarrel_does_not_go_on_as_fast_as_it_can() {
+        let memory = Memory::default();
+        for _ in 0..CORRECTIONS {
+            assert_eq!(judge(&memory, "c"), (String::new(), 1));
+            memory.is_news(&acme(), "Service/acme-sales");
+        }
+        assert_eq!(judge(&memory, "c"), ("a-b".to_owned(), 0));
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub struct WorkloadView {
     pub replicas: i32,
     /// Whether their number is ours: an apply without it would make it one.
     pub owns_replicas: bool,
+    /// Whether an autoscaler has set it last, ours or the user's own.
+    pub autoscaled: bool,
     /// Whether its controller gave up waiting for progress.
     pub deadline_exceeded: bool,
     /// Why it is not complete, in the words of its controller.
@@ -181,6 +183,7 @@ impl From<&Deployment> for WorkloadView {
             available,
             replicas,
             owns_replicas: owns_replicas(&deployment.metadata),
+            autoscaled: is_autoscaled(&deployment.metadata),
             deadline_exceeded: seen
                 && progressing
                     .is_some_and(|c| c.reason.as_deref() == Some("ProgressDeadlineExceeded")),
@@ -227,6 +230,16 @@ fn owns_replicas(metadata: &ObjectMeta) -> bool {
     managers.iter().any(|manager| {
         let fields = manager.fields_v1.as_ref();
         manager.manager.as_deref() == Some(&own)
+            && fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+    })
+}
+
+/// Autoscalers act through the controller manager and the subresource `scale`; a person who scales by hand has another manager.
+fn is_autoscaled(metadata: &ObjectMeta) -> bool {
+    metadata.managed_fields.iter().flatten().any(|manager| {
+        let fields = manager.fields_v1.as_ref();
+        manager.manager.as_deref() == Some("kube-controller-manager")
+            && manager.subresource.as_deref() == Some("scale")
             && fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
     })
 }

@@ -147,8 +147,8 @@ impl Platform {
                 .map(|service| (service.name.clone(), service.replicas))
                 .collect(),
             autoscaling: exposed::autoscaling(spec)?,
-            egress: exposed::egress(spec),
-            network: spec.network.clone(),
+            egress: exposed::egress(spec)?,
+            network: exposed::network(spec)?,
             exposure: exposed::exposure(spec)?,
             soak_seconds: i64::from(spec.release.soak_seconds),
             progress_deadline_seconds: spec.release.progress_deadline_seconds,

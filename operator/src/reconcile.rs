@@ -19,8 +19,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use crate::api::CrmPlatform;
+use crate::api::conditions;
 use crate::api::status::{CrmPlatformStatus, Memory};
-use crate::apply::{StatusWrite, apply, keep, write_status};
+use crate::apply::{Refused, StatusWrite, apply, keep, write_status};
 use crate::context::{Context, PlatformKey};
 use crate::controller::Watched;
 use crate::error::Error;
@@ -35,6 +36,8 @@ use crate::{backoff, events, status};
 
 /// A look without any reason, in case an event was lost.
 const SAFETY_NET: Duration = Duration::from_secs(900);
+/// A look at what the API server refused, and for which nothing waits.
+const REFUSED: Duration = Duration::from_secs(60);
 /// A look in case the watch does not show an own write soon.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
@@ -119,11 +122,17 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
     let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);
     let worth = status::save(status, kept.as_ref(), &next, (hindered, now));
     let again = save(ctx, (object, key), worth, (&planned, next)).await?;
-    applied?;
+    let refused = applied?;
     if let Ok(plan) = &planned {
         tell_corrections(ctx, object, &plan.corrections).await;
     }
     let rest = planned.map_or(SAFETY_NET, |plan| plan.requeue);
+    let rest = if refused.is_empty() {
+        rest
+    } else {
+        rest.min(REFUSED)
+    };
+    tell_refused(ctx, object, refused).await;
     Ok(match again {
         Some(Next::LookAgain) => Next::LookAgain,
         Some(Next::Wait(left)) => Next::Wait(left.min(rest)),
@@ -222,6 +231,27 @@ async fn tell(
     ctx.metrics.releases().count(before, after);
     if let Err(error) = events::publish(ctx, object, notes).await {
         tracing::warn!(%error, "an event was lost");
+    }
+}
+
+/// Says what was refused of that for which nothing waits; it is tried again at the next look.
+async fn tell_refused(ctx: &Context, object: &CrmPlatform, refused: Vec<Refused>) {
+    let key = PlatformKey::of(object);
+    for Refused {
+        object: name,
+        error,
+    } in refused
+    {
+        tracing::warn!(platform = %key, %error, "refused; the pipeline goes on without it");
+        let note = Note {
+            warning: true,
+            reason: conditions::APPLY_FAILED.to_owned(),
+            message: format!("{error}; everything else goes on, and it is tried again"),
+        };
+        let is_news = ctx.drift.is_news(&key, &name);
+        if is_news && let Err(error) = events::publish(ctx, object, &[note]).await {
+            tracing::warn!(%error, "an event was lost");
+        }
     }
 }
 

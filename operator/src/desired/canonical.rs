@@ -14,6 +14,9 @@ const NAMES: [&str; 2] = ["name", "namespace"];
 /// Cannot be changed on what is there, and the API server writes into each of them although they are one value.
 pub const FIXED: &str = "volumeClaimTemplates";
 
+/// A thousandth, in billionths.
+const THOUSANDTH: i128 = 1_000_000;
+
 /// The comparable form of a whole literal.
 pub fn canonical(literal: &Value) -> Value {
     let mut literal = literal.clone();
@@ -87,9 +90,12 @@ pub fn list(mut all: Vec<Value>) -> Value {
     Value::Array(all)
 }
 
-/// A quantity by its value; what cannot be read counts as it is written.
+/// A quantity of a resource by its value, rounded up to thousandths as the API server does; what cannot be read counts as it is written.
 fn amount_of(written: &Value) -> Value {
     let amount = written.as_str().and_then(billionths);
+    let amount = amount.map(|amount| {
+        amount.div_euclid(THOUSANDTH) + i128::from(amount.rem_euclid(THOUSANDTH) > 0)
+    });
     amount.map_or_else(|| written.clone(), |amount| json!(amount.to_string()))
 }
 

@@ -173,6 +173,11 @@ pub(super) fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
     if !shape.service.is_empty() {
         all.insert(labels::SERVICE.to_owned(), json!(shape.service));
     }
+    // By the stage on its pods NetworkPolicies know a test, which must not reach the database. What is no test belongs to the rehearsal also where the gate runs it.
+    let mut of_pods = all.clone();
+    if step.stage == Stage::Gate && !shape.service.is_empty() {
+        of_pods.insert(labels::STAGE.to_owned(), json!(Stage::Rehearse.name()));
+    }
     // The first rule that fits counts: a pod that was evicted may end with any code.
     let mut rules = vec![
         json!({ "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] }),
@@ -207,7 +212,7 @@ pub(super) fn job(scope: Scope<'_>, step: &Step, shape: Shape<'_>) -> Job {
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": { "rules": rules },
             "template": {
-                "metadata": { "labels": all },
+                "metadata": { "labels": of_pods },
                 "spec": {
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": false,

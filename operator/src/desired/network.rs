@@ -13,13 +13,12 @@ use crate::platform::Platform;
 
 const COMPONENT: &str = "app.kubernetes.io/component";
 
-/// All policies of a platform, the one that forbids everything first; none where the spec wants none.
+/// All policies of a platform; none where the spec wants none. The one that forbids everything comes last, so that pods that are there already keep their connections.
 pub fn policies(platform: &Platform) -> Vec<NetworkPolicy> {
     if platform.network.policies == NetworkPolicies::None {
         return Vec::new();
     }
     let mut all = vec![
-        nothing(platform),
         database_clients(platform),
         live(platform),
         live_tests(platform),
@@ -30,6 +29,7 @@ pub fn policies(platform: &Platform) -> Vec<NetworkPolicy> {
     }
     let egress = platform.egress.iter();
     all.extend(egress.map(|(service, to)| calls(platform, service, to)));
+    all.push(nothing(platform));
     all
 }
 

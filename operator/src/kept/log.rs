@@ -103,7 +103,42 @@ fn without_password(line: &str) -> String {
         };
     }
     shown.push_str(rest);
+    without_secrets(&shown)
+}
+
+/// Words after which programs print what must not be kept, as in `password=...`, `PGPASSWORD: ...` or `"token":"..."`.
+const SECRETS: [&str; 4] = ["password", "passwd", "secret", "token"];
+
+/// The same line with `***` for the values of such words.
+fn without_secrets(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    // Only letters of ASCII change, so that places are the same in both.
+    while let Some(end) = after_word(&rest.to_ascii_lowercase()) {
+        let (before, after) = rest.split_at(end);
+        shown.push_str(before);
+        let is_around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ':' | '=' | '\\');
+        let value = after.trim_start_matches(is_around);
+        let sign = &after[..after.len() - value.len()];
+        shown.push_str(sign);
+        rest = value;
+        if sign.contains([':', '=']) && !value.is_empty() {
+            let ends = |c: char| {
+                c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';' | '&' | '}' | ')')
+            };
+            shown.push_str("***");
+            rest = &value[value.find(ends).unwrap_or(value.len())..];
+        }
+    }
+    shown.push_str(rest);
     shown
+}
+
+/// Where the first such word ends.
+fn after_word(lower: &str) -> Option<usize> {
+    let all = SECRETS.iter();
+    all.filter_map(|word| Some(lower.find(word)? + word.len()))
+        .min()
 }
 
 #[cfg(test)]

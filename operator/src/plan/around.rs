@@ -7,6 +7,7 @@ use super::action::{Object, Target, TargetKind};
 use super::correction;
 use super::draft::Draft;
 use crate::api::conditions::{GATEWAY_API_MISSING, PROGRESSING};
+use crate::api::spec::AutoscalingSpec;
 use crate::api::status::{Finding, Shift, Slot, Stage};
 use crate::desired::exposure::{self, Way};
 use crate::desired::service::{self, Pods};
@@ -86,7 +87,8 @@ fn scaling(draft: &mut Draft<'_>, release: &Release) {
         };
         let autoscaling = platform.autoscaling.get(&service.name);
         if let Some(spec) = autoscaling {
-            let object = scale::autoscaler(platform, &service.name, slot, spec);
+            let spec = kept_while_shifting(draft, (&service.name, slot), spec);
+            let object = scale::autoscaler(platform, &service.name, slot, &spec);
             keep(draft, &mut stay, Object::Autoscaler(Box::new(object)));
         }
         if autoscaling.map_or(replicas, |spec| spec.max_replicas) > 1 {
@@ -96,6 +98,22 @@ fn scaling(draft: &mut Draft<'_>, release: &Release) {
     }
     remove_others(draft, AUTOSCALER, &stay);
     remove_others(draft, BUDGET, &stay);
+}
+
+/// While requests go over to a candidate, stable loses load and must not lose pods: they are the way back, and the candidate's number follows theirs.
+fn kept_while_shifting(
+    draft: &Draft<'_>,
+    (service, slot): (&str, Slot),
+    spec: &AutoscalingSpec,
+) -> AutoscalingSpec {
+    let name = names::pods(&draft.platform.name, service, slot);
+    let seen = draft.observed.deployments.get(&name);
+    let pods = seen.filter(|_| shift(draft).is_some_and(|shift| !shift.is_over()));
+    let pods = pods.map_or(spec.min_replicas, |seen| seen.replicas);
+    AutoscalingSpec {
+        min_replicas: pods.clamp(spec.min_replicas, spec.max_replicas),
+        ..spec.clone()
+    }
 }
 
 fn way_in(draft: &mut Draft<'_>, release: &Release) {
@@ -222,7 +240,7 @@ fn remove_others(
     stay: &BTreeSet<String>,
 ) {
     let others = draft.observed.others.iter();
-    let left: Vec<String> = others
+    let mut left: Vec<String> = others
         .filter(|(key, hash)| {
             let is_ours = !hash.is_empty() || draft.observed.drifted.contains_key(*key);
             is_ours && !stay.contains(*key)
@@ -230,6 +248,9 @@ fn remove_others(
         .filter_map(|(key, _)| key.strip_prefix(kind)?.strip_prefix('/'))
         .map(str::to_owned)
         .collect();
+    // What forbids everything goes before what lets something through.
+    let forbids = names::policy(&draft.platform.name, "isolated");
+    left.sort_by_key(|name| *name != forbids);
     for name in left {
         let target = Target {
             kind: target,

@@ -59,8 +59,11 @@ impl Draft<'_> {
         let Some(began) = stage.map(|stage| stage.started_at.0) else {
             return 0.0;
         };
-        let needed =
-            |pod: &&PodView| pod.release == id && counts(&pod.track) && !pod.service.is_empty();
+        let jobs = &self.observed.jobs;
+        let needed = |pod: &&PodView| {
+            let of_job = jobs.values().any(|job| job.uid == pod.controller);
+            pod.release == id && counts(&pod.track) && !pod.service.is_empty() && !of_job
+        };
         let pods = self.observed.pods.iter().filter(needed);
         let prices = &self.platform.settings.prices;
         pods.map(|pod| prices.pod(pod, Some(began), self.now)).sum()

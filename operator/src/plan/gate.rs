@@ -167,7 +167,11 @@ pub(super) fn await_pods(draft: &mut Draft<'_>, tried: Tried<'_>) -> Progress {
             draft.apply(Object::Service(Box::new(address.clone())), because.clone());
         }
         match draft.observed.deployments.get(&name) {
-            Some(seen) if seen.hash == content_hash(&pods.metadata) => {
+            // Somebody may have scaled it: none of no pods are ready, too.
+            Some(seen)
+                if seen.hash == content_hash(&pods.metadata)
+                    && Some(seen.replicas) == pods.spec.replicas =>
+            {
                 if is_overdue(draft, seen) {
                     overdue.push(seen.clone());
                 } else if !seen.complete {
@@ -265,6 +269,8 @@ fn pods_of<'o>(draft: &Draft<'o>, id: &str, tracks: &[&str]) -> impl Iterator<It
     let observed: &'o Observed = draft.observed;
     let pods = observed.pods.iter();
     pods.filter(move |pod| {
-        pod.release == id && tracks.contains(&pod.track.as_str()) && !pod.service.is_empty()
+        let of_job = || observed.jobs.values().any(|job| job.uid == pod.controller);
+        let is_tried = pod.release == id && tracks.contains(&pod.track.as_str());
+        is_tried && !pod.service.is_empty() && !of_job()
     })
 }

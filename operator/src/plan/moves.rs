@@ -10,7 +10,9 @@ use super::rollout::shift;
 use super::{asked, backup, configuration, dora, record, remedy, resolve, rollback};
 use crate::api::conditions;
 use crate::api::spec::GatePolicy;
-use crate::api::status::{Candidate, Finding, Rejected, Slot, Stable, Stage, Verdict};
+use crate::api::status::{
+    Candidate, Finding, Rejected, ServiceImage, Slot, Stable, Stage, Verdict,
+};
 use crate::platform::release::Release;
 
 /// The finding of a release whose place was taken.
@@ -139,6 +141,16 @@ impl Draft<'_> {
         self.moved = true;
     }
 
+    /// The images of a candidate; its record has them where the status had no room.
+    fn images_of(&self, candidate: &Candidate) -> Vec<ServiceImage> {
+        match candidate.images.is_empty() {
+            true => self
+                .release(&candidate.release)
+                .map_or_else(Vec::new, |release| release.service_images()),
+            false => candidate.images.clone(),
+        }
+    }
+
     /// The stage that follows; of new configuration none that is about code; Backup only when it is asked for, Approve only when there is somebody to wait for.
     fn stage_after(&self, candidate: &Candidate) -> Stage {
         let stages = Stage::ALL.into_iter();
@@ -202,13 +214,7 @@ impl Draft<'_> {
             rejected.release != candidate.release && !is_left
         });
         self.memory.rejected.splice(..0, left);
-        let images = match candidate.images.is_empty() {
-            // Left out where the status had no room.
-            true => self
-                .release(&candidate.release)
-                .map_or_else(Vec::new, |release| release.service_images()),
-            false => candidate.images,
-        };
+        let images = self.images_of(&candidate);
         self.note(
             false,
             conditions::PROMOTED,
@@ -256,8 +262,8 @@ impl Draft<'_> {
                 .rejected
                 .retain(|rejected| rejected.release != candidate.release);
             let rejected = Rejected {
+                images: self.images_of(&candidate),
                 release: candidate.release,
-                images: candidate.images,
                 reason: finding.reason,
                 message: finding.message,
                 at: Time(self.now),

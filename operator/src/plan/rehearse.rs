@@ -192,7 +192,17 @@ fn migrate(
 }
 
 /// Whether the candidate's image offers a phase beyond the usual ones; its expand on the scratch database told.
+/// New configuration was not rehearsed: what it offers, the release said whose code it has.
 pub(super) fn offers(draft: &mut Draft<'_>, id: &str, service: &str, phase: &str) -> bool {
+    let mut id = id.to_owned();
+    for _ in 0..draft.memory.releases.len() {
+        let record = record::of(&mut draft.memory.releases, &id);
+        match record.and_then(|record| record.code_of.clone()) {
+            Some(of) => id = of,
+            None => break,
+        }
+    }
+    let id = id.as_str();
     let expand = format!("expand-{service}");
     record::job(&mut draft.memory.releases, id, Stage::Rehearse, &expand)
         .is_some_and(|job| job.offers.iter().any(|offered| offered == phase))

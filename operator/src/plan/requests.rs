@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
-use super::{admit, closing, permit, record, rollback};
+use super::{admit, closing, permit, record, rollback, usable};
 use crate::api::conditions;
 use crate::api::status::{
     ACTOR_LIMIT, Candidate, Finding, HandledToken, Intervention, REASON_LIMIT, Stage, Token,
@@ -23,12 +23,16 @@ pub(super) fn handle(draft: &mut Draft<'_>) {
     let all = draft.platform.requests.iter();
     let mut unhandled = all.filter(|(token, request)| {
         let last = draft.memory.last_handled.clone().of(*token).clone();
-        last.is_none_or(|last| last.value != request.value) && !is_early(draft, *token)
+        let is_late = outdated(draft, *token).is_some();
+        let is_new = last.is_none_or(|last| last.value != request.value);
+        is_new && (is_late || !is_early(draft, *token))
     });
     let Some((token, request)) = unhandled.next().cloned() else {
         return;
     };
+    let outdated = outdated(draft, token);
     let (words, outcome) = match token {
+        _ if let Some(why) = outdated => (request.clone(), Err(why)),
         Token::RollbackTo => {
             let (release, words) = request.release();
             (
@@ -62,6 +66,19 @@ pub(super) fn handle(draft: &mut Draft<'_>) {
     let value = request.value;
     *draft.memory.last_handled.of(token) = Some(HandledToken { value, at, result });
     draft.moved = true;
+}
+
+/// Why a person can have meant neither release: that at work, which the spec has left, nor that of the spec, which may not be able to begin for hours.
+fn outdated(draft: &Draft<'_>, token: Token) -> Option<String> {
+    let (id, release) = draft.wanted.as_ref()?;
+    let candidate = draft.memory.candidate.as_ref()?;
+    let is_left = candidate.release != *id && candidate.rollback.is_none();
+    let speaks_of_it = matches!(token, Token::Approve | Token::SkipGate) && is_left;
+    let hindrance = usable::refusal(draft, release).filter(|_| speaks_of_it)?;
+    Some(format!(
+        "the spec does not ask for release {} any more, and release {id} cannot begin: {hindrance}",
+        candidate.release
+    ))
 }
 
 /// Whether a request comes before the release that it speaks of: with a new spec, whose images are not known yet or which is about to take the place of the

@@ -199,6 +199,11 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
     if written {
         return;
     }
+    // A gateway may still send requests where the route led a moment ago.
+    if around::has_route(draft) && draft.seconds_since(&stable.since) <= ROUTE_SECONDS {
+        draft.wake_in(ROUTE_SECONDS);
+        return;
+    }
     let delay = f64::from(draft.platform.strategy.scale_down_delay_seconds);
     let left = delay - draft.seconds_since(&stable.since);
     let others = draft.observed.deployments.values();

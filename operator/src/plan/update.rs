@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::draft::Draft;
 use super::resolve::{ANSWER_AFTER, RESOLVE_AGAIN, ask_again, remember};
 use crate::api::conditions;
-use crate::api::status::{Finding, ImageUpdate, Rejected, ResolvedImage};
+use crate::api::status::{Finding, ImageUpdate, Rejected, ResolvedImage, ServiceImage};
 use crate::observed::{Resolution, Unresolved};
 use crate::platform::image_update::{Tags, Update};
 
@@ -41,7 +41,13 @@ pub(super) fn update(draft: &mut Draft<'_>) {
 
 fn choose(draft: &mut Draft<'_>, update: &Update, tags: &Tags) {
     if draft.platform.image_is_open {
-        return stand_in(draft, update.first(tags));
+        let first = update.first(tags);
+        let found = draft.memory.image_update.as_ref();
+        // The spec was read before it was found: the next look knows it.
+        return match found.is_some_and(|found| found.image == first) {
+            true => {}
+            false => stand_in(draft, first),
+        };
     }
     let Some(newer) = draft.platform.newer_image(&draft.memory, tags) else {
         return tell(draft, None);
@@ -95,7 +101,11 @@ fn rejection<'d>(draft: &'d Draft<'_>, image: &str) -> Option<&'d Rejected> {
         known.as_deref() == Some(image)
     });
     let mut rejected = draft.memory.rejected.iter().filter(|_| !stands);
-    rejected.find(|rejected| rejected.images.iter().any(|own| own.image == image))
+    // Where the status had no room, the beginning of its digest is left of an image.
+    let is_same = |own: &ServiceImage| {
+        own.image == image || (own.service.is_empty() && image.contains(&own.image))
+    };
+    rejected.find(|rejected| rejected.images.iter().any(is_same))
 }
 
 /// An image stands for `spec.image` from now on.

@@ -2,9 +2,13 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::{Invalid, invalid};
-use crate::api::spec::{AutoscalingSpec, CrmPlatformSpec, EgressSpec, ExposureSpec};
+use crate::api::spec::{AutoscalingSpec, CrmPlatformSpec, EgressSpec, ExposureSpec, NetworkSpec};
+
+/// Most characters of one part of the name of a host, by RFC 1123.
+const LABEL: usize = 63;
 
 /// The services that are scaled by their load.
 ///
@@ -38,19 +42,74 @@ pub(super) fn autoscaling(
 }
 
 /// Where live pods may connect to beside what the platform needs, by service.
-pub(super) fn egress(spec: &CrmPlatformSpec) -> BTreeMap<String, Vec<EgressSpec>> {
-    let services = spec.services.iter();
-    services
-        .filter(|service| !service.egress.is_empty())
-        .map(|service| (service.name.clone(), service.egress.clone()))
-        .collect()
+///
+/// # Errors
+/// [`Invalid`] when an address cannot be one: the API server would refuse the policy, and with it what the plan writes after it.
+pub(super) fn egress(spec: &CrmPlatformSpec) -> Result<BTreeMap<String, Vec<EgressSpec>>, Invalid> {
+    let mut all = BTreeMap::new();
+    for service in spec.services.iter().filter(|own| !own.egress.is_empty()) {
+        let field = format!("spec.services[{}].egress[].cidr", service.name);
+        addresses(&field, service.egress.iter().map(|to| &to.cidr))?;
+        all.insert(service.name.clone(), service.egress.clone());
+    }
+    Ok(all)
+}
+
+/// Who may connect to live pods, and where the database is.
+///
+/// # Errors
+/// [`Invalid`] as for [`egress`].
+pub(super) fn network(spec: &CrmPlatformSpec) -> Result<NetworkSpec, Invalid> {
+    let network = &spec.network;
+    addresses(
+        "spec.network.from[].cidr",
+        network.from.iter().map(|from| &from.cidr),
+    )?;
+    let database = network.database.iter().map(|to| &to.cidr);
+    addresses("spec.network.database[].cidr", database)?;
+    Ok(network.clone())
+}
+
+fn addresses<'c>(
+    field: &str,
+    all: impl Iterator<Item = &'c Option<String>>,
+) -> Result<(), Invalid> {
+    for cidr in all.flatten() {
+        let is_sound = cidr.split_once('/').is_some_and(|(address, bits)| {
+            let most = match address.parse() {
+                Ok(IpAddr::V4(_)) => 32,
+                Ok(IpAddr::V6(_)) => 128,
+                Err(_) => return false,
+            };
+            bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+                && !(bits.len() > 1 && bits.starts_with('0'))
+        });
+        if !is_sound {
+            let problem = format!("{cidr:?} is no range of addresses");
+            return Err(invalid(
+                field,
+                &problem,
+                "write it as 203.0.113.0/24 or 2001:db8::/32",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// How the platform is reached from outside.
 ///
 /// # Errors
-/// [`Invalid`] when it is not exactly one way.
+/// [`Invalid`] when it is not exactly one way, or a host that no Ingress and no HTTPRoute may have.
 pub(super) fn exposure(spec: &CrmPlatformSpec) -> Result<Option<ExposureSpec>, Invalid> {
+    let mut hosts = spec.exposure.iter().flat_map(|exposure| &exposure.hosts);
+    let is_unfit = |host: &&String| {
+        host.parse::<IpAddr>().is_ok() || host.split('.').any(|label| label.len() > LABEL)
+    };
+    if let Some(host) = hosts.find(is_unfit) {
+        let problem = format!("{host:?} is no name of a host");
+        let remedy = "give names such as crm.acme.example, each part of 63 characters at most";
+        return Err(invalid("spec.exposure.hosts", &problem, remedy));
+    }
     match &spec.exposure {
         Some(exposure) if exposure.gateway.is_some() == exposure.ingress.is_some() => Err(invalid(
             "spec.exposure",

@@ -12,7 +12,7 @@ use crate::api::spec::CrmPlatformSpec;
 use crate::api::status::ResolvedImage;
 
 /// Most characters of all image references of a spec that the status has to remember, each counted once.
-pub(crate) const REFERENCES_LIMIT: usize = 1280;
+pub(crate) const REFERENCES_LIMIT: usize = 1024;
 
 /// The first field that names it, by image reference.
 ///

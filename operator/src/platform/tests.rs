@@ -153,9 +153,9 @@ fn refuses_more_names_of_images_than_the_status_has_room_for() {
         )
     };
     let parse = |yaml: String| Platform::parse(&object(&yaml), &settings());
-    assert!(parse(services(120, "")).is_ok());
-    let invalid = parse(services(130, "")).unwrap_err();
-    assert!(invalid.to_string().contains("at most 1280"), "{invalid}");
+    assert!(parse(services(95, "")).is_ok());
+    let invalid = parse(services(110, "")).unwrap_err();
+    assert!(invalid.to_string().contains("at most 1024"), "{invalid}");
     // What is named by digest need not be remembered.
     assert!(parse(services(250, &format!("@sha256:{}", "0".repeat(64)))).is_ok());
 }

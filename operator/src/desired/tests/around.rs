@@ -16,6 +16,7 @@ services:
   - {cidr: 203.0.113.7/32, ports: [587]}
   - {namespaceLabels: {kubernetes.io/metadata.name: search}, podLabels: {app: search}, ports: [9200]}
   resources: {requests: {cpu: 50m}}
+  migrate: {args: [migrate]}
 - {name: sales, port: 9090}
 database: {embedded: {}}
 network: {from: [{namespaceLabels: {kubernetes.io/metadata.name: monitoring}}, {cidr: 10.1.0.0/16}]}
@@ -147,6 +148,20 @@ fn pods(scope: Scope<'_>) -> BTreeMap<&'static str, Value> {
             )),
         ),
         (
+            "backfill of the copy",
+            json!(job::migration(
+                scope,
+                &step(Stage::Gate, "backfill-on-the-copy-customer"),
+                &job::Migration {
+                    service: customer,
+                    migration: customer.migrate.as_ref().unwrap(),
+                    phase: "backfill",
+                    track: Track::Beside,
+                    soaked_seconds: 0,
+                }
+            )),
+        ),
+        (
             "database",
             json!(database::stateful_set(scope.platform, None)),
         ),
@@ -229,7 +244,8 @@ fn a_candidate_has_no_way_out_but_its_scratch_database_and_its_own() {
         ("gate test", "candidate"),
         ("candidate", "candidate"),
     ];
-    let database = ["live", "candidate", "scratch database", "seeding"];
+    let rehearsal = ["scratch database", "seeding", "backfill of the copy"];
+    let database = [&["live", "candidate"][..], &rehearsal].concat();
     for (from, own) in &pods {
         for (to, other) in pods
             .iter()
@@ -237,7 +253,7 @@ fn a_candidate_has_no_way_out_but_its_scratch_database_and_its_own() {
         {
             let may = may(&policies, (own, other), &http);
             // A Job of the rehearsal belongs to the candidate too.
-            let rehearses = ["scratch database", "seeding"].contains(from) && *to == "candidate";
+            let rehearses = rehearsal.contains(from) && *to == "candidate";
             assert_eq!(
                 may,
                 wanted.contains(&(from, to)) || rehearses,

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Known;
 use crate::api::status::{
-    HandledToken, JobRecord, Memory, ReleaseRecord, Stage, StageRecord, Verdict, shortened,
+    HandledToken, JobRecord, Memory, ReleaseRecord, ServiceImage, Stage, StageRecord, Verdict,
+    shortened,
 };
 use crate::plan::{closing, record};
 
@@ -13,9 +14,11 @@ const SHORT: usize = 160;
 /// Characters of a message of which nearly all goes.
 const VERY_SHORT: usize = 40;
 /// Interventions of a release that are kept.
-const INTERVENTIONS: usize = 2;
+const INTERVENTIONS: usize = 1;
 /// Days of delivery that are kept in the end.
-const DAYS: usize = 10;
+const DAYS: usize = 7;
+/// Characters of a digest with its algorithm, by which an image is known again.
+const DIGEST: usize = "sha256:".len() + 16;
 
 // --- of a release
 
@@ -111,9 +114,18 @@ pub fn words(record: &mut ReleaseRecord, _: &Known<'_>) {
 
 // --- of a release, in the last resort
 
+/// Jobs of stages that have ended. What expand said on the scratch database stays: the gate asks what was pending there, the next release what could be masked.
 pub fn jobs_of_ended_stages(record: &mut ReleaseRecord, known: &Known<'_>) {
+    let gate = known.lives.contains(&Stage::Gate);
     for stage in ended_stages(record, known) {
-        retain(stage, |_, job| is_running(job, known));
+        let is_rehearsal = stage.name == Stage::Rehearse;
+        retain(stage, |place, job| {
+            let is_asked = gate || !job.offers.is_empty();
+            let told = is_rehearsal && place.last && job.step.starts_with("expand-") && is_asked;
+            told || is_running(job, known)
+        });
+        let told = stage.jobs.iter_mut().filter(|_| is_rehearsal && !gate);
+        told.for_each(|job| job.pending = None);
     }
 }
 
@@ -187,7 +199,10 @@ pub fn all_but_verdicts(record: &mut ReleaseRecord, known: &Known<'_>) {
     }
     record.delivery = record.delivery.take().filter(|_| !is_history);
     if let Some(finding) = &mut record.finding {
-        clip_text(&mut finding.message, VERY_SHORT);
+        match is_history {
+            true => finding.message.clear(),
+            false => clip_text(&mut finding.message, VERY_SHORT),
+        }
     }
     for stage in ended_stages(record, known) {
         stage.passed.clear();
@@ -218,7 +233,7 @@ pub fn all_but_verdicts(record: &mut ReleaseRecord, known: &Known<'_>) {
 /// Words and images of all rejections but the newest.
 pub fn rejections(memory: &mut Memory) {
     for rejected in memory.rejected.iter_mut().skip(1) {
-        rejected.images.clear();
+        digest_only(&mut rejected.images);
         clip_text(&mut rejected.message, SHORT);
     }
 }
@@ -239,8 +254,11 @@ pub fn earlier_migrations(memory: &mut Memory) {
 
 pub fn words_of_rest(memory: &mut Memory) {
     for rejected in &mut memory.rejected {
-        rejected.images.clear();
+        digest_only(&mut rejected.images);
         clip_text(&mut rejected.message, VERY_SHORT);
+    }
+    for rejected in memory.rejected.iter_mut().skip(1) {
+        rejected.message.clear();
     }
     for backup in &mut memory.backups {
         backup.levels.clear();
@@ -264,11 +282,11 @@ pub fn words_of_rest(memory: &mut Memory) {
             &mut candidate.aborting,
         ];
         for finding in findings.into_iter().flatten() {
-            clip_text(&mut finding.message, SHORT);
+            clip_text(&mut finding.message, VERY_SHORT);
         }
         if let Some(left) = &mut candidate.rollback {
             left.images.clear();
-            clip_text(&mut left.message, SHORT);
+            clip_text(&mut left.message, VERY_SHORT);
         }
     }
 }
@@ -281,6 +299,23 @@ pub fn recorded_images(memory: &mut Memory) {
     if let Some(stable) = &mut memory.stable {
         stable.images.clear();
     }
+}
+
+/// Leaves of the images of a rejected release the digest that most services have, which is that of `spec.image`: by it a new tag of the same image is passed over.
+fn digest_only(images: &mut Vec<ServiceImage>) {
+    let count = |image: &str| images.iter().filter(|own| own.image == image).count();
+    let most = images.iter().rev().max_by_key(|own| count(&own.image));
+    let digest = most.and_then(|own| Some(own.image.rsplit_once('@')?.1));
+    let digest = digest.map(|digest| digest.chars().take(DIGEST).collect());
+    let digest = digest.map(|image| ServiceImage {
+        service: String::new(),
+        image,
+    });
+    // What was shortened before has no repository any more.
+    if let Some(digest) = digest {
+        *images = vec![digest];
+    }
+    images.truncate(1);
 }
 
 // --- what these have in common

@@ -334,6 +334,7 @@ fn broken(state: ContainerState, restarts: i32) -> (Platform, Observed) {
     let pods = deployment::candidate(scope(&platform, &id, &release), wanted);
     let name = pods.metadata.name.clone().unwrap();
     let workload = WorkloadView {
+        replicas: 1,
         name: name.clone(),
         hash: content_hash(&pods.metadata),
         service: "customer".into(),

@@ -45,7 +45,11 @@ pub(super) enum Size {
 /// How many pods a service has where it serves.
 pub(super) fn size(draft: &Draft<'_>, service: &str, slot: Slot) -> Size {
     let pods = replicas(draft, service, slot);
-    match draft.platform.autoscaling.contains_key(service) {
+    let name = names::pods(&draft.platform.name, service, slot);
+    let seen = draft.observed.deployments.get(&name);
+    // An autoscaler that the user made is left alone, too. None acts where there is no pod.
+    let is_theirs = seen.is_some_and(|seen| seen.autoscaled && seen.replicas > 0);
+    match is_theirs || draft.platform.autoscaling.contains_key(service) {
         true => Size::Scaled(pods),
         false => Size::Of(pods),
     }
