@@ -16,6 +16,7 @@ use crm_operator::reconcile::reconcile;
 use http::Method;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
@@ -144,6 +145,23 @@ async fn stops_at_the_first_failure_and_names_the_object() {
     );
     drop(ctx);
     assert_eq!(server.await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_way_in_that_is_refused_holds_nothing_up() {
+    let (ctx, server) = context(vec![refusal(422, "the host is taken"), taken("9")]);
+    let ingress: Ingress =
+        serde_json::from_value(json!({ "metadata": { "name": "acme", "namespace": "crm" } }))
+            .unwrap();
+    let ingress = action(Write::Apply(Object::Ingress(Box::new(ingress))));
+    let refused = apply(&ctx, &platform(), &[ingress, config_map("second")])
+        .await
+        .unwrap();
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].object, "Ingress/acme");
+    assert!(refused[0].error.to_string().contains("the host is taken"));
+    drop(ctx);
+    assert_eq!(server.await.unwrap().len(), 2);
 }
 
 #[tokio::test]

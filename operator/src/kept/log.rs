@@ -184,6 +184,15 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_called_a_secret_is_not_shown() {
+        let log = b"host=db password=s3cret user=crm {\"token\": \"abc\", \"n\": 1} PGPASSWORD='x y' no password given";
+        assert_eq!(
+            legible(log),
+            "host=db password=*** user=crm {\"token\": \"***\", \"n\": 1} PGPASSWORD='*** y' no password given"
+        );
+    }
+
+    #[test]
     fn a_password_in_an_address_is_not_shown() {
         let log = b"failed: postgres://crm:s3cret@db:5432/crm and http://a/b@c, amqp://u:p@ss@q \"x://y:z@h\"";
         assert_eq!(

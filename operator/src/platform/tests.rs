@@ -205,6 +205,43 @@ fn refuses_what_could_neither_scale_nor_lead_anywhere() {
 }
 
 #[test]
+fn refuses_what_the_api_server_would_refuse_in_what_stands_around_the_pods() {
+    let parse = |yaml: &str| Platform::parse(&object(yaml), &settings());
+    let egress = |cidr: &str| {
+        let field = format!("{{name: customer, egress: [{{cidr: '{cidr}', ports: [25]}}]}}");
+        parse(&SOUND.replace("{name: customer}", &field))
+    };
+    for sound in ["10.0.0.0/8", "2001:db8::/32", "203.0.113.7/32", "0.0.0.0/0"] {
+        assert!(egress(sound).is_ok(), "{sound}");
+    }
+    for unfit in [
+        "10.0.0.256/32",
+        "10.0.0.0/33",
+        "10.0.0/8",
+        "::/129",
+        "10.0.0.0/08",
+    ] {
+        let refused = egress(unfit).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("spec.services[customer].egress[].cidr"),
+            "{refused}"
+        );
+    }
+    let from = "network: {from: [{cidr: 10.0.0.0/99}]}\n";
+    assert!(parse(&format!("{SOUND}{from}")).is_err());
+    for host in [
+        "192.0.2.10".to_owned(),
+        format!("{}.example", "a".repeat(64)),
+    ] {
+        let exposure = format!("exposure: {{hosts: ['{host}'], ingress: {{}}}}\n");
+        let refused = parse(&format!("{SOUND}{exposure}"))
+            .unwrap_err()
+            .to_string();
+        assert!(refused.starts_with("spec.exposure.hosts"), "{refused}");
+    }
+}
+
+#[test]
 fn a_budget_that_is_left_out_is_no_part_of_the_form_and_counts_as_twenty() {
     let tests = |more: &str| {
         let yaml = SOUND.replace(

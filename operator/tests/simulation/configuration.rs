@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crm_operator::api::spec::Approval;
+use crm_operator::api::status::Token;
 use crm_operator::desired::labels;
 
 use crate::stories::Act;
-use crate::stories::Act::{Image, Paused};
+use crate::stories::Act::{Annotate, Image, Paused};
 use crate::world::World;
 use crate::{Run, STORIES, Story, tail};
 
@@ -186,4 +188,48 @@ fn a_changed_secret_waits_while_people_work_by_hand() {
     run.world.new_spec();
     rest(&mut run);
     assert_eq!(writes(&run.world).len(), wrote + 1);
+}
+
+/// A release that waits for approval, which the spec then leaves for one that lacks a Secret.
+fn left() -> Run {
+    let mut run = begun(&[Image("v1")], &BOTH);
+    rest(&mut run);
+    run.world.platform.spec.release.approval = Approval::Manual;
+    run.world.set_image("v1b");
+    rest(&mut run);
+    run.world.platform.spec.services[1].secrets = vec!["new".into()];
+    run.world.new_spec();
+    rest(&mut run);
+    run
+}
+
+#[test]
+fn an_approval_of_what_the_spec_has_left_never_meets_what_comes_next() {
+    let mut run = left();
+    let before = run.world.memory();
+    let waits = before.candidate.clone().unwrap().release;
+    run.world.act(Annotate(Token::Approve, "anna: looks good"));
+    rest(&mut run);
+    let after = run.world.memory();
+    assert_eq!(after.candidate.unwrap().release, waits);
+    let handled = after.last_handled.approve.unwrap().result;
+    assert!(handled.contains("does not ask for release"), "{handled}");
+    change(&mut run.world, "new", "1");
+    rest(&mut run);
+    let memory = run.world.memory();
+    assert_eq!(memory.stable, before.stable, "nobody approved it");
+    assert!(!memory.candidate.unwrap().approved);
+}
+
+#[test]
+fn what_serves_can_be_asked_for_again_without_its_secrets() {
+    let mut run = left();
+    let serves = run.world.memory().stable.unwrap().release;
+    run.world.platform.spec.services[1].secrets = vec!["tax".into()];
+    run.world.set_image("v1");
+    run.world.users_secrets = Some(BTreeMap::new());
+    rest(&mut run);
+    let memory = run.world.memory();
+    assert!(memory.candidate.is_none(), "{}", tail(&run.world));
+    assert_eq!(memory.stable.unwrap().release, serves);
 }

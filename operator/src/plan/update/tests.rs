@@ -242,6 +242,7 @@ fn a_newer_image_takes_the_place_once_its_digest_is_known() {
     let planned = look.plan();
     assert_eq!(found(&planned.memory), image("1.2.0"));
     assert!(planned.actions.is_empty() && planned.memory.candidate.is_none());
+    assert_eq!(planned.notes.len(), 1, "it is told once");
     let next = Look::new(planned.memory).listed(&["1.2.0"]).plan();
     let candidate = next.memory.candidate.unwrap();
     assert_eq!(candidate.images[0].image, resolution("b").image);
@@ -292,6 +293,21 @@ fn a_rejected_image_under_another_tag_is_passed_over_for_good() {
         at: Time(now()),
         left_at: Some(Time(now())),
     });
+    let mut short = memory.clone();
+    let digest = resolution("b").image;
+    let digest = digest.rsplit_once('@').unwrap().1;
+    short.rejected[0].images = vec![ServiceImage {
+        service: String::new(),
+        image: digest[..23].to_owned(),
+    }];
+    let look = Look::new(short)
+        .listed(&["1.2.0"])
+        .resolved("1.2.0", Ok(resolution("b")));
+    assert_eq!(
+        found(&look.plan().memory),
+        image("1.1.0"),
+        "also where the status had no room for more"
+    );
     let look = Look::new(memory)
         .listed(&["1.2.0"])
         .resolved("1.2.0", Ok(resolution("b")));
