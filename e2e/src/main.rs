@@ -42,6 +42,9 @@ enum Action {
         /// Run only tests whose name contains this; arguments after -- go to the test programs.
         #[arg(value_name = "FILTER", allow_hyphen_values = true)]
         filter: Vec<String>,
+        /// Also the long campaigns: every fault at every write of the simulated stories, and ten times as many orders of what happens.
+        #[arg(long)]
+        all: bool,
     },
     /// Shows a gated release from nothing to a stopped bad image; does all of the above first. Deletes the namespace crm and makes it anew.
     Demo,
@@ -82,7 +85,7 @@ async fn run(action: Action) -> Result<ExitCode> {
         Action::Images => {
             images::build()?;
         }
-        Action::Test { filter } => return suite::run(&filter),
+        Action::Test { filter, all } => return suite::run(&filter, all),
         Action::Demo => demo::run(&images::build()?).await?,
         Action::Bench {
             what: Measure::Writes,

@@ -17,24 +17,24 @@ const LIMIT: Duration = Duration::from_secs(3600);
 /// With the whole workspace, so that the dependencies are those of the other tests.
 const FAULT: [&str; 4] = ["--features", "crm-service/fault", "--test", "api"];
 
-/// Runs all tests whose name contains `filter`; without one also the test of the service's cargo feature `fault`, which is a build of its own.
+/// Runs all tests whose name contains `filter`, with the long campaigns if that is wanted; without a filter also the test of the service's cargo feature `fault`, which is a build of its own.
 ///
 /// # Errors
 /// When the cluster, an image or the database cannot be made, then no test has run; when no test has `filter` in its name; when the tests take too long.
-pub fn run(filter: &[String]) -> Result<ExitCode> {
+pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
     let (cluster, server) = {
         let _lock = lock::take()?;
         let cluster = Cluster::bring_up()?;
         images::ensure(&cluster)?;
         (cluster, Server::start()?)
     };
-    let all = Run::of(&cluster, &server, &[], filter)?;
+    let all = Run::of((&cluster, &server), &[], (filter, campaign))?;
     let mut success = all.success;
     // A filter that fits no other test may be the name of this one.
     if filter.is_empty() || (success && all.tests == 0) {
         let name = ["faulty".to_owned()];
         let filter = if filter.is_empty() { &name } else { filter };
-        let fault = Run::of(&cluster, &server, &FAULT, filter)?;
+        let fault = Run::of((&cluster, &server), &FAULT, (filter, false))?;
         ensure!(
             !fault.success || fault.tests > 0,
             "no test has {} in its name: nothing has run",
@@ -61,7 +61,11 @@ struct Run {
 }
 
 impl Run {
-    fn of(cluster: &Cluster, server: &Server, options: &[&str], filter: &[String]) -> Result<Self> {
+    fn of(
+        (cluster, server): (&Cluster, &Server),
+        options: &[&str],
+        (filter, campaign): (&[String], bool),
+    ) -> Result<Self> {
         let mut cargo = command::program("cargo");
         cargo
             .current_dir(paths::checkout())
@@ -70,6 +74,7 @@ impl Run {
             .args(["--", "--include-ignored"])
             .args(filter)
             .envs(cluster.environment()?)
+            .envs(campaign.then_some(("CRM_CAMPAIGN", "whole")))
             .env("DATABASE_URL", &server.url);
         let what = format!("cargo test --workspace {}", options.join(" "));
         progress::note(&format!("running {what}"));

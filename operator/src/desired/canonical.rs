@@ -19,9 +19,9 @@ const THOUSANDTH: i128 = 1_000_000;
 
 /// The comparable form of a whole literal.
 pub fn canonical(literal: &Value) -> Value {
-    let mut literal = literal.clone();
-    let whole = literal.clone();
-    leave_out_replicas(&whole, &mut literal["spec"], "replicas");
+    let whole = literal;
+    let mut literal = whole.clone();
+    leave_out_replicas(whole, &mut literal["spec"], "replicas");
     if let Some(object) = literal.as_object_mut() {
         object.retain(|key, _| !["apiVersion", "kind", "status"].contains(&key.as_str()));
     }

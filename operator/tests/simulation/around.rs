@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crm_operator::api::spec::StrategyType::Canary;
 use crm_operator::api::spec::{ExposureSpec, GatewaySpec};
 use crm_operator::api::status::{Slot, Stable};
 use crm_operator::desired::names;
@@ -10,8 +11,10 @@ use crm_operator::desired::route::HttpRoute;
 use crm_operator::observed::content_hash;
 use crm_operator::plan::action::{Object, Replicas, TargetKind};
 
+use crate::stories::Act::{Autoscale, Image, Load, Strategy};
 use crate::traffic::slots;
 use crate::world::{ModelDeployment, World, name};
+use crate::{Run, STORIES, Story};
 
 /// What stands around the pods.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ pub struct Around {
     all: BTreeMap<(&'static str, String), String>,
     /// The Deployment of each autoscaler.
     targets: BTreeMap<String, String>,
+    /// Fewest pods of each of those.
+    fewest: BTreeMap<String, i32>,
     /// The route and its rules.
     route: Option<HttpRoute>,
     /// Whether there is a Gateway API.
@@ -79,6 +84,8 @@ impl World {
         match object {
             Object::Autoscaler(object) => {
                 let target = object.spec.scale_target_ref.name.clone();
+                let fewest = object.spec.min_replicas.unwrap_or(1);
+                self.around.fewest.insert(target.clone(), fewest);
                 self.around.targets.insert(name.clone(), target);
             }
             Object::Route(route) => {
@@ -217,4 +224,37 @@ impl World {
             assert!(ready > 0, "requests by the route to {name} meet no pod");
         }
     }
+}
+
+/// Stable loses load to a canary, and must not lose pods for that: they are the way back.
+#[test]
+fn stable_keeps_its_pods_while_requests_go_over() {
+    let acts = &[
+        Image("v1"),
+        Autoscale(true),
+        Load(5),
+        Strategy(Canary),
+        Image("v1b"),
+    ];
+    let mut run = Run::new(Story { acts, ..STORIES[0] });
+    let mut kept = 0;
+    loop {
+        let over = run.turn(None);
+        let memory = run.world.memory();
+        let shift = memory.candidate.and_then(|candidate| candidate.shift);
+        let served = run.world.deployments.get("acme-customer");
+        let pods = served.and_then(|seen| seen.object.spec.replicas);
+        if shift.is_some_and(|shift| shift.from > 0 && !shift.is_over()) {
+            assert_eq!(pods, Some(5), "{}", crate::tail(&run.world));
+            assert_eq!(run.world.around.fewest["acme-customer"], 5);
+            kept += 1;
+        }
+        if over {
+            break;
+        }
+    }
+    assert!(kept > 0, "no request went over in steps");
+    assert!(run.world.serves(), "{}", crate::tail(&run.world));
+    let last = run.world.around.targets["acme-customer"].clone();
+    assert_eq!(run.world.around.fewest[&last], 2, "as the spec says again");
 }
