@@ -14,6 +14,8 @@ use crate::{Cluster, command, images, lock, paths, progress};
 
 /// For one run of cargo, compilation included.
 const LIMIT: Duration = Duration::from_secs(3600);
+/// The same with the long campaigns.
+const CAMPAIGN: Duration = Duration::from_secs(12 * 3600);
 /// With the whole workspace, so that the dependencies are those of the other tests.
 const FAULT: [&str; 4] = ["--features", "crm-service/fault", "--test", "api"];
 
@@ -78,11 +80,13 @@ impl Run {
             .env("DATABASE_URL", &server.url);
         let what = format!("cargo test --workspace {}", options.join(" "));
         progress::note(&format!("running {what}"));
-        progress::step(what.trim_end(), || Self::watched(&mut cargo))
+        progress::step(what.trim_end(), || {
+            Self::watched(&mut cargo, if campaign { CAMPAIGN } else { LIMIT })
+        })
     }
 
     /// Passes on what cargo prints, and counts the tests.
-    fn watched(cargo: &mut Command) -> Result<Self> {
+    fn watched(cargo: &mut Command, limit: Duration) -> Result<Self> {
         let mut child = cargo
             .stdout(Stdio::piped())
             .spawn()
@@ -96,11 +100,11 @@ impl Run {
             status = child.try_wait().ok().flatten();
             status.is_some()
         };
-        if !wait_until(LIMIT, ended, || true) {
+        if !wait_until(limit, ended, || true) {
             end_with_descendants(&mut child);
             bail!(
                 "the tests did not end within {} minutes and were killed: look which one was last",
-                LIMIT.as_secs() / 60
+                limit.as_secs() / 60
             );
         }
         // Not longer: a program that a test left behind would hold the output open.

@@ -62,7 +62,7 @@ pub use strategy::{CanaryStep, StrategySpec, StrategyType};
 )]
 pub struct CrmPlatformSpec {
     /// Image used by every service, test and migration that does not name its own. A tag is resolved to a digest once; that digest is tested,
-    /// migrated and deployed.
+    /// migrated and deployed. All different references by tag of a platform have at most 1,024 characters together.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
     pub image: Option<String>,
@@ -106,9 +106,9 @@ pub struct CrmPlatformSpec {
     #[serde(default)]
     pub paused: bool,
 
-    /// What happens to the embedded database's volume and passwords when the platform is deleted. `Retain` (when left out): they stay, and a platform of the
-    /// same name takes them up again. `Delete`: they go; if it was set after the platform was made, the Secrets `<name>-db` and `<name>-db-app` stay and are
-    /// removed by hand.
+    /// What happens to the embedded database's volume and passwords, and to the volume of the backups, when the platform is deleted. `Retain` (when left
+    /// out): they stay, and a platform of the same name takes them up again. `Delete`: they go, backups too; of what was made before it was set, the Secrets
+    /// `<name>-db` and `<name>-db-app` and the volume `<name>-backup` stay and are removed by hand.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -155,7 +155,8 @@ pub struct ServiceSpec {
     #[schemars(length(max = 8))]
     pub egress: Vec<EgressSpec>,
 
-    /// Requests and limits of the container that serves; Jobs of the service use them too.
+    /// Requests and limits of the container that serves; Jobs of the service use them too, and test Jobs those of the first
+    /// service in `dependsOn` order.
     #[serde(default)]
     pub resources: ResourceSpec,
 
@@ -185,7 +186,8 @@ pub struct ServiceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migrate: Option<MigrateSpec>,
 
-    /// How the service fills a scratch database with synthetic rows for the rehearsal; absent when it cannot.
+    /// How the service fills a scratch database with synthetic rows for the rehearsal; absent when it cannot. It has 300
+    /// seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<SeedSpec>,
 }
@@ -331,10 +333,10 @@ pub enum GatePolicy {
 /// What stays when the platform is deleted.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeletionPolicy {
-    /// The embedded database's volume and passwords stay; a platform of the same name takes them up again.
+    /// The volumes of the embedded database and of the backups, and the passwords, stay; a platform of the same name takes them up again.
     #[default]
     Retain,
-    /// Everything goes.
+    /// They go, backups too, but for those that were made before this was set.
     Delete,
 }
 

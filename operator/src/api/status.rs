@@ -41,17 +41,19 @@ pub struct CrmPlatformStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// What the operator is doing: a stage of the candidate, `Optimise`, `Serving`, `Held` or `Rejected`.
+    /// What the operator is doing: a stage of the candidate, `Held` or `Returning`; without a candidate `Resolve` (nothing serves yet), `Optimise`, `Serving` or
+    /// `Rejected`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
-    /// `Ready` (summary), `Reconciling` and `Stalled` (only while true), `TestsPassed`, `Migrated`, `Available`.
+    /// `Ready` (summary), `Reconciling` and `Stalled` (only while true), `TestsPassed`, `Migrated`, `Available`, and `Exposed` with
+    /// `spec.exposure`.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
     /// The release machine's memory.
     #[serde(flatten)]
     pub memory: Memory,
-    /// Seconds and money of the last finished release, by the formulas `T = T_build + T_test + T_deploy` and `C = C_build + C_test + C_deploy`.
+    /// Seconds and money of the release that serves, by the formulas `T = T_build + T_test + T_deploy` and `C = C_build + C_test + C_deploy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
     /// The four figures of DORA for this platform, over the 30 days up to the last one on which a release was decided.

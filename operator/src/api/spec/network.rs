@@ -14,7 +14,8 @@ pub struct NetworkSpec {
     /// `Isolated` (when left out): NetworkPolicies forbid every other connection, where the cluster's network enforces them. `None`: no policies are made.
     #[serde(default)]
     pub policies: NetworkPolicies,
-    /// Who may call live services from outside the platform. When it is left out: nobody, or, with `exposure`, everybody.
+    /// Who may call live services from outside the platform, and nobody else: with `exposure` the proxies have to be named too. When it is left out: nobody,
+    /// or, with `exposure`, everybody.
     #[serde(default)]
     #[schemars(length(max = 8))]
     pub from: Vec<PeerSpec>,
