@@ -146,7 +146,13 @@ fn with_entries(mut object: Value, entries: Vec<(String, String, Paths)>) -> Val
         .into_iter()
         .filter(|(_, _, paths)| !paths.is_empty());
     let entries = entries.map(|(manager, operation, paths)| {
-        json!({ "manager": manager, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": written(&paths) })
+        // Autoscalers act through it, and only so.
+        let scales = manager == "kube-controller-manager";
+        let mut entry = json!({ "manager": manager, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": written(&paths) });
+        if scales {
+            entry["subresource"] = json!("scale");
+        }
+        entry
     });
     object["metadata"]["managedFields"] = entries.collect();
     object

@@ -236,3 +236,55 @@ fn stable_is_kept_while_a_release_is_tested_or_waits_in_a_freeze_window() {
         assert!(!told(&run.world).is_empty());
     }
 }
+
+/// It acts through the subresource `scale`, as those that the operator makes do.
+#[test]
+fn an_autoscaler_of_the_user_is_left_alone() {
+    let mut run = run(&[Image("v1")]);
+    let wrote = writes(&run.world);
+    let seen = &run.world.deployments["acme-customer"].object;
+    let mut object = serde_json::to_value(seen).unwrap();
+    object["spec"]["replicas"] = json!(8);
+    let entry = json!({ "manager": "kube-controller-manager", "operation": "Update", "subresource": "scale",
+        "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": { "f:replicas": {} } } });
+    let managers = object["metadata"]["managedFields"].as_array_mut().unwrap();
+    managers.push(entry);
+    let object = serde_json::from_value(object).unwrap();
+    run.world.set_deployment("acme-customer", object);
+    rest(&mut run);
+    assert_eq!(writes(&run.world), wrote, "{}", tail(&run.world));
+    run.world.set_image("v1b");
+    rest(&mut run);
+    assert!(run.world.serves(), "{}", tail(&run.world));
+    let pods = run.world.deployments["acme-customer"].object.spec.replicas;
+    assert_eq!(pods, Some(8), "a release keeps its pods");
+}
+
+/// Of no pods all are ready, and the tests would meet nobody.
+#[test]
+fn a_candidate_that_somebody_scales_to_none_gets_its_pod_back() {
+    let mut run = run(&[Image("v1")]);
+    run.world.set_image("v1b");
+    let is_tried = |world: &World, name: &str| {
+        let labels = &world.deployments[name].object.metadata.labels;
+        labels.as_ref().unwrap()["crmplatform.io/track"] == "candidate"
+    };
+    let candidate = loop {
+        run.turn(None);
+        let mut names = run.world.deployments.keys();
+        if let Some(name) = names.find(|name| is_tried(&run.world, name)) {
+            break name.clone();
+        }
+    };
+    let object = changed(&run.world.deployments[&candidate].object, |object| {
+        object["spec"]["replicas"] = json!(0);
+    });
+    run.world.set_deployment(&candidate, object);
+    for _ in 0..2 {
+        run.turn(None);
+    }
+    let pods = run.world.deployments[&candidate].object.spec.replicas;
+    assert_eq!(pods, Some(1), "{}", tail(&run.world));
+    rest(&mut run);
+    assert!(run.world.serves(), "{}", tail(&run.world));
+}
