@@ -13,7 +13,7 @@ use crate::process::{end_with_descendants, wait_until};
 use crate::{Cluster, command, images, lock, paths, progress};
 
 /// For one run of cargo, compilation included.
-const LIMIT: Duration = Duration::from_secs(3600);
+const LIMIT: Duration = Duration::from_secs(75 * 60);
 /// The same with the long campaigns.
 const CAMPAIGN: Duration = Duration::from_secs(12 * 3600);
 /// With the whole workspace, so that the dependencies are those of the other tests.

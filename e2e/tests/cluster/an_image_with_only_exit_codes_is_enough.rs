@@ -27,13 +27,13 @@ fn an_image_with_only_exit_codes_is_enough() {
     let load = platform
         .start_traffic(&json!({ "image": image, "args": ["/load.py"], "env": [{ "name": "URL", "value": url }] }))
         .unwrap();
-    with_env(&mut object, "GREETING", "Goodbye.");
+    release(&mut object, ("GREETING", "Goodbye."), 121);
     platform.apply(&object).unwrap();
     let (stopped, reason) = platform.wait_stalled(RELEASE).unwrap();
     assert_eq!(reason, "TestsFailed", "{}", stopped["status"]);
     assert_eq!(platform.live_pods().unwrap(), pods);
 
-    with_env(&mut object, "SEASON", "winter");
+    release(&mut object, ("SEASON", "winter"), 122);
     platform.apply(&object).unwrap();
     let after = platform.wait_ready(RELEASE).unwrap();
     let traffic = load.stop().unwrap();
@@ -52,7 +52,8 @@ fn an_image_with_only_exit_codes_is_enough() {
     println!("{}", traffic.summary);
 }
 
-/// Gives the service this one variable.
-fn with_env(object: &mut Value, name: &str, value: &str) {
+/// Gives the service this one variable, and its test another deadline: what changes nothing but configuration would not be gated.
+fn release(object: &mut Value, (name, value): (&str, &str), deadline: i64) {
     object["spec"]["services"][0]["env"] = json!([{ "name": name, "value": value }]);
+    object["spec"]["tests"][0]["deadlineSeconds"] = json!(deadline);
 }

@@ -28,7 +28,8 @@ fn freezes_and_thaws() {
     // One window after the other, each a minute longer than the time to the next.
     object["spec"]["release"]["freeze"] =
         json!([{ "schedule": "* * * * *", "durationMinutes": 2, "reason": "the fair" }]);
-    object["spec"]["services"][0]["env"] = json!([{ "name": "SEASON", "value": "winter" }]);
+    // Another test is another release, and more than configuration: it is gated.
+    object["spec"]["tests"][0]["deadlineSeconds"] = json!(250);
     platform.apply(&object).unwrap();
     let frozen = platform.wait("the freeze", RELEASE, is_frozen).unwrap();
     assert!(

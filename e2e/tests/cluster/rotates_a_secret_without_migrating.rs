@@ -57,8 +57,10 @@ fn rotates_a_secret_without_migrating() {
                 let selector =
                     format!("crmplatform.io/service={service},crmplatform.io/track=stable");
                 let pods = platform.list("pods", &selector)?;
+                // Its Deployment is done with a pod once that is on its way out.
+                let stays = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
                 let uid = |pod: &Value| pod["metadata"]["uid"].as_str().unwrap().to_owned();
-                Ok(pods.iter().map(uid).collect())
+                Ok(pods.iter().filter(stays).map(uid).collect())
             };
             // The later one first: what is new there must have been new in the other before.
             let sales = of("sales")?;

@@ -445,6 +445,30 @@ fn a_candidate_with_ten_services_and_tests_that_pass_keeps_its_detail() {
     assert!(told(&gate(&short)), "{} bytes", size(&memory));
 }
 
+/// Of a Job that passed the last resort leaves little; what a later phase is decided by is not among what goes.
+#[test]
+fn what_expand_told_stays() {
+    for (stage, at_work) in [
+        (Stage::Rehearse, Stage::Rehearse),
+        (Stage::Rehearse, Stage::Gate),
+        (Stage::Migrate, Stage::Migrate),
+        (Stage::Migrate, Stage::Verify),
+    ] {
+        let short = bounded(&largest(at_work), LIMITS);
+        let mut stages = short.releases[0].stages.iter();
+        let stage = stages.find(|known| known.name == stage).unwrap();
+        let expands = |job: &&JobRecord| {
+            job.step.starts_with("expand-") && job.verdict == Some(Verdict::Passed)
+        };
+        let told: Vec<_> = stage.jobs.iter().filter(expands).collect();
+        assert_eq!(told.len(), SERVICES, "{:?} in {at_work:?}", stage.name);
+        assert!(told.iter().all(|job| job.pending.is_some()), "{told:?}");
+        let is_rehearsal = stage.name == Stage::Rehearse;
+        let masks = |job: &&JobRecord| job.offers == ["mask"];
+        assert!(!is_rehearsal || told.iter().all(masks), "{told:?}");
+    }
+}
+
 /// What a plan decides, without its words.
 fn decisions(plan: &Plan) -> String {
     let memory = &plan.memory;
