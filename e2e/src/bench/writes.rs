@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::audit::{Log, Request};
@@ -37,12 +37,17 @@ fn measure(cluster: &Cluster) -> Result<()> {
     let platform = prepare(cluster, &images)?;
     let begun = log.end()?;
     let release = progress::step("a second release is gated and serves", || {
-        // Another environment is another release; the schema stays as it is.
-        let again = json!([{ "op": "add", "path": "/spec/services/0/env", "value": [{ "name": "BENCH", "value": "2" }] }]);
+        // Another test is another release, and one that is gated; the schema stays as it is.
+        let again = json!([{ "op": "add", "path": "/spec/tests/0/deadlineSeconds", "value": 250 }]);
         let patch = ["patch", "crmplatform", "acme", "--type=json", "--patch"];
         platform.kubectl(&[&patch[..], &[&again.to_string()]].concat())?;
         platform.wait("the second release to serve", SERVES, is_over)
     })?;
+    ensure!(
+        is_gated(&release),
+        "the second release was not gated: {}",
+        release["status"]
+    );
     sleep(Duration::from_secs(SETTLES));
     let ended = log.end()?;
     progress::step("nothing happens", || {
@@ -90,6 +95,13 @@ fn is_over(seen: &Value) -> bool {
         && status["candidate"].is_null()
         && status["stable"]["optimised"] == true
         && status["scratch"].is_null()
+}
+
+/// The newest release has passed its gate.
+fn is_gated(seen: &Value) -> bool {
+    let stages = seen["status"]["releases"][0]["stages"].as_array();
+    let mut stages = stages.into_iter().flatten();
+    stages.any(|stage| stage["name"] == "Gate" && stage["verdict"] == "Passed")
 }
 
 /// Jobs of a release that migrated the live database.
