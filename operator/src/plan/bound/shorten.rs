@@ -285,7 +285,7 @@ pub fn words_of_rest(memory: &mut Memory) {
             clip_text(&mut finding.message, VERY_SHORT);
         }
         if let Some(left) = &mut candidate.rollback {
-            left.images.clear();
+            digest_only(&mut left.images);
             clip_text(&mut left.message, VERY_SHORT);
         }
     }
