@@ -44,12 +44,20 @@ pub(super) fn autoscaling(
 /// Where live pods may connect to beside what the platform needs, by service.
 ///
 /// # Errors
-/// [`Invalid`] when an address cannot be one: the API server would refuse the policy, and with it what the plan writes after it.
+/// [`Invalid`] when an address or the key of a label cannot be one: the API server would refuse the policy, and with it what the plan writes after it.
 pub(super) fn egress(spec: &CrmPlatformSpec) -> Result<BTreeMap<String, Vec<EgressSpec>>, Invalid> {
     let mut all = BTreeMap::new();
     for service in spec.services.iter().filter(|own| !own.egress.is_empty()) {
         let field = format!("spec.services[{}].egress[].cidr", service.name);
         addresses(&field, service.egress.iter().map(|to| &to.cidr))?;
+        let field = format!("spec.services[{}].egress[]", service.name);
+        labels(
+            &field,
+            service
+                .egress
+                .iter()
+                .flat_map(|to| [&to.namespace_labels, &to.pod_labels]),
+        )?;
         all.insert(service.name.clone(), service.egress.clone());
     }
     Ok(all)
@@ -65,9 +73,47 @@ pub(super) fn network(spec: &CrmPlatformSpec) -> Result<NetworkSpec, Invalid> {
         "spec.network.from[].cidr",
         network.from.iter().map(|from| &from.cidr),
     )?;
+    let from = network.from.iter();
+    let from = from.flat_map(|from| [&from.namespace_labels, &from.pod_labels]);
+    labels("spec.network.from[]", from)?;
+    let database = network.database.iter();
+    let database = database.flat_map(|to| [&to.namespace_labels, &to.pod_labels]);
+    labels("spec.network.database[]", database)?;
     let database = network.database.iter().map(|to| &to.cidr);
     addresses("spec.network.database[].cidr", database)?;
     Ok(network.clone())
+}
+
+/// Of pods and namespaces by labels: the schema cannot look at the keys of a map.
+fn labels<'l>(
+    field: &str,
+    all: impl Iterator<Item = &'l Option<BTreeMap<String, String>>>,
+) -> Result<(), Invalid> {
+    for key in all.flatten().flat_map(BTreeMap::keys) {
+        if !is_label(key) {
+            let problem = format!("{key:?} is no key of a label");
+            let remedy =
+                "write it as team or example.com/team, with letters, digits, '-', '_' and '.'";
+            return Err(invalid(field, &problem, remedy));
+        }
+    }
+    Ok(())
+}
+
+/// The form that Kubernetes asks of the key of a label.
+fn is_label(key: &str) -> bool {
+    let (prefix, name) = key.split_once('/').unwrap_or(("example", key));
+    let is_word = |text: &str, longest: usize, between: &[char]| {
+        let inner = |c: char| c.is_ascii_alphanumeric() || between.contains(&c);
+        let ends = |c: char| c.is_ascii_alphanumeric();
+        (1..=longest).contains(&text.len())
+            && text.chars().all(inner)
+            && text.starts_with(ends)
+            && text.ends_with(ends)
+    };
+    let of_name = is_word(name, LABEL, &['-', '_', '.']);
+    let is_lower = !prefix.contains(|c: char| c.is_ascii_uppercase());
+    of_name && is_lower && prefix.split('.').all(|part| is_word(part, LABEL, &['-']))
 }
 
 fn addresses<'c>(

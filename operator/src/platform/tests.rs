@@ -227,6 +227,32 @@ fn refuses_what_the_api_server_would_refuse_in_what_stands_around_the_pods() {
             "{refused}"
         );
     }
+    let by = |key: &str| {
+        parse(&format!(
+            "{SOUND}network: {{from: [{{podLabels: {{'{key}': x}}}}]}}\n"
+        ))
+    };
+    for sound in [
+        "app",
+        "app.kubernetes.io/name",
+        "a_b.c-d",
+        "kubernetes.io/metadata.name",
+    ] {
+        assert!(by(sound).is_ok(), "{sound}");
+    }
+    for unfit in [
+        "",
+        "a b",
+        "-app",
+        "a/b/c",
+        "/app",
+        "A.b/app",
+        "app/",
+        &"a".repeat(64),
+    ] {
+        let refused = by(unfit).unwrap_err().to_string();
+        assert!(refused.starts_with("spec.network.from[]"), "{refused}");
+    }
     let from = "network: {from: [{cidr: 10.0.0.0/99}]}\n";
     assert!(parse(&format!("{SOUND}{from}")).is_err());
     for host in [
