@@ -94,6 +94,16 @@ impl Memory {
         is_news
     }
 
+    /// When an object of a platform that is left as it is will be put back: nobody else may wake us then.
+    pub fn truce_ends(&self, platform: &PlatformKey) -> Option<Duration> {
+        let all = self.lock();
+        let objects = all.get(platform)?.values();
+        let quarrels = objects.filter(|object| object.is_quarrel());
+        let left =
+            quarrels.filter_map(|object| Some(TOLD_FOR.saturating_sub(object.told?.elapsed())));
+        left.min()
+    }
+
     /// Drops what is remembered of a platform that is gone.
     pub fn forget(&self, platform: &PlatformKey) {
         self.lock().remove(platform);
@@ -152,10 +162,16 @@ mod tests {
     fn a_quarrel_does_not_go_on_as_fast_as_it_can() {
         let memory = Memory::default();
         for _ in 0..CORRECTIONS {
+            assert_eq!(memory.truce_ends(&acme()), None);
             assert_eq!(judge(&memory, "c"), (String::new(), 1));
             memory.is_news(&acme(), "Service/acme-sales");
         }
         assert_eq!(judge(&memory, "c"), ("a-b".to_owned(), 0));
+        let left = memory.truce_ends(&acme());
+        assert!(
+            left.is_some_and(|left| left <= TOLD_FOR),
+            "it is looked at again"
+        );
     }
 
     #[test]

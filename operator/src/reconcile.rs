@@ -127,6 +127,10 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
         tell_corrections(ctx, object, &plan.corrections).await;
     }
     let rest = planned.map_or(SAFETY_NET, |plan| plan.requeue);
+    let rest = ctx
+        .drift
+        .truce_ends(key)
+        .map_or(rest, |left| left.min(rest));
     let rest = if refused.is_empty() {
         rest
     } else {
