@@ -63,6 +63,13 @@ pub struct Observed {
     pub drifted: BTreeMap<String, String>,
 }
 
+impl Observed {
+    /// Whether a pod is one of a Job: those of migrations carry the labels of their service, too.
+    pub fn is_of_job(&self, pod: &PodView) -> bool {
+        self.jobs.values().any(|job| job.uid == pod.controller)
+    }
+}
+
 /// What a registry says of the tags of a repository.
 #[derive(Clone, Debug)]
 pub struct Listing {

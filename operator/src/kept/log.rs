@@ -7,12 +7,14 @@ pub const TAIL_BYTES: usize = 1024;
 /// Characters of one line in the status: a long one must not hide the others.
 const LINE_LIMIT: usize = 240;
 
-/// The last bytes of a log as text of plain lines: no control characters, no escape sequences of a terminal, no password in an address.
+/// The last bytes of a log as text of plain lines: no control characters, no escape sequences of a terminal, no password in an address, no value of
+/// what is called a secret.
 pub fn legible(bytes: &[u8]) -> String {
     let start = bytes.len().saturating_sub(LOG_BYTES);
     let text = String::from_utf8_lossy(&bytes[start..]);
     let plain = plain(text.trim_start_matches(char::REPLACEMENT_CHARACTER));
-    let lines: Vec<_> = plain.lines().map(without_password).collect();
+    let lines = plain.lines().map(without_password);
+    let lines: Vec<_> = lines.map(|line| without_secrets(&line)).collect();
     let text = lines.join("\n");
     let end = text.trim_end();
     last(end, LOG_BYTES).to_owned()
@@ -103,7 +105,7 @@ fn without_password(line: &str) -> String {
         };
     }
     shown.push_str(rest);
-    without_secrets(&shown)
+    shown
 }
 
 /// Words after which programs print what must not be kept, as in `password=...`, `PGPASSWORD: ...` or `"token":"..."`.

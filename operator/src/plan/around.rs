@@ -140,7 +140,7 @@ pub(super) fn tell_way_in(draft: &mut Draft<'_>) {
         draft.unexposed = Some(Finding::new(GATEWAY_API_MISSING, message));
         draft.wake_in(MISSING_SECONDS);
     } else if let Some(object) = wanted_way_in(draft, &release) {
-        let (key, _) = identity(&object);
+        let key = object.key();
         if !draft.observed.others.contains_key(&key) {
             let message = format!("{} is not there yet", key.replace('/', " "));
             draft.unexposed = Some(Finding::new(PROGRESSING, message));
@@ -210,21 +210,14 @@ fn is_addressed(
     stands(draft, &Object::Service(Box::new(address)))
 }
 
-/// Kind and name, as the observation has it, and content hash.
-fn identity(object: &Object) -> (String, String) {
-    let metadata = object.metadata();
-    let name = metadata.name.as_deref().unwrap_or_default();
-    (format!("{}/{name}", object.kind()), content_hash(metadata))
-}
-
 fn stands(draft: &Draft<'_>, object: &Object) -> bool {
-    let (key, hash) = identity(object);
-    draft.observed.others.get(&key) == Some(&hash)
+    let hash = content_hash(object.metadata());
+    draft.observed.others.get(&object.key()) == Some(&hash)
 }
 
 /// Makes an object as it should be, and counts it among those that stay.
 fn keep(draft: &mut Draft<'_>, stay: &mut BTreeSet<String>, object: Object) {
-    let (key, _) = identity(&object);
+    let key = object.key();
     // While people work by hand, what they changed is left to them.
     let left = correction::is_left(draft, &key);
     stay.insert(key);

@@ -59,10 +59,10 @@ impl Draft<'_> {
         let Some(began) = stage.map(|stage| stage.started_at.0) else {
             return 0.0;
         };
-        let jobs = &self.observed.jobs;
+        let observed = self.observed;
         let needed = |pod: &&PodView| {
-            let of_job = jobs.values().any(|job| job.uid == pod.controller);
-            pod.release == id && counts(&pod.track) && !pod.service.is_empty() && !of_job
+            let serves = pod.release == id && counts(&pod.track) && !pod.service.is_empty();
+            serves && !observed.is_of_job(pod)
         };
         let pods = self.observed.pods.iter().filter(needed);
         let prices = &self.platform.settings.prices;

@@ -269,8 +269,7 @@ fn pods_of<'o>(draft: &Draft<'o>, id: &str, tracks: &[&str]) -> impl Iterator<It
     let observed: &'o Observed = draft.observed;
     let pods = observed.pods.iter();
     pods.filter(move |pod| {
-        let of_job = || observed.jobs.values().any(|job| job.uid == pod.controller);
         let is_tried = pod.release == id && tracks.contains(&pod.track.as_str());
-        is_tried && !pod.service.is_empty() && !of_job()
+        is_tried && !pod.service.is_empty() && !observed.is_of_job(pod)
     })
 }

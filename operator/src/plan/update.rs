@@ -44,10 +44,10 @@ fn choose(draft: &mut Draft<'_>, update: &Update, tags: &Tags) {
         let first = update.first(tags);
         let found = draft.memory.image_update.as_ref();
         // The spec was read before it was found: the next look knows it.
-        return match found.is_some_and(|found| found.image == first) {
-            true => {}
-            false => stand_in(draft, first),
-        };
+        if found.is_none_or(|found| found.image != first) {
+            stand_in(draft, first);
+        }
+        return;
     }
     let Some(newer) = draft.platform.newer_image(&draft.memory, tags) else {
         return tell(draft, None);

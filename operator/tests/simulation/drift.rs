@@ -269,13 +269,12 @@ fn a_candidate_that_somebody_scales_to_none_gets_its_pod_back() {
         let labels = &world.deployments[name].object.metadata.labels;
         labels.as_ref().unwrap()["crmplatform.io/track"] == "candidate"
     };
-    let candidate = loop {
+    let tried = (0..crate::LIMIT).find_map(|_| {
         run.turn(None);
         let mut names = run.world.deployments.keys();
-        if let Some(name) = names.find(|name| is_tried(&run.world, name)) {
-            break name.clone();
-        }
-    };
+        names.find(|name| is_tried(&run.world, name)).cloned()
+    });
+    let candidate = tried.unwrap();
     let object = changed(&run.world.deployments[&candidate].object, |object| {
         object["spec"]["replicas"] = json!(0);
     });
