@@ -32,9 +32,12 @@ struct Object {
 }
 
 impl Object {
+    fn is_recent(&self) -> bool {
+        self.told.is_some_and(|told| told.elapsed() < TOLD_FOR)
+    }
+
     fn is_quarrel(&self) -> bool {
-        let is_recent = self.told.is_some_and(|told| told.elapsed() < TOLD_FOR);
-        is_recent && self.corrections >= CORRECTIONS
+        self.is_recent() && self.corrections >= CORRECTIONS
     }
 }
 
@@ -84,8 +87,9 @@ impl Memory {
     pub fn is_news(&self, platform: &PlatformKey, object: &str) -> bool {
         let mut all = self.lock();
         let objects = all.entry(platform.clone()).or_default();
+        objects.retain(|_, known| known.came_out.is_some() || known.is_recent());
         let known = objects.entry(object.to_owned()).or_default();
-        let is_news = known.told.is_none_or(|told| told.elapsed() >= TOLD_FOR);
+        let is_news = !known.is_recent();
         known.corrections += 1;
         if is_news {
             known.told = Some(Instant::now());

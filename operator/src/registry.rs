@@ -94,7 +94,9 @@ impl Registry {
         let http = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(DEADLINE)
-            .read_timeout(DEADLINE);
+            .read_timeout(DEADLINE)
+            // Whoever names a registry must not have others asked in its name.
+            .redirect(reqwest::redirect::Policy::none());
         let http = http.build().map_err(|error| Error(innermost(&error)))?;
         Ok(Self {
             lister: Lister::new(client.clone(), http, insecure),

@@ -68,11 +68,14 @@ pub fn next(
         observed_generation: object.metadata.generation,
         stage: Some(stage(&memory, &summary)),
         conditions: next.all(),
-        delivery: delivery(&memory, previous.delivery),
+        delivery: delivery(&memory, previous.delivery.clone()),
         dora: dora::of(&memory),
         memory,
     };
-    room::fit(&mut status);
+    // What is written already has had room.
+    if status != previous {
+        room::fit(&mut status);
+    }
     status
 }
 

@@ -1,6 +1,8 @@
 //! What every cluster test starts from: the cluster of this run, the operator installed, and a namespace that goes away when the test has passed.
 
+use std::io::Write;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use e2e::scenario::{self, Platform};
 use e2e::{Cluster, Images};
@@ -25,6 +27,7 @@ pub struct Setting {
     pub cluster: Cluster,
     pub images: Images,
     pub platform: Platform,
+    since: Instant,
     _turn: Turn,
 }
 
@@ -45,6 +48,7 @@ impl Setting {
     }
 
     fn with(namespace: &str, turn: Turn) -> Self {
+        let since = Instant::now();
         let cluster = Cluster::from_environment().unwrap();
         let images = Images::in_registry(&cluster.registry).unwrap();
         scenario::install_operator(&cluster, &images).unwrap();
@@ -55,6 +59,7 @@ impl Setting {
             cluster,
             images,
             platform,
+            since,
             _turn: turn,
         }
     }
@@ -68,8 +73,18 @@ impl Setting {
     }
 }
 
+impl Setting {
+    /// Says how long the test took, past what holds back the output of tests: whoever waits for all of them sees where the time goes.
+    fn tell(&self) {
+        let (namespace, seconds) = (&self.platform.namespace, self.since.elapsed().as_secs());
+        let line = format!("{namespace} took {seconds} s\n");
+        std::io::stderr().write_all(line.as_bytes()).ok();
+    }
+}
+
 impl Drop for Setting {
     fn drop(&mut self) {
+        self.tell();
         // What failed stays, to be looked at.
         if !std::thread::panicking() {
             remove(&self.cluster, &self.platform.namespace, false);

@@ -19,25 +19,24 @@ const THOUSANDTH: i128 = 1_000_000;
 
 /// The comparable form of a whole literal.
 pub fn canonical(literal: &Value) -> Value {
-    let whole = literal;
-    let mut literal = whole.clone();
-    leave_out_replicas(whole, &mut literal["spec"], "replicas");
-    if let Some(object) = literal.as_object_mut() {
+    let mut form = value(literal, "");
+    if let Some(object) = form.as_object_mut() {
         object.retain(|key, _| !["apiVersion", "kind", "status"].contains(&key.as_str()));
     }
-    if let Some(metadata) = literal["metadata"].as_object_mut() {
+    if let Some(spec) = form.get_mut("spec") {
+        leave_out_replicas(literal, spec, "replicas");
+    }
+    if let Some(metadata) = form.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.retain(|key, _| !NAMES.contains(&key.as_str()));
-        if let Some(annotations) = metadata
-            .get_mut("annotations")
-            .and_then(Value::as_object_mut)
-        {
+        let annotations = metadata.get_mut("annotations");
+        if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
             annotations.remove(labels::HASH);
             if annotations.is_empty() {
                 metadata.remove("annotations");
             }
         }
     }
-    value(&literal, "")
+    form
 }
 
 /// Takes the number of pods out of what is compared of a Deployment: an autoscaler may set it, and where none does it is compared by itself.
@@ -84,7 +83,7 @@ pub fn list(mut all: Vec<Value>) -> Value {
     if all.is_empty() {
         return empty();
     }
-    if all.iter().all(Value::is_object) {
+    if all.len() > 1 && all.iter().all(Value::is_object) {
         all.sort_by_cached_key(ToString::to_string);
     }
     Value::Array(all)

@@ -103,7 +103,10 @@ impl<'a> Draft<'a> {
         let jobs = self.observed.jobs.values();
         let running = jobs.filter(|job| job.end.is_none());
         let running = running.map(|job| job.uid.clone()).collect();
-        bound::bound(&mut self.memory, &running);
+        // A memory that is read has had room.
+        if self.memory != self.observed.memory {
+            bound::bound(&mut self.memory, &running);
+        }
         Plan {
             actions: self.actions,
             keeps: self.keeps,

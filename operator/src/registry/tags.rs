@@ -150,6 +150,10 @@ fn following(response: &Response) -> Result<Option<Url>, NoList> {
 /// The tags of one page, as far as there is room for it.
 async fn page(mut response: Response, room: &mut usize) -> Result<Vec<String>, NoList> {
     let (status, url) = (response.status(), response.url().to_string());
+    if status.is_redirection() {
+        let what = "sends who asks for its tags to another place";
+        return Err(NoList::Unfit(what.to_owned()));
+    }
     if !status.is_success() {
         return Err(NoList::Trouble(OciDistributionError::ServerError {
             code: status.as_u16(),

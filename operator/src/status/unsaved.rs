@@ -1,7 +1,7 @@
 //! Which differences are worth a write of the status, and what is kept of those that are not yet.
 //!
 //! In: the status as it is written, the next one, and what was found before and not written. Out: to write now, or with the next write that is needed, at the
-//! latest ten seconds after the last change of what is being waited for.
+//! latest half a minute after the last change of what is being waited for.
 //!
 //! What may wait is what can be found out again: that a Job was made, its UID, that it passed, a dropped scratch database. A process that ends before it has
 //! written them finds them again by the names and fingerprints of the Jobs, as after a crash between a Job and its record. What allows a write (a stage, a
@@ -16,7 +16,7 @@ use crate::api::status::{CrmPlatformStatus, JobRecord, Memory, Stage, Verdict};
 use crate::cost::seconds;
 
 /// Seconds after which what a release waits for is told, and what was found is written, even if nothing else changes.
-const WITHIN: f64 = 10.0;
+const WITHIN: f64 = 30.0;
 
 /// What one process has found and not written yet.
 #[derive(Clone, Debug)]

@@ -58,6 +58,11 @@ async fn list(
         )
             .into_response(),
         "beside" => (link("/v2/crm/tags/list".into()), page(&["1.0.0"])).into_response(),
+        "moved" => (
+            StatusCode::TEMPORARY_REDIRECT,
+            [("location", "/v2/crm/tags/list")],
+        )
+            .into_response(),
         "huge" => page(&["1.0.0", &"9".repeat(BYTES)]).into_response(),
         "many" => page(&vec!["1.0.0"; TAGS + 1]).into_response(),
         "nonsense" => "tags, tags, tags".into_response(),
@@ -132,9 +137,9 @@ async fn a_list_that_is_not_whole_is_none() {
 
 #[tokio::test]
 async fn nobody_else_is_asked_for_more_pages() {
-    for repository in ["elsewhere", "beside"] {
+    for repository in ["elsewhere", "beside", "moved"] {
         let words = refused(repository).await;
-        assert!(words.contains("in another place"), "{words}");
+        assert!(words.contains("another place"), "{words}");
     }
 }
 

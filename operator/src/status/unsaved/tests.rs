@@ -130,17 +130,17 @@ fn a_dropped_scratch_database_can_wait() {
 }
 
 #[test]
-fn what_is_waited_for_is_told_after_ten_seconds() {
+fn what_is_waited_for_is_told_after_half_a_minute() {
     let before = status("waits", "Rehearse", json!([]));
     let next = |job: &str| status(&format!("waits for Job {job}"), "Rehearse", json!([]));
     let ask =
         |kept: Option<&Unsaved>, job, now| save(Some(&before), kept, &next(job), (false, at(now)));
     let first = later(ask(None, "j1", 0));
-    let first = later(ask(Some(&first), "j1", 9));
-    let second = later(ask(Some(&first), "j2", 9));
-    later(ask(Some(&second), "j2", 18));
-    assert!(matches!(ask(Some(&second), "j2", 19), Save::Now));
-    match ask(Some(&second), "j2", 16) {
+    let first = later(ask(Some(&first), "j1", 29));
+    let second = later(ask(Some(&first), "j2", 29));
+    later(ask(Some(&second), "j2", 58));
+    assert!(matches!(ask(Some(&second), "j2", 59), Save::Now));
+    match ask(Some(&second), "j2", 56) {
         Save::Later(_, left) => assert_eq!(left, Duration::from_secs(3)),
         other => panic!("{other:?}"),
     }
