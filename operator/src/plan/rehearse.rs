@@ -168,11 +168,12 @@ fn migrate(
         if !wanted {
             continue;
         }
-        let work = work(
-            id,
-            format!("{prefix}{phase}-{}", service.name),
-            Kind::Migration,
-        );
+        let masks = release.rehearsal == RehearsalData::Backup && group == "expand";
+        let kind = match masks {
+            true => Kind::Offering,
+            false => Kind::Migration,
+        };
+        let work = work(id, format!("{group}-{}", service.name), kind);
         all.push(steps::run(draft, &work, |draft, step| {
             let migration = job::Migration {
                 service,

@@ -165,6 +165,7 @@ fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
             returning: case.returning.then(finding),
             aborting: None,
             approved: false,
+            thawed_until: None,
             ungated: false,
             code_of: None,
             rollback: None,

@@ -151,6 +151,7 @@ fn candidate() -> Candidate {
         returning: None,
         aborting: None,
         approved: false,
+        thawed_until: None,
         ungated: false,
         code_of: None,
         rollback: None,

@@ -15,6 +15,7 @@ mod controllers;
 mod drift;
 mod fixes;
 mod forgeries;
+mod freezes;
 mod lag;
 mod leaders;
 mod logs;
@@ -158,6 +159,16 @@ impl Run {
                 return;
             }
         }
+    }
+
+    /// Goes on in order until all is quiet.
+    fn rest(&mut self) {
+        for _ in 0..LIMIT {
+            if self.turn(None) {
+                return;
+            }
+        }
+        panic!("it does not come to rest:\n{}", tail(&self.world));
     }
 
     fn finish(mut self, mut dice: Option<Dice>) -> World {
