@@ -65,7 +65,7 @@ pub fn next(
     tests_passed(&mut next, object, &memory, plan);
     migrated(&mut next, &memory);
     available(&mut next, &memory, &short);
-    exposed(&mut next, object, &memory, plan);
+    exposed(&mut next, object, &memory, (plan, apply_error.is_some()));
     let mut status = CrmPlatformStatus {
         observed_generation: object.metadata.generation,
         stage: Some(stage(&memory, &summary)),
@@ -319,7 +319,7 @@ fn exposed(
     next: &mut Conditions,
     object: &CrmPlatform,
     memory: &Memory,
-    plan: &Result<Plan, Invalid>,
+    (plan, failed): (&Result<Plan, Invalid>, bool),
 ) {
     let Some(exposure) = &object.spec.exposure else {
         let none = finding(words::ROUTES_MADE, String::new());
@@ -328,6 +328,12 @@ fn exposed(
     let Ok(plan) = plan else {
         return;
     };
+    // Nothing new is known: neither is a refusal forgotten for the plans that write nothing, nor are hosts named to which nothing leads.
+    let is_open = plan.leaves_way_in() || (failed && plan.way_in_lags.is_some());
+    let refused = next.reason(words::EXPOSED) == Some(words::APPLY_FAILED);
+    if is_open && (refused || (plan.unexposed.is_none() && next.reason(words::EXPOSED).is_some())) {
+        return;
+    }
     if let Some(why) = &plan.unexposed {
         return next.set(words::EXPOSED, "False", why);
     }

@@ -145,6 +145,7 @@ pub(super) fn tell_way_in(draft: &mut Draft<'_>) {
             let message = format!("{} is not there yet", key.replace('/', " "));
             draft.unexposed = Some(Finding::new(PROGRESSING, message));
         }
+        draft.way_in_lags = (!stands(draft, &object)).then_some(key);
     }
 }
 

@@ -57,8 +57,7 @@ pub(super) fn backup(draft: &mut Draft<'_>) -> Progress {
         return Progress::Skipped;
     };
     if !draft.database_answers {
-        draft.wait("the embedded database to answer", 10.0);
-        return Progress::Waiting;
+        return super::foundation::await_database(draft);
     }
     let work = Work {
         release: &id,

@@ -36,8 +36,7 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
         return Progress::Skipped;
     }
     if !draft.database_answers {
-        draft.wait("the embedded database to answer", 10.0);
-        return Progress::Waiting;
+        return foundation::await_database(draft);
     }
     let created = database(draft, &id, &release);
     if !created.is_good() {

@@ -208,7 +208,7 @@ pub(super) fn fresh() -> (Platform, Observed) {
     (platform, observed)
 }
 
-fn resting() -> Case {
+pub(super) fn resting() -> Case {
     Case {
         tests: "[Gate]",
         gate: "Required",

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crm_operator::api::spec::StrategyType::Canary;
+use crm_operator::api::spec::StrategyType::{BlueGreen, Canary, RollingUpdate};
 use crm_operator::api::spec::{ExposureSpec, GatewaySpec};
 use crm_operator::api::status::{Slot, Stable};
 use crm_operator::desired::names;
@@ -11,7 +11,7 @@ use crm_operator::desired::route::HttpRoute;
 use crm_operator::observed::content_hash;
 use crm_operator::plan::action::{Object, Replicas, TargetKind};
 
-use crate::stories::Act::{Autoscale, Image, Load, Strategy};
+use crate::stories::Act::{Autoscale, Expose, Image, Load, Strategy};
 use crate::traffic::slots;
 use crate::world::{ModelDeployment, World, name};
 use crate::{Run, STORIES, Story};
@@ -29,6 +29,10 @@ pub struct Around {
     route: Option<HttpRoute>,
     /// Whether there is a Gateway API.
     pub gateway_api: bool,
+    /// Whether an admission policy refuses every route.
+    pub refuses: bool,
+    /// What was refused and is not told yet.
+    pub refused: Vec<String>,
 }
 
 impl Around {
@@ -87,6 +91,10 @@ impl World {
                 let fewest = object.spec.min_replicas.unwrap_or(1);
                 self.around.fewest.insert(target.clone(), fewest);
                 self.around.targets.insert(name.clone(), target);
+            }
+            Object::Route(_) if self.around.refuses => {
+                self.around.refused.push(object.key());
+                return;
             }
             Object::Route(route) => {
                 self.assert_may_route(route);
@@ -257,4 +265,87 @@ fn stable_keeps_its_pods_while_requests_go_over() {
     assert!(run.world.serves(), "{}", crate::tail(&run.world));
     let last = run.world.around.targets["acme-customer"].clone();
     assert_eq!(run.world.around.fewest[&last], 2, "as the spec says again");
+}
+
+/// The host of the spec is changed to one that an admission policy refuses.
+fn refuse(run: &mut Run) {
+    run.world.around.refuses = true;
+    let exposure = run.world.platform.spec.exposure.as_mut().unwrap();
+    exposure.hosts = vec!["taken.example".into()];
+    run.world.new_spec();
+}
+
+/// Sets an image and lets things go on until all is quiet.
+fn release(run: &mut Run, tag: &'static str) {
+    run.world.act(Image(tag));
+    rest(run);
+}
+
+fn rest(run: &mut Run) {
+    let mut turns = 0..crate::LIMIT;
+    assert!(turns.any(|_| run.turn(None)), "{}", crate::tail(&run.world));
+}
+
+fn exposed(world: &World) -> (String, String, String) {
+    let conditions = world.platform.status.clone().unwrap().conditions;
+    let mut all = conditions.into_iter();
+    let exposed = all.find(|condition| condition.type_ == "Exposed").unwrap();
+    (exposed.status, exposed.reason, exposed.message)
+}
+
+#[test]
+fn a_release_returns_although_the_route_is_refused() {
+    for strategy in [RollingUpdate, BlueGreen, Canary] {
+        let acts = Box::leak(Box::new([Image("v1"), Expose, Strategy(strategy)]));
+        let mut run = Run::new(Story { acts, ..STORIES[0] });
+        rest(&mut run);
+        refuse(&mut run);
+        release(&mut run, "crash");
+        let (open, reason, message) = exposed(&run.world);
+        assert_eq!((open.as_str(), reason.as_str()), ("False", "ApplyFailed"));
+        assert!(message.contains("the host is taken"), "{message}");
+        let memory = run.world.memory();
+        assert!(memory.candidate.is_none(), "{}", crate::tail(&run.world));
+        let rejected = &memory.rejected[0].message;
+        let named = rejected.contains("HTTPRoute acme") && rejected.contains("spec.exposure");
+        assert_eq!(named, strategy == Canary, "{rejected}");
+        run.world.around.refuses = false;
+        release(&mut run, "v2");
+        assert!(run.world.serves(), "{}", crate::tail(&run.world));
+        let (open, _, message) = exposed(&run.world);
+        assert!(open == "True" && message.contains("taken.example"));
+    }
+}
+
+/// The route goes on sending a share to the address of a canary that failed: that leads to stable then, until the route has left it.
+#[test]
+fn a_share_that_cannot_be_taken_back_by_the_route_goes_to_stable() {
+    let acts = &[Image("v1"), Expose, Strategy(Canary), Image("unverified")];
+    let mut run = Run::new(Story { acts, ..STORIES[0] });
+    let has_share = |run: &Run| {
+        let memory = run.world.memory();
+        let shift = memory.candidate.and_then(|candidate| candidate.shift);
+        let ways = run.world.around.route.iter().flat_map(World::ways);
+        shift.is_some_and(|shift| shift.share() > 0) && ways.flatten().count() > 2
+    };
+    while !has_share(&run) {
+        assert!(!run.turn(None), "{}", crate::tail(&run.world));
+    }
+    refuse(&mut run);
+    rest(&mut run);
+    assert!(run.world.memory().candidate.is_none());
+    let preview = &run.world.services["acme-customer-preview"];
+    assert_eq!(slots(preview), [Slot::Blue], "stable's pods");
+    // Nor does the next canary get that share before it has shown anything.
+    run.world.act(Image("v2"));
+    for _ in 0..200 {
+        run.turn(None);
+        let preview = &run.world.services["acme-customer-preview"];
+        assert_eq!(slots(preview), [Slot::Blue], "{}", crate::tail(&run.world));
+    }
+    run.world.around.refuses = false;
+    rest(&mut run);
+    release(&mut run, "v1b");
+    assert!(run.world.serves(), "{}", crate::tail(&run.world));
+    assert!(!run.world.services.contains_key("acme-customer-preview"));
 }

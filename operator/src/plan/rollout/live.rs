@@ -3,7 +3,7 @@
 
 use super::super::action::{Object, Replicas, Target, TargetKind};
 use super::super::draft::Draft;
-use super::super::{judge, usable};
+use super::super::{around, judge, usable};
 use crate::api::status::Slot;
 use crate::desired::{deployment, labels, names, service};
 use crate::observed::{Observed, PodView, WorkloadView, content_hash};
@@ -203,8 +203,7 @@ pub(super) fn remove(
             let live = names::live(&draft.platform.name, &seen.service);
             remove_address(draft, live, &because);
         }
-        let preview = names::preview(&draft.platform.name, &seen.service);
-        remove_address(draft, preview, &because);
+        remove_preview(draft, &seen.service, &because);
         let target = Target {
             kind: TargetKind::Deployment,
             name: seen.name.clone(),
@@ -240,6 +239,14 @@ pub(super) fn remove_addresses(draft: &mut Draft<'_>, came: &Release, keeps: Opt
         let platform = draft.platform.name.clone();
         remove_address(draft, names::live(&platform, &service.name), because);
         remove_address(draft, names::preview(&platform, &service.name), because);
+    }
+}
+
+/// Removes the address of a canary alone. A route that could not be written may still lead there: then it stays until the route has left it.
+pub(super) fn remove_preview(draft: &mut Draft<'_>, service: &str, because: &str) {
+    let name = names::preview(&draft.platform.name, service);
+    if around::is_exposed(draft) {
+        remove_address(draft, name, because);
     }
 }
 
