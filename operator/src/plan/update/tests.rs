@@ -9,6 +9,7 @@ use crate::api::{CrmPlatform, CrmPlatformSpec, CrmPlatformStatus};
 use crate::cost::Prices;
 use crate::observed::{Listing, Observed};
 use crate::plan::{Plan, plan, record};
+use crate::platform::release::Release;
 use crate::platform::{Platform, Settings};
 use crate::policy::ImagePolicy;
 
@@ -36,6 +37,8 @@ struct Look {
     images: ImagePolicy,
     answer: Option<Result<Arc<Tags>, Unresolved>>,
     resolved: Vec<(String, Result<Resolution, Unresolved>)>,
+    /// What stable is made of.
+    recorded: Option<Release>,
 }
 
 impl Look {
@@ -46,6 +49,7 @@ impl Look {
             images: ImagePolicy::default(),
             answer: None,
             resolved: Vec::new(),
+            recorded: None,
         }
     }
 
@@ -98,6 +102,9 @@ impl Look {
         let observed = Observed {
             memory: self.memory.clone(),
             resolutions: self.resolved.iter().cloned().collect(),
+            releases: (self.recorded.iter())
+                .map(|release| (release.id(), release.clone()))
+                .collect(),
             tags: Some(Listing {
                 answer: self.answer.clone(),
                 again_in: INTERVAL,
@@ -305,7 +312,7 @@ fn the_next_lower_image_is_used_where_the_newest_one_may_not_be() {
 }
 
 /// What serves when its tags are not followed yet: 1.0.0, as the spec says.
-fn serving_as_the_spec_says() -> Memory {
+fn serving_as_the_spec_says() -> Look {
     let mut look = Look::new(Memory::default());
     look.follows = false;
     let mut memory = Memory {
@@ -326,26 +333,34 @@ fn serving_as_the_spec_says() -> Memory {
         untested: false,
         slot: Default::default(),
     });
-    memory
+    Look {
+        recorded: Some(stable),
+        ..Look::new(memory)
+    }
 }
 
 #[test]
 fn who_begins_to_follow_tags_goes_on_serving_whatever_is_the_newest() {
     let tags = ["1.0.0", "1.5.0", "1.6.0"];
-    let look = |memory| Look::new(memory).listed(&tags);
-    let none = look(serving_as_the_spec_says())
+    let none = serving_as_the_spec_says()
+        .listed(&tags)
         .resolved("1.6.0", unsigned())
         .resolved("1.5.0", unsigned())
         .plan();
     assert!(none.problem.is_none());
     assert_eq!(found(&none.memory), image("1.0.0"), "what serves stays");
     assert!(message(&none.memory).contains("1.6.0 was found and is not used"));
-    let next = look(none.memory).resolved("1.6.0", unsigned());
-    let next = next.resolved("1.5.0", unsigned()).plan();
+    let mut next = serving_as_the_spec_says()
+        .listed(&tags)
+        .resolved("1.6.0", unsigned())
+        .resolved("1.5.0", unsigned());
+    let stable = next.recorded.clone().map(|stable| stable.id());
+    next.memory = none.memory;
+    let next = next.plan();
     assert!(next.problem.is_none() && next.memory.candidate.is_none());
-    let stable = serving_as_the_spec_says().stable.unwrap().release;
-    assert_eq!(next.wanted, Some(stable));
-    let lower = look(serving_as_the_spec_says())
+    assert_eq!(next.wanted, stable);
+    let lower = serving_as_the_spec_says()
+        .listed(&tags)
         .resolved("1.6.0", unsigned())
         .resolved("1.5.0", Ok(resolution("b")))
         .plan();
@@ -356,7 +371,7 @@ fn who_begins_to_follow_tags_goes_on_serving_whatever_is_the_newest() {
 /// Of the images before the first choice, too.
 #[test]
 fn who_begins_to_follow_tags_does_not_begin_with_what_was_rejected() {
-    let mut memory = serving_as_the_spec_says();
+    let mut memory = serving_as_the_spec_says().memory;
     memory.rejected.push(Rejected {
         release: "rbad".into(),
         images: vec![ServiceImage {
