@@ -43,6 +43,9 @@ fn version(tag: &str) -> Option<Version> {
     version.filter(|_| is_tag)
 }
 
+/// Most images that are looked at, from the newest one on: a registry has to be asked about each.
+const LOOKED_AT: usize = 5;
+
 /// `spec.imageUpdate`, and the tag where it begins.
 #[derive(Clone, Debug)]
 pub struct Update {
@@ -104,38 +107,31 @@ impl Update {
     }
 
     /// As [`Update::found`], the reference only.
-    pub(super) fn stands_for_it(&self, known: Option<&ImageUpdate>) -> Option<String> {
+    pub fn stands_for_it(&self, known: Option<&ImageUpdate>) -> Option<String> {
         self.found(known).map(|(image, _)| image)
     }
 
-    /// The image to begin with: the newest one, or that of the spec when no tag is in the range.
-    pub fn first(&self, tags: &Tags) -> String {
-        let mut above = tags
-            .0
-            .iter()
-            .rev()
-            .take_while(|(version, _)| **version > self.floor);
-        let newest = above.find(|(version, _)| self.covers(version));
-        self.reference(newest.map_or(&self.tag, |(_, tag)| tag))
-    }
-
-    /// A newer image than any that was found or passed over before.
-    pub fn newer(&self, known: Option<&ImageUpdate>, tags: &Tags) -> Option<String> {
-        let (_, found) = self.found(known)?;
-        let passed = known.and_then(|known| version(known.passed_over.as_ref()?));
-        let above = passed.map_or(found.clone(), |passed| passed.max(found));
+    /// Newer images than any that was found or passed over before, the newest one first; without one, than that of the spec.
+    pub fn newer(&self, known: Option<&ImageUpdate>, tags: &Tags) -> Vec<String> {
+        let above = self.found(known).map(|(_, found)| {
+            let passed = known.and_then(|known| version(known.passed_over.as_ref()?));
+            passed.map_or(found.clone(), |passed| passed.max(found))
+        });
+        let above = above.as_ref().unwrap_or(&self.floor);
         let newer = tags.0.iter().rev();
-        let mut newer = newer.take_while(|(version, _)| **version > above);
-        let newest = newer.find(|(version, _)| self.covers(version));
-        newest.map(|(_, tag)| self.reference(tag))
+        let newer = newer.take_while(|(version, _)| *version > above);
+        let newest = newer.filter(|(version, _)| self.covers(version));
+        let newest = newest.map(|(_, tag)| self.reference(tag));
+        newest.take(LOOKED_AT).collect()
     }
 }
 
 impl Platform {
-    /// A newer image than the one that stands for `spec.image`, which a registry has to be asked about.
-    pub fn newer_image(&self, memory: &Memory, tags: &Tags) -> Option<String> {
-        let update = self.image_update.as_ref()?;
-        update.newer(memory.image_update.as_ref(), tags)
+    /// Newer images than the one that stands for `spec.image`, which a registry has to be asked about.
+    pub fn newer_images(&self, memory: &Memory, tags: &Tags) -> Vec<String> {
+        let update = self.image_update.iter();
+        let newer = update.map(|update| update.newer(memory.image_update.as_ref(), tags));
+        newer.flatten().collect()
     }
 }
 

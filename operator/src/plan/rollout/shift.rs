@@ -152,7 +152,9 @@ fn unrouted(draft: &mut Draft<'_>, shift: &Shift) -> Progress {
 /// Pods of the candidate for its share. What its Services select is scaled by its load from then on.
 fn size_of(draft: &Draft<'_>, service: &str, shift: &Shift) -> Size {
     let stable = live::replicas(draft, service, shift.slot);
-    match draft.platform.autoscaling.contains_key(service) {
+    let mut slots = [shift.slot, shift.slot.other()].into_iter();
+    let is_theirs = slots.any(|slot| live::is_theirs(draft, service, slot));
+    match is_theirs || around::is_scaled(draft, service) {
         true if shift.is_over() => Size::Scaled(stable),
         _ => Size::Of(size(stable, shift)),
     }
