@@ -279,6 +279,7 @@ fn requests(memory: &Memory) -> String {
 }
 
 fn assert_served(story: Story, world: &World, whence: &str) {
+    world.assert_dumps(&format!("{} {whence}", story.name));
     if let Some(serves) = story.serves {
         let end = end(world);
         assert_eq!(

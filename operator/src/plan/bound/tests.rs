@@ -249,7 +249,7 @@ fn largest(stage: Stage) -> Memory {
         .collect();
     memory.backups = (0..13)
         .map(|index| BackupRecord {
-            id: format!("rbackup{index:0>4}-101"),
+            id: format!("0a1b2c3d-rbackup{index:0>4}-101"),
             release: format!("rbackup{index:0>4}"),
             at: Time(now()),
             bytes: 1_000_000_000_000,
