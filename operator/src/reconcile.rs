@@ -118,8 +118,9 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
         .unwrap_or_default();
     let applied = apply(ctx, object, actions).await;
     for Refused { object, error } in applied.iter().flatten() {
-        let plan = planned.as_mut().ok();
-        plan.map(|plan| plan.refused(object, &error.to_string()));
+        if let Ok(plan) = &mut planned {
+            plan.refused(object, &error.to_string());
+        }
     }
     let failure = applied.as_ref().err().map(ToString::to_string);
     let next = status::next(object, &observed, &planned, failure.as_deref(), now);

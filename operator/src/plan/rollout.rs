@@ -192,9 +192,9 @@ fn lead_back(
     };
     let services = came.services.iter();
     let led = services.filter(|own| place.release.service(&own.name).is_some());
-    led.fold(false, |written, own| {
-        !live::preview(draft, back, own) || written
-    })
+    // All of them, also after the first that had to be written.
+    let written = led.filter(|own| !live::preview(draft, back, own));
+    written.count() > 0
 }
 
 /// Keeps the live objects as stable and the spec's replicas want them.
