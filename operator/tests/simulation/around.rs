@@ -272,12 +272,7 @@ fn refuse(run: &mut Run) {
 /// Sets an image and lets things go on until all is quiet.
 fn release(run: &mut Run, tag: &'static str) {
     run.world.act(Image(tag));
-    rest(run);
-}
-
-fn rest(run: &mut Run) {
-    let mut turns = 0..crate::LIMIT;
-    assert!(turns.any(|_| run.turn(None)), "{}", crate::tail(&run.world));
+    run.rest();
 }
 
 fn exposed(world: &World) -> (String, String, String) {
@@ -292,7 +287,7 @@ fn a_release_returns_although_the_route_is_refused() {
     for strategy in [RollingUpdate, BlueGreen, Canary] {
         let acts = Box::leak(Box::new([Image("v1"), Expose, Strategy(strategy)]));
         let mut run = Run::new(Story { acts, ..STORIES[0] });
-        rest(&mut run);
+        run.rest();
         refuse(&mut run);
         release(&mut run, "crash");
         let (open, reason, message) = exposed(&run.world);
@@ -326,7 +321,7 @@ fn a_share_that_cannot_be_taken_back_by_the_route_goes_to_stable() {
         assert!(!run.turn(None), "{}", crate::tail(&run.world));
     }
     refuse(&mut run);
-    rest(&mut run);
+    run.rest();
     assert!(run.world.memory().candidate.is_none());
     let preview = &run.world.services["acme-customer-preview"];
     assert_eq!(slots(preview), [Slot::Blue], "stable's pods");
@@ -338,7 +333,7 @@ fn a_share_that_cannot_be_taken_back_by_the_route_goes_to_stable() {
         assert_eq!(slots(preview), [Slot::Blue], "{}", crate::tail(&run.world));
     }
     run.world.around.refuses = false;
-    rest(&mut run);
+    run.rest();
     release(&mut run, "v1b");
     assert!(run.world.serves(), "{}", crate::tail(&run.world));
     assert!(!run.world.services.contains_key("acme-customer-preview"));
@@ -349,8 +344,7 @@ fn a_share_that_cannot_be_taken_back_by_the_route_goes_to_stable() {
 fn the_number_of_the_spec_counts_once_its_autoscaler_is_gone() {
     let acts = &[Image("v1"), Autoscale(true), Load(8)];
     let mut scaled = Run::installed(Story { acts, ..STORIES[0] });
-    let rest = |run: &mut Run| (0..crate::LIMIT).any(|_| run.turn(None));
-    assert!(rest(&mut scaled));
+    scaled.rest();
     let faults = [Fault::CrashBefore, Fault::CrashAfter, Fault::LostAnswer];
     let faults = faults.map(|fault| (0..3).map(move |write| Some((write, fault))));
     for fault in faults.into_iter().flatten().chain([None]) {
@@ -362,7 +356,7 @@ fn the_number_of_the_spec_counts_once_its_autoscaler_is_gone() {
         for replicas in [2, 3] {
             run.world.platform.spec.services[0].replicas = replicas;
             run.world.new_spec();
-            assert!(rest(&mut run));
+            run.rest();
             let pods = run.world.deployments["acme-customer"].object.spec.replicas;
             assert_eq!(pods, Some(replicas), "{fault:?} {}", tail(&run.world));
         }

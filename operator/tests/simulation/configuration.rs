@@ -26,15 +26,6 @@ fn begun(acts: &'static [Act], secrets: &[(&str, &str)]) -> Run {
     run
 }
 
-fn rest(run: &mut Run) {
-    for _ in 0..crate::LIMIT {
-        if run.turn(None) {
-            return;
-        }
-    }
-    panic!("it does not come to rest:\n{}", tail(&run.world));
-}
-
 fn change(world: &mut World, name: &str, version: &str) {
     let all = world.users_secrets.as_mut().unwrap();
     all.insert(name.to_owned(), version.to_owned());
@@ -79,7 +70,7 @@ fn nothing_is_made_before_each_secret_is_labelled() {
         ),
     ] {
         let mut run = begun(&[Image("v1")], present);
-        rest(&mut run);
+        run.rest();
         let (reason, message) = stalled(&run.world);
         assert_eq!(reason, "SecretNotUsable");
         assert!(message.contains(missing), "{message}");
@@ -91,7 +82,7 @@ fn nothing_is_made_before_each_secret_is_labelled() {
         for (name, version) in BOTH {
             change(&mut run.world, name, version);
         }
-        rest(&mut run);
+        run.rest();
         assert!(run.world.serves(), "{}", tail(&run.world));
         assert_eq!(stalled(&run.world).0, "");
     }
@@ -107,7 +98,7 @@ fn a_watch_that_has_shown_nothing_yet_makes_and_changes_nothing() {
     assert_eq!(writes(&run.world), [""; 0]);
     assert_eq!(stalled(&run.world).0, "");
     let mut run = begun(&[Image("v1")], &BOTH);
-    rest(&mut run);
+    run.rest();
     let wrote = writes(&run.world).len();
     run.world.users_secrets = None;
     for _ in 0..20 {
@@ -119,7 +110,7 @@ fn a_watch_that_has_shown_nothing_yet_makes_and_changes_nothing() {
 #[test]
 fn a_changed_secret_starts_pods_again_one_service_after_the_other() {
     let mut run = begun(&[Image("v1")], &BOTH);
-    rest(&mut run);
+    run.rest();
     let wrote = writes(&run.world).len();
     let release = run.world.memory().stable.unwrap().release;
     let before = ["acme-customer", "acme-sales"].map(|name| carried(&run.world, name));
@@ -131,7 +122,7 @@ fn a_changed_secret_starts_pods_again_one_service_after_the_other() {
         let stale = run.world.deployments.values().filter(|seen| seen.stale > 0);
         assert!(stale.count() <= 1, "two services at once");
     }
-    rest(&mut run);
+    run.rest();
     let after = ["acme-customer", "acme-sales"].map(|name| carried(&run.world, name));
     assert!(
         before[0] != after[0] && before[1] != after[1],
@@ -148,7 +139,7 @@ fn a_changed_secret_starts_pods_again_one_service_after_the_other() {
 #[test]
 fn a_service_that_fails_with_its_new_secret_keeps_the_others_from_theirs() {
     let mut run = begun(&[Image("v1")], &BOTH);
-    rest(&mut run);
+    run.rest();
     let before = carried(&run.world, "acme-sales");
     for (name, _) in BOTH {
         change(&mut run.world, name, "2");
@@ -168,10 +159,10 @@ fn a_service_that_fails_with_its_new_secret_keeps_the_others_from_theirs() {
 #[test]
 fn a_secret_that_is_gone_or_not_labelled_any_more_touches_nothing_that_serves() {
     let mut run = begun(&[Image("v1")], &BOTH);
-    rest(&mut run);
+    run.rest();
     let wrote = writes(&run.world).len();
     run.world.users_secrets = Some(BTreeMap::new());
-    rest(&mut run);
+    run.rest();
     assert_eq!(writes(&run.world).len(), wrote);
     assert_eq!(stalled(&run.world).0, "SecretNotUsable");
 }
@@ -179,27 +170,27 @@ fn a_secret_that_is_gone_or_not_labelled_any_more_touches_nothing_that_serves() 
 #[test]
 fn a_changed_secret_waits_while_people_work_by_hand() {
     let mut run = begun(&[Image("v1"), Paused(true)], &BOTH);
-    rest(&mut run);
+    run.rest();
     let wrote = writes(&run.world).len();
     change(&mut run.world, "mail", "2");
-    rest(&mut run);
+    run.rest();
     assert_eq!(writes(&run.world).len(), wrote);
     run.world.platform.spec.paused = false;
     run.world.new_spec();
-    rest(&mut run);
+    run.rest();
     assert_eq!(writes(&run.world).len(), wrote + 1);
 }
 
 /// A release that waits for approval, which the spec then leaves for one that lacks a Secret.
 fn left() -> Run {
     let mut run = begun(&[Image("v1")], &BOTH);
-    rest(&mut run);
+    run.rest();
     run.world.platform.spec.release.approval = Approval::Manual;
     run.world.set_image("v1b");
-    rest(&mut run);
+    run.rest();
     run.world.platform.spec.services[1].secrets = vec!["new".into()];
     run.world.new_spec();
-    rest(&mut run);
+    run.rest();
     run
 }
 
@@ -209,13 +200,13 @@ fn an_approval_of_what_the_spec_has_left_never_meets_what_comes_next() {
     let before = run.world.memory();
     let waits = before.candidate.clone().unwrap().release;
     run.world.act(Annotate(Token::Approve, "anna: looks good"));
-    rest(&mut run);
+    run.rest();
     let after = run.world.memory();
     assert_eq!(after.candidate.unwrap().release, waits);
     let handled = after.last_handled.approve.unwrap().result;
     assert!(handled.contains("does not ask for release"), "{handled}");
     change(&mut run.world, "new", "1");
-    rest(&mut run);
+    run.rest();
     let memory = run.world.memory();
     assert_eq!(memory.stable, before.stable, "nobody approved it");
     assert!(!memory.candidate.unwrap().approved);
@@ -228,7 +219,7 @@ fn what_serves_can_be_asked_for_again_without_its_secrets() {
     run.world.platform.spec.services[1].secrets = vec!["tax".into()];
     run.world.set_image("v1");
     run.world.users_secrets = Some(BTreeMap::new());
-    rest(&mut run);
+    run.rest();
     let memory = run.world.memory();
     assert!(memory.candidate.is_none(), "{}", tail(&run.world));
     assert_eq!(memory.stable.unwrap().release, serves);

@@ -20,16 +20,6 @@ fn run(acts: &'static [crate::stories::Act]) -> Run {
     })
 }
 
-/// Goes on until all is quiet.
-fn rest(run: &mut Run) {
-    for _ in 0..crate::LIMIT {
-        if run.turn(None) {
-            return;
-        }
-    }
-    panic!("it does not come to rest:\n{}", tail(&run.world));
-}
-
 fn changed<K: serde::Serialize + serde::de::DeserializeOwned>(
     object: &K,
     change: impl FnOnce(&mut Value),
@@ -159,7 +149,7 @@ fn what_somebody_changes_or_removes_is_put_back_at_the_next_look() {
         hand(&mut run.world);
         run.turn(None);
         assert_eq!(owned(&run.world), before, "{message}");
-        rest(&mut run);
+        run.rest();
         assert_eq!(owned(&run.world), before, "{message}");
         let told = told(&run.world);
         assert!(
@@ -180,12 +170,12 @@ fn what_belongs_to_others_is_left_alone() {
         let containers = &mut object["spec"]["template"]["spec"]["containers"];
         containers.as_array_mut().unwrap().push(proxy);
     });
-    rest(&mut run);
+    run.rest();
     assert_eq!(writes(&run.world), wrote);
     edit_pods(&mut run.world, |object| {
         object["spec"]["replicas"] = json!(3)
     });
-    rest(&mut run);
+    run.rest();
     let object = json!(run.world.deployments[PODS].object);
     assert_eq!(object["spec"]["replicas"], 2);
     assert_eq!(object["metadata"]["labels"]["team"], "sales");
@@ -202,16 +192,16 @@ fn nothing_is_put_back_while_people_work_by_hand() {
         .filter(|(_, message)| message.ends_with("changed"))
     {
         let mut run = run(&[Image("v1"), Paused(true)]);
-        rest(&mut run);
+        run.rest();
         let before = owned(&run.world);
         run.world.tampered = true;
         hand(&mut run.world);
         let by_hand = owned(&run.world);
-        rest(&mut run);
+        run.rest();
         assert_eq!(owned(&run.world), by_hand, "{message}");
         run.world.platform.spec.paused = false;
         run.world.new_spec();
-        rest(&mut run);
+        run.rest();
         assert_eq!(owned(&run.world), before, "{message}");
     }
 }
@@ -245,14 +235,14 @@ fn an_autoscaler_of_the_user_is_left_alone() {
     for strategy in [RollingUpdate, BlueGreen, Canary] {
         let mut run = run(&[Image("v1")]);
         run.world.act(Strategy(strategy));
-        rest(&mut run);
+        run.rest();
         let wrote = writes(&run.world);
         run.world.autoscaler_sets(PODS, 8);
-        rest(&mut run);
+        run.rest();
         assert_eq!(writes(&run.world), wrote, "{}", tail(&run.world));
         for image in ["v1b", "v2"] {
             run.world.set_image(image);
-            rest(&mut run);
+            run.rest();
             assert!(run.world.serves(), "{}", tail(&run.world));
             let slot = run.world.memory().stable.unwrap().slot;
             let serves = names::pods("acme", "customer", slot);
@@ -286,6 +276,6 @@ fn a_candidate_that_somebody_scales_to_none_gets_its_pod_back() {
     }
     let pods = run.world.deployments[&candidate].object.spec.replicas;
     assert_eq!(pods, Some(1), "{}", tail(&run.world));
-    rest(&mut run);
+    run.rest();
     assert!(run.world.serves(), "{}", tail(&run.world));
 }

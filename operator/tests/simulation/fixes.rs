@@ -5,7 +5,7 @@ use crm_operator::api::status::{Stage, Verdict};
 use crate::controllers;
 use crate::operator::{check, reconcile};
 use crate::stories::Act::{Follow, Image, Push};
-use crate::{LIMIT, Run, STORIES, Story, end, tail};
+use crate::{Run, STORIES, Story, end, tail};
 
 /// Far below every deadline of the model: 60 s for pods, 600 s for tests.
 const AT_ONCE: i64 = 20;
@@ -14,16 +14,6 @@ const DAY: i64 = 86_400;
 /// A cluster in which the first of these acts has been done, and the others are to come.
 fn run(acts: &'static [crate::stories::Act]) -> Run {
     Run::installed(Story { acts, ..STORIES[0] })
-}
-
-/// Goes on until all is quiet.
-fn rest(run: &mut Run) {
-    for _ in 0..LIMIT {
-        if run.turn(None) {
-            return;
-        }
-    }
-    panic!("it does not come to rest:\n{}", tail(&run.world));
 }
 
 fn tries(run: &Run, image: &str) -> usize {
@@ -86,7 +76,7 @@ fn a_fix_does_not_wait_for_the_bad_release() {
         let mut records = memory.releases.iter();
         let verdict = records.nth(1).and_then(|record| record.verdict);
         assert_eq!(verdict, Some(Verdict::Superseded), "{bad} in {stage:?}");
-        rest(&mut run);
+        run.rest();
         assert!(
             end(&run.world)["stable"].ends_with(":v2"),
             "{}",
@@ -99,17 +89,17 @@ fn a_fix_does_not_wait_for_the_bad_release() {
 fn a_rejection_is_forgotten_a_month_after_the_spec_left_it_and_not_before() {
     let mut run = run(&[Image("v1")]);
     run.world.set_image("bad");
-    rest(&mut run);
+    run.rest();
     run.world.pass_time(40 * DAY);
-    rest(&mut run);
+    run.rest();
     assert_eq!(tries(&run, ":bad"), 1, "the spec goes on asking for it");
     run.world.set_image("v1b");
-    rest(&mut run);
+    run.rest();
     run.world.pass_time(29 * DAY);
-    rest(&mut run);
+    run.rest();
     assert_eq!(run.world.memory().rejected.len(), 1);
     run.world.pass_time(2 * DAY);
-    rest(&mut run);
+    run.rest();
     assert!(run.world.memory().rejected.is_empty());
 }
 
@@ -118,16 +108,16 @@ fn a_rejection_is_forgotten_a_month_after_the_spec_left_it_and_not_before() {
 fn a_rejected_tag_stays_away_as_long_as_it_is_the_newest() {
     let mut run = run(&[Image("v1")]);
     run.world.act(Follow);
-    rest(&mut run);
+    run.rest();
     run.world.act(Push("1.1.0", "bad"));
-    rest(&mut run);
+    run.rest();
     run.world.act(Push("1.2.0", "v1b"));
-    rest(&mut run);
+    run.rest();
     run.world.act(Push("1.3.0", "bad"));
-    rest(&mut run);
+    run.rest();
     for _ in 0..4 {
         run.world.pass_time(20 * DAY);
-        rest(&mut run);
+        run.rest();
     }
     let memory = run.world.memory();
     assert!(memory.rejected.is_empty(), "its entry has expired");
@@ -141,12 +131,12 @@ fn what_was_found_never_goes_back_by_itself() {
     let mut run = run(&[Image("v1")]);
     run.world.act(Follow);
     run.world.act(Push("1.1.0", "v1b"));
-    rest(&mut run);
+    run.rest();
     run.world.registry_away = true;
     run.world.tags.clear();
-    rest(&mut run);
+    run.rest();
     run.world.registry_away = false;
-    rest(&mut run);
+    run.rest();
     assert!(end(&run.world)["stable"].ends_with(":v1b"));
     assert_eq!(tries(&run, ":v1b"), 1);
     let image = run.world.memory().image_update.unwrap().image;
