@@ -50,7 +50,8 @@ fn choose(draft: &mut Draft<'_>, update: &Update, tags: &Tags) {
         return;
     }
     let Some(newer) = draft.platform.newer_image(&draft.memory, tags) else {
-        return tell(draft, None);
+        let why = update.out_of_sight(draft.memory.image_update.as_ref(), tags);
+        return tell(draft, why);
     };
     match draft.observed.resolutions.get(&newer).cloned() {
         Some(Ok(resolution)) => take(draft, newer, resolution),
