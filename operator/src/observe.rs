@@ -43,7 +43,7 @@ pub enum Error {
 /// What a registry has to be asked before a look, and what it has told of tags.
 #[derive(Debug, Default)]
 pub struct Questions {
-    /// What to ask, by the image reference that needs it: of the spec, or a newer one that may take the place of its image.
+    /// What to ask, by the image reference that needs it: of the spec, or newer ones that may take the place of its image.
     pub images: BTreeMap<String, String>,
     /// Of the repository of `spec.image`, where its tags are followed.
     pub tags: Option<Listing>,
@@ -57,8 +57,9 @@ impl Questions {
         let tags = list(ctx, platform);
         let listed = tags.as_ref().and_then(|tags| tags.answer.as_ref());
         let listed = listed.and_then(|answer| answer.as_ref().ok());
-        let newer = listed.and_then(|tags| platform.newer_image(memory, tags));
+        let newer = listed.map(|tags| platform.newer_images(memory, tags));
         let mut images = platform.questions(&memory.images);
+        let newer = newer.into_iter().flatten();
         images.extend(newer.map(|reference| (reference.clone(), reference)));
         Self { images, tags }
     }

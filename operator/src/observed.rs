@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use serde::Serialize;
@@ -132,6 +132,8 @@ pub struct WorkloadView {
     pub owns_replicas: bool,
     /// Whether an autoscaler has set it last, ours or the user's own.
     pub autoscaled: bool,
+    /// Whether that is one of ours, or was.
+    pub scaled: bool,
     /// Whether its controller gave up waiting for progress.
     pub deadline_exceeded: bool,
     /// Why it is not complete, in the words of its controller.
@@ -193,6 +195,7 @@ impl From<&Deployment> for WorkloadView {
             replicas,
             owns_replicas: owns_replicas(&deployment.metadata),
             autoscaled: is_autoscaled(&deployment.metadata),
+            scaled: !annotation(&deployment.metadata, labels::SCALED).is_empty(),
             deadline_exceeded: seen
                 && progressing
                     .is_some_and(|c| c.reason.as_deref() == Some("ProgressDeadlineExceeded")),
@@ -232,24 +235,28 @@ impl From<&StatefulSet> for WorkloadView {
 
 /// Whether the field manager by which the operator applies a platform's objects owns `spec.replicas`. Where nothing is known of managers it may.
 fn owns_replicas(metadata: &ObjectMeta) -> bool {
-    let own = format!("{}/{}", labels::MANAGER, label(metadata, labels::PLATFORM));
-    let Some(managers) = &metadata.managed_fields else {
-        return true;
-    };
-    managers.iter().any(|manager| {
-        let fields = manager.fields_v1.as_ref();
-        manager.manager.as_deref() == Some(&own)
-            && fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
-    })
+    let own = labels::field_manager(&label(metadata, labels::PLATFORM));
+    metadata.managed_fields.is_none()
+        || owners_of_replicas(metadata).any(|owner| owner.manager.as_ref() == Some(&own))
 }
 
-/// Autoscalers act through the controller manager and the subresource `scale`; a person who scales by hand has another manager.
+/// Autoscalers act through the controller manager and the subresource `scale`; a person who scales by hand has another manager. What we kept of such a number is
+/// theirs, too. Where our own manager has it beside them, it was applied since.
 fn is_autoscaled(metadata: &ObjectMeta) -> bool {
-    metadata.managed_fields.iter().flatten().any(|manager| {
+    let keeps = labels::replicas_manager(&label(metadata, labels::PLATFORM));
+    let mut owners = owners_of_replicas(metadata);
+    let is_theirs = owners.any(|owner| match owner.manager.as_deref() {
+        Some("kube-controller-manager") => owner.subresource.as_deref() == Some("scale"),
+        manager => manager == Some(&keeps),
+    });
+    is_theirs && !owns_replicas(metadata)
+}
+
+fn owners_of_replicas(metadata: &ObjectMeta) -> impl Iterator<Item = &ManagedFieldsEntry> {
+    let managers = metadata.managed_fields.iter().flatten();
+    managers.filter(|manager| {
         let fields = manager.fields_v1.as_ref();
-        manager.manager.as_deref() == Some("kube-controller-manager")
-            && manager.subresource.as_deref() == Some("scale")
-            && fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+        fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
     })
 }
 
@@ -293,6 +300,25 @@ mod tests {
     fn owns(managers: Value) -> bool {
         let metadata = json!({ "labels": { labels::PLATFORM: "acme" }, "managedFields": managers });
         owns_replicas(&serde_json::from_value(metadata).unwrap())
+    }
+
+    #[test]
+    fn an_autoscaler_has_set_the_number_of_pods_until_we_apply_it_again() {
+        let of = |manager: &str, subresource: &str| json!({ "manager": manager, "subresource": subresource, "fieldsV1": { "f:spec": { "f:replicas": {} } } });
+        let autoscaled = |managers: Value| {
+            let metadata =
+                json!({ "labels": { labels::PLATFORM: "acme" }, "managedFields": managers });
+            is_autoscaled(&serde_json::from_value(metadata).unwrap())
+        };
+        let (scaler, ours) = (
+            of("kube-controller-manager", "scale"),
+            of("crm-operator/acme", ""),
+        );
+        assert!(autoscaled(json!([scaler])));
+        assert!(autoscaled(json!([of("crm-operator/acme/replicas", "")])));
+        assert!(!autoscaled(json!([scaler, ours])), "the same number");
+        assert!(!autoscaled(json!([of("kubectl", "scale")])));
+        assert!(!autoscaled(json!([of("kube-controller-manager", "")])));
     }
 
     #[test]

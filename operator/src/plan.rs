@@ -52,7 +52,7 @@ mod update;
 mod usable;
 mod verify;
 
-use action::{Action, Correction, Note};
+use action::{Action, Correction, Note, Write};
 pub(crate) use dora::WINDOW;
 use draft::Draft;
 use keep::Keep;
@@ -89,6 +89,8 @@ pub struct Plan {
     pub held_back: Option<Finding>,
     /// Why nobody reaches the platform from outside although the spec says so.
     pub unexposed: Option<Finding>,
+    /// The route or Ingress, as `Kind/name`, that is not as the spec says, or was not before the writes of this plan.
+    pub way_in_lags: Option<String>,
     /// What it waits for will not come by itself, or not soon: people are told at once.
     pub hindered: bool,
 }
@@ -251,6 +253,25 @@ fn aborting(draft: &Draft<'_>) -> Option<Finding> {
 }
 
 impl Plan {
+    /// The API server refused an object for which nothing waits: of the way in people are told where they look for it.
+    pub fn refused(&mut self, object: &str, why: &str) {
+        if self.way_in_lags.as_deref() == Some(object) {
+            let object = object.replace('/', " ");
+            let message =
+                format!("{object} is not there as the spec says: {why}; it is tried again");
+            self.unexposed = Some(Finding::new(conditions::APPLY_FAILED, message));
+        }
+    }
+
+    /// Whether it is not known how the way in stands after this plan: it was not as the spec says, and is not written now.
+    pub(crate) fn leaves_way_in(&self) -> bool {
+        let writes = |key: &String| {
+            let mut all = self.actions.iter();
+            all.any(|action| matches!(&action.write, Write::Apply(object) if object.key() == *key))
+        };
+        self.way_in_lags.as_ref().is_some_and(|key| !writes(key))
+    }
+
     /// A plan with moves, and the one that follows once its memory is saved. Another move is taken over; of writes only what they are for.
     fn followed_by(self, next: Self, moved: bool) -> Self {
         let memory = match moved {

@@ -108,7 +108,7 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
     if let Some(found) = kept.as_ref().and_then(|kept| kept.after(&observed.memory)) {
         observed.memory = found.clone();
     }
-    let planned = match parsed {
+    let mut planned = match parsed {
         Ok(platform) => Ok(decide(ctx, (key, &platform), &mut observed, now).await),
         Err(invalid) => Err(invalid),
     };
@@ -117,6 +117,11 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
         .map(|plan| plan.actions.as_slice())
         .unwrap_or_default();
     let applied = apply(ctx, object, actions).await;
+    for Refused { object, error } in applied.iter().flatten() {
+        if let Ok(plan) = &mut planned {
+            plan.refused(object, &error.to_string());
+        }
+    }
     let failure = applied.as_ref().err().map(Unapplied::finding);
     let next = status::next(object, &observed, &planned, failure.as_ref(), now);
     let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);

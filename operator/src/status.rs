@@ -8,7 +8,9 @@ use k8s_openapi::jiff::Timestamp;
 use crate::api::CrmPlatform;
 use crate::api::conditions::{self as words};
 use crate::api::spec::GatePolicy;
-use crate::api::status::{CrmPlatformStatus, Delivery, Finding, Memory, Stage, Token, Verdict};
+use crate::api::status::{
+    CrmPlatformStatus, Delivery, Finding, Memory, ReleaseRecord, Stage, Token, Verdict,
+};
 use crate::delivery;
 use crate::desired::labels;
 use crate::observed::{Observed, WorkloadView};
@@ -63,7 +65,7 @@ pub fn next(
     tests_passed(&mut next, object, &memory, plan);
     migrated(&mut next, &memory);
     available(&mut next, &memory, &short);
-    exposed(&mut next, object, &memory, plan);
+    exposed(&mut next, object, &memory, (plan, apply_error.is_some()));
     let mut status = CrmPlatformStatus {
         observed_generation: object.metadata.generation,
         stage: Some(stage(&memory, &summary)),
@@ -195,6 +197,11 @@ fn tests_passed(
             gate.and_then(|gate| gate.message.clone())
                 .unwrap_or_default(),
         ),
+        None if adopted(record) => (
+            "Unknown",
+            words::NOT_TESTED,
+            "the status was lost: whether the release that serves has passed its tests is not known".to_owned(),
+        ),
         _ if wanted.is_some()
             && memory.stable.as_ref().map(|stable| &stable.release) == wanted.as_ref() =>
         {
@@ -211,6 +218,15 @@ fn tests_passed(
         ),
     };
     next.set(words::TESTS_PASSED, status, &finding(reason, message));
+}
+
+/// Whether a release is stable only because it was live when the status was lost: it went through no stage between the first and the last.
+fn adopted(record: Option<&ReleaseRecord>) -> bool {
+    record.is_some_and(|record| {
+        let mut stages = record.stages.iter();
+        stages.clone().any(|stage| stage.name == Stage::Optimise)
+            && stages.all(|stage| matches!(stage.name, Stage::Resolve | Stage::Optimise))
+    })
 }
 
 /// Who let the wanted release go on without rehearsal and tests, if somebody did.
@@ -303,7 +319,7 @@ fn exposed(
     next: &mut Conditions,
     object: &CrmPlatform,
     memory: &Memory,
-    plan: &Result<Plan, Invalid>,
+    (plan, failed): (&Result<Plan, Invalid>, bool),
 ) {
     let Some(exposure) = &object.spec.exposure else {
         let none = finding(words::ROUTES_MADE, String::new());
@@ -312,6 +328,12 @@ fn exposed(
     let Ok(plan) = plan else {
         return;
     };
+    // Nothing new is known: neither is a refusal forgotten for the plans that write nothing, nor are hosts named to which nothing leads.
+    let is_open = plan.leaves_way_in() || (failed && plan.way_in_lags.is_some());
+    let refused = next.reason(words::EXPOSED) == Some(words::APPLY_FAILED);
+    if is_open && (refused || (plan.unexposed.is_none() && next.reason(words::EXPOSED).is_some())) {
+        return;
+    }
     if let Some(why) = &plan.unexposed {
         return next.set(words::EXPOSED, "False", why);
     }

@@ -1,5 +1,6 @@
 //! What one gated release asks of the API server. In: a platform of one service, made anew, and the audit log. Out: a table of the operator's requests, and an
-//! error when the status was written more than five times (and once more for each migration of the live database), or anything was got or listed.
+//! error when the status was written more than five times (and once more for each migration of the live database), or anything was got or listed but the log of a
+//! test that has a report.
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
@@ -144,7 +145,11 @@ fn judge(released: &[Request], rested: &[Request], migrations: usize) -> Result<
             "the status was written {writes} times, {most} are allowed (a step of more than half a minute costs one more: is the machine busy?)"
         );
     }
-    let reads = |request: &&Request| ["get", "list"].contains(&request.verb.as_str());
+    let reads = |request: &&Request| {
+        // A report is read from the log of the container that collected it; no watch shows that.
+        let is_report = request.resource == "pods/log";
+        ["get", "list"].contains(&request.verb.as_str()) && !is_report
+    };
     let all = released.iter().chain(rested);
     let read: Vec<_> = all.filter(reads).collect();
     if !read.is_empty() {
@@ -187,6 +192,7 @@ mod tests {
         for verb in ["get", "list"] {
             assert!(judge(&[request(verb, "jobs")], &[], 0).is_err());
         }
+        assert!(judge(&[request("get", "pods/log")], &[], 0).is_ok());
         assert!(judge(&[], &[request("create", "events")], 0).is_err());
     }
 

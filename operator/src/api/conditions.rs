@@ -111,8 +111,8 @@ pub const REQUEST_HANDLED: &str = "RequestHandled";
 pub const REQUEST_REFUSED: &str = "RequestRefused";
 /// All pods are available.
 pub const PODS_AVAILABLE: &str = "PodsAvailable";
-/// The embedded database is starting.
-pub const DATABASE_STARTING: &str = "DatabaseStarting";
+/// The embedded database has not come up for long; a release waits for it and goes on by itself once it answers.
+pub const DATABASE_NOT_READY: &str = "DatabaseNotReady";
 /// A call to the API server failed; it is tried again.
 pub const APPLY_FAILED: &str = "ApplyFailed";
 

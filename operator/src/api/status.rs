@@ -147,9 +147,12 @@ pub struct Candidate {
     /// Why it ends as soon as the migration that runs has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aborting: Option<Finding>,
-    /// Whether a person let it go on: neither `approval: Manual` nor a freeze window holds it back any more.
+    /// Whether a person let it go on: `approval: Manual` does not hold it back any more.
     #[serde(default, skip_serializing_if = "is_false")]
     pub approved: bool,
+    /// End of the freeze window in which a person let it go on: that window does not hold it back, a later one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thawed_until: Option<Time>,
     /// Whether a person let it go on without rehearsal and tests, or it passed them before and is being rolled back to.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ungated: bool,

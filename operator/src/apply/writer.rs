@@ -85,7 +85,7 @@ impl Writer<'_> {
             "metadata": { "name": kept.deployment, "namespace": self.key.namespace, "uid": kept.uid },
             "spec": { "replicas": kept.replicas }
         });
-        let params = PatchParams::apply(&format!("{FIELD_MANAGER}/{}/replicas", self.key.name));
+        let params = PatchParams::apply(&labels::replicas_manager(&self.key.name));
         let request = self.api::<Deployment>();
         let patch = Patch::Apply(&body);
         match self

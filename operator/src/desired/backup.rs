@@ -8,29 +8,44 @@ use super::environment::{self, Role};
 use super::job::{Shape, Step, job};
 use super::{Scope, Track, labels, names, object};
 use crate::api::spec::{BackupSpec, DeletionPolicy};
-use crate::api::status::BackupRecord;
+use crate::api::status::{BackupRecord, Memory};
 use crate::platform::Platform;
 use crate::platform::release::DatabaseUse;
 
 /// Where the volume is mounted.
 const FOLDER: &str = "/backup";
 
-/// A dump has its name only when it is whole and on the disk. Dumps that are not needed go only after that.
+/// A dump has its name only when it is whole and on the disk, and never takes the name of another. Dumps that are not needed go only after that.
+///
+/// Files of an earlier platform of the same name are not ours to remove. Of our own that are on no record stay stable's, and the newest while there is room for
+/// them: a status that was lost costs no dump that would have been kept, and what a Job left that nobody could judge, or did not come to remove, still goes in the end.
+/// A list of what to remove would forget those.
 const DUMP: &str = r#"umask 077
 cd /backup
-rm -f ./*.partial
+rm -f "$CRM_BACKUPS_OWN"-*.partial
 file="$CRM_BACKUP_ID.dump"
+taken() { echo "there is a $file on the volume already, and it is not replaced; the next try has another name" >&2; exit 1; }
+[ ! -e "$file" ] || taken
 pg_dump --format=custom --lock-wait-timeout=60s --file="$file.partial"
 sync "$file.partial"
-mv "$file.partial" "$file"
+mv --no-clobber "$file.partial" "$file" || taken
+[ ! -e "$file.partial" ] || taken
 sync .
 bytes=$(stat --format=%s "$file")
 sum=$(sha256sum "$file")
-for other in *.dump; do
-  case " $CRM_BACKUP_ID $CRM_BACKUPS_KEPT " in
-    *" ${other%.dump} "*) ;;
-    *) rm -f "$other" ;;
+stable=$(ls -t "$CRM_BACKUPS_OWN-$CRM_STABLE_RELEASE"-*.dump 2> /dev/null | head -n 1)
+kept=" $CRM_BACKUP_ID $CRM_BACKUPS_KEPT ${stable%.dump} "
+room=$((CRM_BACKUPS_KEEP + 1))
+others=
+for own in $(ls -t "$CRM_BACKUPS_OWN"-*.dump); do
+  case "$kept" in
+    *" ${own%.dump} "*) room=$((room - 1)) ;;
+    *) others="$others $own" ;;
   esac
+done
+for other in $others; do
+  room=$((room - 1))
+  if [ "$room" -lt 0 ]; then rm -f "$other"; fi
 done
 printf '{"message":"dumped %s bytes","backup":{"bytes":%s,"sha256":"%s"}}' "$bytes" "$bytes" "${sum%% *}" > /dev/termination-log
 "#;
@@ -57,18 +72,19 @@ pub fn claim(platform: &Platform, backup: &BackupSpec) -> PersistentVolumeClaim 
     }))
 }
 
-/// Id of the dump that a Job makes.
-pub fn id(release: &str, step: &Step) -> String {
-    format!("{release}-{}", step.attempt)
-}
-
-/// Dumps the live database and removes the dumps that are on no record any more.
-pub fn dump(scope: Scope<'_>, step: &Step, (backup, kept): (&BackupSpec, &[BackupRecord])) -> Job {
-    let kept: Vec<_> = kept.iter().map(|record| record.id.as_str()).collect();
+/// Dumps the live database, then removes what has no room on the volume any more: `keep` dumps beside the new one. What `memory` lists stays.
+pub fn dump(scope: Scope<'_>, step: &Step, (backup, memory): (&BackupSpec, &Memory)) -> Job {
+    let kept: Vec<_> = memory.backups.iter().map(|kept| kept.id.as_str()).collect();
+    let stable = memory.stable.as_ref();
+    let stable = stable.map_or("", |stable| stable.release.as_str());
+    let uid = &scope.platform.uid;
     let mut env = environment::database(scope, Role::Migrator, Track::Live);
     env.extend([
-        environment::variable("CRM_BACKUP_ID", &id(scope.id, step)),
+        environment::variable("CRM_BACKUP_ID", &names::dump(uid, scope.id, step.attempt)),
+        environment::variable("CRM_BACKUPS_OWN", &names::own_dumps(uid)),
         environment::variable("CRM_BACKUPS_KEPT", &kept.join(" ")),
+        environment::variable("CRM_BACKUPS_KEEP", &backup.keep.to_string()),
+        environment::variable("CRM_STABLE_RELEASE", stable),
     ]);
     tools(scope, step, (DUMP, env, false), backup.deadline_seconds)
 }

@@ -37,12 +37,36 @@ pub fn live(
 
 /// The same Deployment whose pods carry the versions of their Secrets: a new version starts them again.
 pub fn with_secrets(pods: &Deployment, version: &str) -> Deployment {
+    changed(pods, |literal| {
+        literal["spec"]["template"]["metadata"]["annotations"][labels::SECRETS] = json!(version);
+    })
+}
+
+/// The same Deployment, which says that an autoscaler of ours sets the number of its pods. Its pods do not say it: none is started again.
+pub fn scaled(pods: &Deployment) -> Deployment {
+    changed(pods, |literal| {
+        literal["metadata"]["annotations"][labels::SCALED] = json!("true");
+    })
+}
+
+/// The same Deployment with a change, and the content hash of that.
+fn changed(pods: &Deployment, change: impl FnOnce(&mut Value)) -> Deployment {
     let mut literal = json!(pods);
     if let Some(annotations) = literal["metadata"]["annotations"].as_object_mut() {
         annotations.remove(labels::HASH);
     }
-    literal["spec"]["template"]["metadata"]["annotations"][labels::SECRETS] = json!(version);
-    object(hashed(literal))
+    let replicas = literal["spec"].as_object_mut();
+    let replicas = replicas.and_then(|spec| spec.remove("replicas"));
+    change(&mut literal);
+    with_replicas(hashed(literal), replicas)
+}
+
+/// The number of pods has other owners too, so it is compared by itself, and is no part of the content hash.
+fn with_replicas(mut literal: Value, replicas: Option<Value>) -> Deployment {
+    if let Some(replicas) = replicas {
+        literal["spec"]["replicas"] = replicas;
+    }
+    object(literal)
 }
 
 /// Deployment of a candidate: one pod, on the scratch database, which no live Service selects.
@@ -144,12 +168,10 @@ fn deployment(scope: Scope<'_>, service: &ReleaseService, shape: Shape) -> Deplo
     if !shape.spread.is_null() {
         literal["spec"]["template"]["spec"]["topologySpreadConstraints"] = shape.spread;
     }
-    // The number of pods has other owners too, so it is compared by itself.
-    let mut literal = hashed(literal);
-    if let Some(replicas) = shape.replicas {
-        literal["spec"]["replicas"] = json!(replicas);
-    }
-    object(literal)
+    with_replicas(
+        hashed(literal),
+        shape.replicas.map(|replicas| json!(replicas)),
+    )
 }
 
 fn container(service: &ReleaseService, delivered: Vec<Value>) -> Value {

@@ -30,6 +30,8 @@ pub const MANAGER: &str = "crm-operator";
 pub const USABLE_BY: &str = "crmplatform.io/usable-by";
 /// Annotation of live pods: what stands for the versions of the Secrets that they read.
 pub const SECRETS: &str = "crmplatform.io/secrets";
+/// Annotation of a live Deployment: an autoscaler of ours sets the number of its pods, or did until it was taken away.
+pub const SCALED: &str = "crmplatform.io/scaled";
 /// Annotation of an embedded database: its image, which stays whatever the operator's default becomes.
 pub const IMAGE: &str = "crmplatform.io/image";
 
@@ -37,6 +39,11 @@ pub const IMAGE: &str = "crmplatform.io/image";
 /// refuses a second controlling owner.
 pub fn field_manager(platform: &str) -> String {
     format!("{MANAGER}/{platform}")
+}
+
+/// The one that keeps a number of pods which an autoscaler has set, while [`field_manager`] lets it go.
+pub fn replicas_manager(platform: &str) -> String {
+    format!("{}/replicas", field_manager(platform))
 }
 
 /// Value of [`TRACK`]: live pods.

@@ -105,14 +105,24 @@ pub fn backup_claim(platform: &str) -> String {
     format!("{platform}-backup")
 }
 
+/// What all dumps of a platform are called by: the volume outlives the platform, and a later one of the same name must know its own.
+pub fn own_dumps(platform_uid: &str) -> String {
+    short(platform_uid)
+}
+
+/// Dump that a Job makes, and its file but for the ending.
+pub fn dump(platform_uid: &str, release: &str, attempt: i32) -> String {
+    format!("{}-{release}-{attempt}", own_dumps(platform_uid))
+}
+
 /// Scratch database of a release. The platform's UID keeps two platforms on one server apart.
 pub fn scratch_database(platform_uid: &str, release: &str) -> String {
-    let uid: String = platform_uid
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .take(8)
-        .collect();
-    format!("scratch_{uid}_{release}")
+    format!("scratch_{}_{release}", short(platform_uid))
+}
+
+fn short(uid: &str) -> String {
+    let letters = uid.chars().filter(char::is_ascii_alphanumeric);
+    letters.take(8).collect()
 }
 
 /// Copy of a scratch database, on which stable and the candidate serve side by side.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 mod around;
 mod beside;
+mod dumps;
 mod report;
 
 use super::job::{Migration, Step};

@@ -31,6 +31,8 @@ pub struct PodView {
     pub created: Option<Timestamp>,
     /// When the kubelet took it up.
     pub started: Option<Timestamp>,
+    /// Since when the kubelet says that it is not ready.
+    pub unready_since: Option<Timestamp>,
     /// Why it cannot be scheduled, in the scheduler's words.
     pub unschedulable: Option<String>,
     /// Whether it was lost to an eviction, a preemption or a drain.
@@ -131,6 +133,9 @@ impl From<&Pod> for PodView {
             phase: status.phase.clone().unwrap_or_default(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             started: status.start_time.as_ref().map(|time| time.0),
+            unready_since: condition("Ready", "False")
+                .and_then(|c| c.last_transition_time)
+                .map(|time| time.0),
             unschedulable: condition("PodScheduled", "False")
                 .filter(|c| c.reason.as_deref() == Some("Unschedulable"))
                 .map(|c| c.message.unwrap_or_default()),

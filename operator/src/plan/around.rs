@@ -49,6 +49,13 @@ pub(super) fn has_route(draft: &Draft<'_>) -> bool {
     exposure.is_some_and(|exposure| exposure.gateway.is_some()) && draft.observed.knows_routes
 }
 
+/// Whether an autoscaler of ours sets the number of pods of a service: the spec asks for it, or it is still there.
+pub(super) fn is_scaled(draft: &Draft<'_>, service: &str) -> bool {
+    let name = names::live(&draft.platform.name, service);
+    let is_there = || is_ours(draft, &format!("{}/{name}", AUTOSCALER.0));
+    draft.platform.autoscaling.contains_key(service) || is_there()
+}
+
 /// Whether the way in from outside leads where the memory says.
 pub(super) fn is_exposed(draft: &Draft<'_>) -> bool {
     let Some((release, true)) = stable(draft).map(|release| (release, has_route(draft))) else {
@@ -90,6 +97,8 @@ fn scaling(draft: &mut Draft<'_>, release: &Release) {
             let spec = kept_while_shifting(draft, (&service.name, slot), spec);
             let object = scale::autoscaler(platform, &service.name, slot, &spec);
             keep(draft, &mut stay, Object::Autoscaler(Box::new(object)));
+        } else if !is_marked(draft, &service.name, slot) {
+            stay.insert(format!("{}/{name}", AUTOSCALER.0));
         }
         if autoscaling.map_or(replicas, |spec| spec.max_replicas) > 1 {
             let object = scale::budget(platform, &service.name);
@@ -98,6 +107,13 @@ fn scaling(draft: &mut Draft<'_>, release: &Release) {
     }
     remove_others(draft, AUTOSCALER, &stay);
     remove_others(draft, BUDGET, &stay);
+}
+
+/// Whether a Deployment says so when its number of pods is one that an autoscaler of ours has left. Without that nobody would know it from one of the user's.
+fn is_marked(draft: &Draft<'_>, service: &str, slot: Slot) -> bool {
+    let name = names::pods(&draft.platform.name, service, slot);
+    let seen = draft.observed.deployments.get(&name);
+    seen.is_none_or(|seen| seen.scaled || !seen.autoscaled)
 }
 
 /// While requests go over to a candidate, stable loses load and must not lose pods: they are the way back, and the candidate's number follows theirs.
@@ -145,6 +161,7 @@ pub(super) fn tell_way_in(draft: &mut Draft<'_>) {
             let message = format!("{} is not there yet", key.replace('/', " "));
             draft.unexposed = Some(Finding::new(PROGRESSING, message));
         }
+        draft.way_in_lags = (!stands(draft, &object)).then_some(key);
     }
 }
 
@@ -226,19 +243,22 @@ fn keep(draft: &mut Draft<'_>, stay: &mut BTreeSet<String>, object: Object) {
     }
 }
 
-/// Removes those of a kind that do not stay; what carries no hash of ours is not ours.
+/// What carries no hash of ours is not ours.
+fn is_ours(draft: &Draft<'_>, key: &str) -> bool {
+    let hash = draft.observed.others.get(key);
+    hash.is_some_and(|hash| !hash.is_empty() || draft.observed.drifted.contains_key(key))
+}
+
+/// Removes those of a kind that do not stay, if they are ours.
 fn remove_others(
     draft: &mut Draft<'_>,
     (kind, target): (&str, TargetKind),
     stay: &BTreeSet<String>,
 ) {
-    let others = draft.observed.others.iter();
+    let others = draft.observed.others.keys();
     let mut left: Vec<String> = others
-        .filter(|(key, hash)| {
-            let is_ours = !hash.is_empty() || draft.observed.drifted.contains_key(*key);
-            is_ours && !stay.contains(*key)
-        })
-        .filter_map(|(key, _)| key.strip_prefix(kind)?.strip_prefix('/'))
+        .filter(|key| is_ours(draft, key) && !stay.contains(*key))
+        .filter_map(|key| key.strip_prefix(kind)?.strip_prefix('/'))
         .map(str::to_owned)
         .collect();
     // What forbids everything goes before what lets something through.

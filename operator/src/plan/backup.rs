@@ -10,7 +10,7 @@ use super::steps::{self, Work};
 use crate::api::conditions::BACKUP_FAILED;
 use crate::api::spec::RehearsalData;
 use crate::api::status::{BackupRecord, Candidate, JobRecord, ServiceLevel, Stage};
-use crate::desired::backup as objects;
+use crate::desired::{backup as objects, names};
 
 /// Jobs made for a dump.
 const TRIES: i32 = 3;
@@ -57,8 +57,7 @@ pub(super) fn backup(draft: &mut Draft<'_>) -> Progress {
         return Progress::Skipped;
     };
     if !draft.database_answers {
-        draft.wait("the embedded database to answer", 10.0);
-        return Progress::Waiting;
+        return super::foundation::await_database(draft);
     }
     let work = Work {
         release: &id,
@@ -70,11 +69,7 @@ pub(super) fn backup(draft: &mut Draft<'_>) -> Progress {
     };
     let begun = draft.actions.len();
     let progress = steps::run(draft, &work, |draft, step| {
-        objects::dump(
-            draft.scope(&id, &release),
-            step,
-            (&backup, &draft.memory.backups),
-        )
+        objects::dump(draft.scope(&id, &release), step, (&backup, &draft.memory))
     });
     // A Job is about to be made: its volume first.
     if draft.actions.len() > begun {
@@ -91,7 +86,7 @@ pub(super) fn enter(
     work: &Work<'_>,
     (ended, made): (&JobRecord, BackupSummary),
 ) {
-    let id = format!("{}-{}", work.release, ended.attempt);
+    let id = names::dump(&draft.platform.uid, work.release, ended.attempt);
     if draft.memory.backups.iter().any(|record| record.id == id) {
         return;
     }

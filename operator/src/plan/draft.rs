@@ -45,6 +45,8 @@ pub(super) struct Draft<'a> {
     pub held_back: Option<Finding>,
     /// Why nobody reaches the platform from outside although the spec says so.
     pub unexposed: Option<Finding>,
+    /// The route or Ingress, as `Kind/name`, that is not as the spec says, or was not before the writes of this plan.
+    pub way_in_lags: Option<String>,
     /// What it waits for will not come by itself, or not soon.
     pub hindered: bool,
     pub wanted: Option<(String, Release)>,
@@ -76,6 +78,7 @@ impl<'a> Draft<'a> {
             problem: None,
             held_back: None,
             unexposed: None,
+            way_in_lags: None,
             hindered: false,
             wanted: None,
             superseded: false,
@@ -120,6 +123,7 @@ impl<'a> Draft<'a> {
             problem: self.problem,
             held_back: self.held_back,
             unexposed: self.unexposed,
+            way_in_lags: self.way_in_lags,
             hindered: self.hindered,
         }
     }

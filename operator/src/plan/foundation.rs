@@ -1,14 +1,21 @@
 //! What a platform stands on: its secrets, its embedded database, and the recorded inputs of the candidate.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Correction, Created, Note, Object, SecretContent, SecretRecipe};
-use super::correction;
 use super::draft::Draft;
+use super::{Progress, correction, judge};
 use crate::api::conditions;
 use crate::api::status::Finding;
+use crate::cost::seconds;
 use crate::desired::{database as objects, labels, names, revision};
-use crate::observed::content_hash;
+use crate::observed::{ContainerState, content_hash};
+
+/// Seconds in which a volume is made and a node found, most of the time.
+const STARTS_WITHIN: f64 = 20.0;
+/// Looks at a database that does not answer at least this often, in seconds.
+const LOOK_AGAIN: f64 = 10.0;
 
 /// Makes the embedded database; true once it answers. Its passwords come before it.
 pub(super) fn database(draft: &mut Draft<'_>) -> bool {
@@ -46,6 +53,56 @@ pub(super) fn database(draft: &mut Draft<'_>) -> bool {
     };
     draft.restores = false;
     answers
+}
+
+/// Waits for the embedded database, and says what keeps it from starting: soon as what is waited for, and in the end as a problem until it answers.
+pub(super) fn await_database(draft: &mut Draft<'_>) -> Progress {
+    let (age, hindrance) = hindrance(draft);
+    let shown = hindrance.clone().filter(|_| age > STARTS_WITHIN);
+    draft.hindered |= shown.is_some();
+    let why = shown.map_or_else(String::new, |why| format!(": {why}"));
+    draft.wait(format!("the embedded database to answer{why}"), LOOK_AGAIN);
+    if age > f64::from(draft.platform.progress_deadline_seconds) {
+        let set = names::postgres(&draft.platform.name);
+        let why = hindrance.unwrap_or_else(|| "look at the log of its pod".to_owned());
+        let message = format!(
+            "the embedded database, StatefulSet {set}, does not come up, and release {} waits for it: {why}; it goes on by itself once the database answers",
+            draft.candidate_id()
+        );
+        let problem = Finding::new(conditions::DATABASE_NOT_READY, message);
+        draft.problem.get_or_insert(problem);
+    }
+    Progress::Waiting
+}
+
+/// For how many seconds the database has not been ready, and what it will not get over by itself.
+fn hindrance(draft: &Draft<'_>) -> (f64, Option<String>) {
+    let Some(set) = &draft.observed.database else {
+        return (0.0, None);
+    };
+    let since = |time: Option<Timestamp>| time.map_or(0.0, |time| seconds(time, draft.now));
+    let pods = draft.observed.pods.iter();
+    let pods = pods.filter(|pod| pod.controller == set.uid && !pod.deleting);
+    let Some(pod) = pods.max_by_key(|pod| pod.created) else {
+        // Not since when it stands there: its pod may just have been drained.
+        let candidate = draft.memory.candidate.as_ref();
+        let waited = candidate.map_or(0.0, |candidate| draft.seconds_since(&candidate.since));
+        let why = format!(
+            "it has no pod: look at the events of StatefulSet {}",
+            set.name
+        );
+        return (waited.min(since(set.created)), Some(why));
+    };
+    let remedy = if pod.unschedulable.is_some() {
+        "see that there is a default StorageClass for its volume, and room on a node"
+    } else if matches!(&pod.state, ContainerState::Waiting { reason, .. } if reason.contains("Image"))
+    {
+        "see that the nodes can pull its image, which is named by --postgres-image of the operator"
+    } else {
+        "see that the Secrets and keys that it names are there"
+    };
+    let why = judge::unstartable(&[pod]).map(|why| format!("{remedy}: {why}"));
+    (since(pod.unready_since.or(pod.created)), why)
 }
 
 /// Writes an object of the database, unless people work on it by hand; true when it is written.
@@ -144,4 +201,88 @@ pub(super) fn record_is_missing(draft: &mut Draft<'_>, id: &str) {
     draft
         .problem
         .get_or_insert(Finding::new(conditions::RECORD_MISSING, message));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Case, look, now, resting};
+    use crate::api::conditions;
+    use crate::api::status::Stage;
+    use crate::observed::{ContainerState, PodView, WorkloadView};
+    use crate::plan::{Plan, plan};
+
+    /// The plan so many seconds after a pod of the database was made, if there is one.
+    fn after(seconds: i64, stage: Stage, pod: Option<PodView>) -> Plan {
+        let case = Case {
+            stage: Some(stage),
+            recorded: true,
+            history: true,
+            ..resting()
+        };
+        let (platform, mut observed) = look(&case).unwrap();
+        observed.database = Some(WorkloadView {
+            name: "acme-postgres".into(),
+            uid: "set".into(),
+            created: Some(now()),
+            ..WorkloadView::default()
+        });
+        observed.pods.extend(pod.map(|pod| PodView {
+            name: "acme-postgres-0".into(),
+            controller: "set".into(),
+            created: pod.created.or(Some(now())),
+            ..pod
+        }));
+        let later = k8s_openapi::jiff::SignedDuration::from_secs(seconds);
+        plan(&platform, &observed, now() + later)
+    }
+
+    fn waiting(reason: &str) -> PodView {
+        PodView {
+            state: ContainerState::Waiting {
+                reason: reason.into(),
+                message: "its words".into(),
+            },
+            ..PodView::default()
+        }
+    }
+
+    #[test]
+    fn a_database_that_cannot_start_says_why_and_is_a_problem_in_the_end() {
+        let unplaced = PodView {
+            unschedulable: Some("unbound immediate PersistentVolumeClaims".into()),
+            ..PodView::default()
+        };
+        let cases = [
+            (Some(unplaced), "StorageClass"),
+            (Some(waiting("ImagePullBackOff")), "--postgres-image"),
+            (Some(waiting("CreateContainerConfigError")), "Secrets"),
+            (None, "events of StatefulSet acme-postgres"),
+        ];
+        for stage in [Stage::Rehearse, Stage::Migrate] {
+            for (pod, words) in &cases {
+                let early = after(5, stage, pod.clone());
+                assert!(!early.hindered && early.waiting.is_some(), "{early:?}");
+                let soon = after(25, stage, pod.clone());
+                assert!(soon.hindered && soon.problem.is_none());
+                assert!(soon.waiting.unwrap().contains(words), "{words}");
+                let late = after(700, stage, pod.clone());
+                let problem = late.problem.unwrap();
+                assert_eq!(problem.reason, conditions::DATABASE_NOT_READY);
+                assert!(problem.message.contains(words), "{}", problem.message);
+                assert!(late.requeue.as_secs() <= 10, "it goes on by itself");
+            }
+        }
+    }
+
+    #[test]
+    fn a_database_that_was_ready_a_moment_ago_is_no_problem() {
+        let began = now() + k8s_openapi::jiff::SignedDuration::from_secs(690);
+        let pod = PodView {
+            unready_since: Some(began),
+            state: ContainerState::Running,
+            ..PodView::default()
+        };
+        let restarted = after(700, Stage::Rehearse, Some(pod));
+        assert!(restarted.problem.is_none() && !restarted.hindered);
+    }
 }

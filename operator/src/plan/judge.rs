@@ -53,6 +53,8 @@ pub(super) enum Kind {
     },
     /// Exit 10 = nothing to do, 30 and 40 = failed, 20 and 50 = could not be found out.
     Migration,
+    /// The same, and its own words must be read: whether rows are masked rests on what it offers.
+    Offering,
     /// As preparation, and its words must tell of a dump.
     Backup,
     /// Preparation: anything but success means that nothing could be found out.
@@ -191,6 +193,10 @@ fn silent(kind: &Kind) -> Ending {
         } => Ending::inconclusive(
             "it is complete, but its pod was removed before its p95s were read".to_owned(),
         ),
+        Kind::Offering => Ending::inconclusive(
+            "it is complete, but its pod was removed before it could be read whether its image masks personal data"
+                .to_owned(),
+        ),
         Kind::Backup => Ending::inconclusive(
             "it is complete, but its pod was removed before the checksum of its dump was read"
                 .to_owned(),
@@ -211,10 +217,7 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
         ..
     } = &pod.state
     else {
-        return Ending {
-            message: None,
-            ..silent(kind)
-        };
+        return silent(kind);
     };
     let summary = Summary::read(message);
     let mut ending = match kind {
@@ -230,7 +233,7 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
             };
             test::ended(pod, (code, message), asked)
         }
-        Kind::Migration => migration(code, summary.as_ref()),
+        Kind::Migration | Kind::Offering => migration(code, summary.as_ref()),
         Kind::Backup if code == 0 => dumped(summary.as_ref()),
         Kind::Preparation if code == 0 => Ending {
             message: None,

@@ -23,8 +23,7 @@ pub(super) fn migrate(draft: &mut Draft<'_>) -> Progress {
         return Progress::Waiting;
     }
     if !draft.database_answers {
-        draft.wait("the embedded database to answer", 10.0);
-        return Progress::Waiting;
+        return super::foundation::await_database(draft);
     }
     let mut any = false;
     for service in &release.services {

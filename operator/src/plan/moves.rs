@@ -45,6 +45,7 @@ impl Draft<'_> {
             returning: None,
             aborting: None,
             approved: false,
+            thawed_until: None,
             ungated: false,
             code_of: None,
             rollback: None,

@@ -3,6 +3,7 @@
 //! Verify is never held back: it belongs to the roll-out before it, and a release that was not verified must not serve over a weekend.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 use super::draft::Draft;
 use super::record;
@@ -11,6 +12,7 @@ use crate::api::conditions;
 use crate::api::spec::Approval;
 use crate::api::status::{Candidate, Finding, Stage, Token};
 use crate::cost::seconds;
+use crate::platform::freeze::Window;
 
 /// What holds a stage back.
 pub(super) struct Hindrance {
@@ -35,18 +37,40 @@ pub(super) fn hindrance(draft: &Draft<'_>, stage: Stage) -> Option<Hindrance> {
 /// have ended, or the spec changed, since.
 pub(super) fn unpermitted(draft: &Draft<'_>, stage: Stage) -> Option<Hindrance> {
     let candidate = draft.memory.candidate.as_ref();
-    if candidate.is_some_and(|candidate| candidate.approved) {
-        return None;
-    }
+    let approved = candidate.is_some_and(|candidate| candidate.approved);
     match stage {
         Stage::Approve | Stage::Migrate | Stage::Rollout
-            if draft.platform.approval == Approval::Manual =>
+            if draft.platform.approval == Approval::Manual && !approved =>
         {
             Some(unapproved(draft))
         }
-        Stage::Approve | Stage::Migrate | Stage::Rollout | Stage::Optimise => frozen(draft),
+        Stage::Approve | Stage::Migrate | Stage::Rollout | Stage::Optimise => {
+            frozen(draft).filter(|_| !is_lifted(draft))
+        }
         _ => None,
     }
+}
+
+/// Whether a person let the candidate through the freeze window that holds now: by approving it in this window, not before, or by going back to it.
+fn is_lifted(draft: &Draft<'_>) -> bool {
+    let candidate = draft.memory.candidate.as_ref();
+    candidate.is_some_and(|candidate| {
+        let lifted = candidate.thawed_until.as_ref();
+        candidate.rollback.is_some()
+            || thaws(draft).is_some_and(|ends| lifted.is_some_and(|lifted| ends <= lifted.0))
+    })
+}
+
+/// When the freeze window ends that holds now, if one does.
+pub(super) fn thaws(draft: &Draft<'_>) -> Option<Timestamp> {
+    window(draft).map(|(window, _)| window.ends)
+}
+
+/// Of the freeze windows that hold now the one that ends last, and its reason.
+fn window<'d>(draft: &'d Draft<'_>) -> Option<(Window, &'d str)> {
+    let all = draft.platform.freeze.iter();
+    let windows = all.filter_map(|freeze| Some((freeze.at(draft.now)?, freeze.reason.as_str())));
+    windows.max_by_key(|(window, _)| window.ends)
 }
 
 /// `spec.paused`, as a hindrance.
@@ -64,7 +88,14 @@ fn unapproved(draft: &Draft<'_>) -> Hindrance {
         Some(of) => format!("it has the code of release {of} and new configuration"),
         None => "it has passed its tests".to_owned(),
     };
-    let message = format!("{what} and waits for a person: {}", approve(draft));
+    let freeze = match window(draft) {
+        Some((window, reason)) => format!(
+            " (a freeze window holds until {} ({reason}): an approval before that goes through it)",
+            window.ends
+        ),
+        None => String::new(),
+    };
+    let message = format!("{what} and waits for a person: {}{freeze}", approve(draft));
     Hindrance {
         finding: Finding::new(conditions::WAITING_FOR_APPROVAL, message),
         over_in: None,
@@ -73,9 +104,7 @@ fn unapproved(draft: &Draft<'_>) -> Hindrance {
 
 /// A freeze window that holds back whatever changes what is live.
 pub(super) fn frozen(draft: &Draft<'_>) -> Option<Hindrance> {
-    let all = draft.platform.freeze.iter();
-    let windows = all.filter_map(|freeze| Some((freeze.at(draft.now)?, &freeze.reason)));
-    let (window, reason) = windows.max_by_key(|(window, _)| window.ends)?;
+    let (window, reason) = window(draft)?;
     // The end of windows without a gap between them is not known: a time that moves would be told again and again.
     let until = match window.is_last {
         true => format!("before {}", window.ends),

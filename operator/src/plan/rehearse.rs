@@ -36,8 +36,7 @@ pub(super) fn rehearse(draft: &mut Draft<'_>) -> Progress {
         return Progress::Skipped;
     }
     if !draft.database_answers {
-        draft.wait("the embedded database to answer", 10.0);
-        return Progress::Waiting;
+        return foundation::await_database(draft);
     }
     let created = database(draft, &id, &release);
     if !created.is_good() {
@@ -168,11 +167,12 @@ fn migrate(
         if !wanted {
             continue;
         }
-        let work = work(
-            id,
-            format!("{prefix}{phase}-{}", service.name),
-            Kind::Migration,
-        );
+        let masks = release.rehearsal == RehearsalData::Backup && group == "expand";
+        let kind = match masks {
+            true => Kind::Offering,
+            false => Kind::Migration,
+        };
+        let work = work(id, format!("{group}-{}", service.name), kind);
         all.push(steps::run(draft, &work, |draft, step| {
             let migration = job::Migration {
                 service,

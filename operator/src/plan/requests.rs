@@ -235,6 +235,7 @@ fn approve(draft: &mut Draft<'_>) -> Outcome {
     }
     draft.memory.candidate = Some(Candidate {
         approved: true,
+        thawed_until: permit::thaws(draft).map(Time),
         ..candidate
     });
     Ok((release.clone(), format!("release {release} is approved")))

@@ -3,9 +3,10 @@
 use super::draft::Draft;
 use super::{Progress, around, foundation, keep, permit};
 use crate::api::conditions::{ABORTED, ROLLOUT_FAILED, SUPERSEDED};
-use crate::api::status::{Slot, Stage, Verdict};
-use crate::desired::{labels, names};
+use crate::api::status::{Candidate, Slot, Stage, Verdict};
+use crate::desired::labels;
 use crate::observed::WorkloadView;
+use crate::platform::release::Release;
 
 mod live;
 pub(super) mod shift;
@@ -104,50 +105,19 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
     let Some(candidate) = draft.memory.candidate.clone() else {
         return;
     };
-    let Some(finding) = candidate.returning else {
+    let Some(finding) = candidate.returning.clone() else {
         return;
     };
     // Whoever reads the route needs a moment to see that nothing goes to the canary any more.
-    let routed = candidate.shift.as_ref().is_some_and(|shift| shift.routed);
-    let heard = !routed || draft.seconds_since(&candidate.since) > ROUTE_SECONDS;
-    let mut written = !around::is_exposed(draft);
-    let mut complete = true;
-    let removed = match draft.memory.stable.clone() {
-        Some(stable) => {
-            let Some(release) = draft.release(&stable.release) else {
-                return foundation::record_is_missing(draft, &stable.release);
-            };
-            let place = Place {
-                id: &stable.release,
-                release: &release,
-                slot: stable.slot,
-                because: "all services return to stable",
-                renews: false,
-            };
-            for wanted in &release.services {
-                let kept = live::keep(draft, place, wanted);
-                written |= matches!(kept, Kept::Written);
-                complete &= matches!(kept, Kept::Complete);
-            }
-            // Not before Services and route have left what goes.
-            let left = !written && heard;
-            if left && let Some(came) = draft.release(&candidate.release) {
-                live::remove_addresses(draft, &came, Some(&release));
-            }
-            left && remove_others(draft, place, |_| true)
-        }
-        None => {
-            if let Some(came) = draft.release(&candidate.release) {
-                live::remove_addresses(draft, &came, None);
-            }
-            live::remove(draft, None, |seen| seen.release == candidate.release)
-        }
+    let heard = !is_routed(&candidate) || draft.seconds_since(&candidate.since) > ROUTE_SECONDS;
+    let Some((removed, complete)) = take_back(draft, &candidate, heard) else {
+        return;
     };
     // Stable's own pods may be what is broken: then waiting for them would keep the remedy out.
     let deadline = f64::from(draft.platform.progress_deadline_seconds);
     let remedy_waits = draft.superseded && !draft.wants_stable();
     let given_up = remedy_waits || draft.seconds_since(&candidate.since) > deadline;
-    if written || !removed || !(complete || given_up) {
+    if !removed || !(complete || given_up) {
         draft.wait(
             "all services to be back at stable",
             if heard { 10.0 } else { ROUTE_SECONDS },
@@ -160,6 +130,71 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
         _ => Verdict::Failed,
     };
     draft.conclude(verdict, finding);
+}
+
+/// Puts the services back, and removes what goes once nothing leads there. Out: whether nothing was left to remove, and whether all pods of stable are as they should be.
+fn take_back(draft: &mut Draft<'_>, candidate: &Candidate, heard: bool) -> Option<(bool, bool)> {
+    let came = draft.release(&candidate.release);
+    let Some(stable) = draft.memory.stable.clone() else {
+        if let Some(came) = &came {
+            live::remove_addresses(draft, came, None);
+        }
+        let removed = live::remove(draft, None, |seen| seen.release == candidate.release);
+        return Some((removed, true));
+    };
+    let Some(release) = draft.release(&stable.release) else {
+        foundation::record_is_missing(draft, &stable.release);
+        return None;
+    };
+    let place = Place {
+        id: &stable.release,
+        release: &release,
+        slot: stable.slot,
+        because: "all services return to stable",
+        renews: false,
+    };
+    let (mut written, mut complete) = (false, true);
+    for wanted in &release.services {
+        let kept = live::keep(draft, place, wanted);
+        written |= matches!(kept, Kept::Written);
+        complete &= matches!(kept, Kept::Complete);
+    }
+    if let Some(came) = came.as_ref().filter(|_| heard) {
+        written |= lead_back(draft, (candidate, came), place);
+    }
+    // Not before Services and route have left what goes.
+    let left = !written && heard;
+    if left && let Some(came) = &came {
+        live::remove_addresses(draft, came, Some(&release));
+    }
+    let removed = left && remove_others(draft, place, |_| true);
+    Some((removed, complete))
+}
+
+fn is_routed(candidate: &Candidate) -> bool {
+    candidate.shift.as_ref().is_some_and(|shift| shift.routed)
+}
+
+/// A route that cannot be written keeps its shares, and the way back must not wait for it: the canary's own addresses select stable's pods. True when one is written.
+fn lead_back(
+    draft: &mut Draft<'_>,
+    (candidate, came): (&Candidate, &Release),
+    place: Place<'_>,
+) -> bool {
+    if !is_routed(candidate) || around::is_exposed(draft) {
+        return false;
+    }
+    // With the port that the route names.
+    let back = Place {
+        id: &candidate.release,
+        release: came,
+        ..place
+    };
+    let services = came.services.iter();
+    let led = services.filter(|own| place.release.service(&own.name).is_some());
+    // All of them, also after the first that had to be written.
+    let written = led.filter(|own| !live::preview(draft, back, own));
+    written.count() > 0
 }
 
 /// Keeps the live objects as stable and the spec's replicas want them.
@@ -226,8 +261,7 @@ fn remove_others(
     goes: impl Fn(&WorkloadView) -> bool,
 ) -> bool {
     for wanted in &place.release.services {
-        let preview = names::preview(&draft.platform.name, &wanted.name);
-        live::remove_address(draft, preview, "no canary is tested");
+        live::remove_preview(draft, &wanted.name, "no canary is tested");
     }
     let slot: Slot = place.slot;
     live::remove(draft, Some(place.release), |seen| {

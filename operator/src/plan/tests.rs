@@ -165,6 +165,7 @@ fn memory(case: &Case, candidate: &Release, stable: &Release) -> Memory {
             returning: case.returning.then(finding),
             aborting: None,
             approved: false,
+            thawed_until: None,
             ungated: false,
             code_of: None,
             rollback: None,
@@ -207,7 +208,7 @@ pub(super) fn fresh() -> (Platform, Observed) {
     (platform, observed)
 }
 
-fn resting() -> Case {
+pub(super) fn resting() -> Case {
     Case {
         tests: "[Gate]",
         gate: "Required",

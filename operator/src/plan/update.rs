@@ -1,8 +1,9 @@
 //! New tags of `spec.image` become releases by themselves, where `spec.imageUpdate` asks for that.
 //!
-//! In: the tags that a registry lists, and what it said of the newest one. Out: which image stands for `spec.image`, saved before anything is made of it. An image
-//! takes that place only when its digest is known, allowed and not that of a release that was rejected; until then what stood there stays. It is never replaced by
-//! an older one. Must not begin a release: from the next plan on `admit` sees what the spec asks for.
+//! In: the tags that a registry lists, and what it said of the newest ones. Out: which image stands for `spec.image`, saved before anything is made of it. An image
+//! takes that place only when its digest is known, allowed and not that of a release that was rejected; else the next lower one is looked at, and in the end what
+//! stood there stays, or that of the spec begins. It is never replaced by an older one. Must not begin a release: from the next plan on `admit` sees what the
+//! spec asks for.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -40,35 +41,55 @@ pub(super) fn update(draft: &mut Draft<'_>) {
 }
 
 fn choose(draft: &mut Draft<'_>, update: &Update, tags: &Tags) {
-    if draft.platform.image_is_open {
-        let first = update.first(tags);
-        let found = draft.memory.image_update.as_ref();
-        // The spec was read before it was found: the next look knows it.
-        if found.is_none_or(|found| found.image != first) {
-            stand_in(draft, first);
-        }
+    let is_open = draft.platform.image_is_open;
+    let found = update.stands_for_it(draft.memory.image_update.as_ref());
+    // The spec was read before it was found: the next look knows it.
+    if is_open && found.is_some() {
         return;
     }
-    let Some(newer) = draft.platform.newer_image(&draft.memory, tags) else {
-        let why = update.out_of_sight(draft.memory.image_update.as_ref(), tags);
-        return tell(draft, why);
-    };
-    match draft.observed.resolutions.get(&newer).cloned() {
-        Some(Ok(resolution)) => take(draft, newer, resolution),
-        Some(Err(Unresolved::Refused(why) | Unresolved::NotSigned(why))) => {
-            tell(
-                draft,
-                Some(format!("{newer} was found and is not used: {why}")),
-            );
-            draft.wake_in(RESOLVE_AGAIN);
+    let mut unused = None;
+    for newer in draft.platform.newer_images(&draft.memory, tags) {
+        match draft.observed.resolutions.get(&newer).cloned() {
+            Some(Ok(resolution)) => {
+                if take(draft, newer, resolution, &mut unused) {
+                    return;
+                }
+            }
+            Some(Err(Unresolved::Refused(why) | Unresolved::NotSigned(why))) => {
+                unused.get_or_insert(format!("{newer} was found and is not used: {why}"));
+            }
+            Some(Err(Unresolved::OutOfReach(why))) => {
+                return ask_about(draft, format!("the registry: {why}"), RESOLVE_AGAIN);
+            }
+            None => return ask_about(draft, format!("the registry to know {newer}"), ANSWER_AFTER),
         }
-        Some(Err(Unresolved::OutOfReach(_))) => draft.wake_in(RESOLVE_AGAIN),
-        None => draft.wake_in(ANSWER_AFTER),
+    }
+    if unused.is_some() {
+        draft.wake_in(RESOLVE_AGAIN);
+    }
+    if is_open {
+        return stand_in(draft, update.begins_at.clone(), unused);
+    }
+    let hidden = || update.out_of_sight(draft.memory.image_update.as_ref(), tags);
+    let why = unused.or_else(hidden);
+    tell(draft, why);
+}
+
+/// Waits for what is not known of a newer image: what begins with it cannot begin, what serves goes on.
+fn ask_about(draft: &mut Draft<'_>, what: String, seconds: f64) {
+    match draft.platform.image_is_open {
+        true => ask_again(draft, what, seconds),
+        false => draft.wake_in(seconds),
     }
 }
 
-/// A newer image whose digest is known takes the place of `spec.image`, unless it was rejected under another tag.
-fn take(draft: &mut Draft<'_>, reference: String, resolution: Resolution) {
+/// A newer image whose digest is known takes the place of `spec.image`, unless it was rejected under another tag. Whether no lower one is to be looked at.
+fn take(
+    draft: &mut Draft<'_>,
+    reference: String,
+    resolution: Resolution,
+    unused: &mut Option<String>,
+) -> bool {
     let known = ResolvedImage {
         reference: reference.clone(),
         image: resolution.image.clone(),
@@ -76,22 +97,29 @@ fn take(draft: &mut Draft<'_>, reference: String, resolution: Resolution) {
     };
     // An answer that does not say what the policy asks for is a defect.
     let Some(image) = draft.platform.image(&reference, &[known]) else {
-        return;
+        return false;
     };
     let Some(rejected) = rejection(draft, &image).cloned() else {
         remember(draft, &reference, resolution);
-        return stand_in(draft, reference);
+        stand_in(draft, reference, unused.take());
+        return true;
     };
     let message = format!(
         "{reference} is passed over: it is the image of release {}, which was rejected ({}); push a new image under a higher version",
         rejected.release, rejected.reason
     );
+    // Before there is one that stands for the image of the spec, nothing can remember it: it is passed over once there is.
+    if draft.platform.image_is_open {
+        unused.get_or_insert(message);
+        return false;
+    }
     draft.note(true, conditions::IMAGE_NOT_FOLLOWED, message);
     if let Some(found) = &mut draft.memory.image_update {
         let tag = reference.rsplit(':').next();
         found.passed_over = tag.map(str::to_owned);
         found.message = None;
     }
+    true
 }
 
 /// Why an image is not tried again. What stands for `spec.image` already makes the same release under any tag, which `admit` knows.
@@ -109,8 +137,8 @@ fn rejection<'d>(draft: &'d Draft<'_>, image: &str) -> Option<&'d Rejected> {
     rejected.find(|rejected| rejected.images.iter().any(is_same))
 }
 
-/// An image stands for `spec.image` from now on.
-fn stand_in(draft: &mut Draft<'_>, image: String) {
+/// An image stands for `spec.image` from now on; perhaps there are newer ones that are not used.
+fn stand_in(draft: &mut Draft<'_>, image: String, unused: Option<String>) {
     let message = format!("{image} stands for spec.image now, by spec.imageUpdate");
     draft.note(false, conditions::IMAGE_FOUND, message);
     draft.memory.image_update = Some(ImageUpdate {
@@ -119,6 +147,7 @@ fn stand_in(draft: &mut Draft<'_>, image: String) {
         passed_over: None,
         message: None,
     });
+    tell(draft, unused);
     // What was planned for is not what the spec asks for any more.
     draft.moved = true;
 }

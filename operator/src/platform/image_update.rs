@@ -89,6 +89,9 @@ fn version(tag: &str) -> Option<Version> {
     version.filter(|_| is_tag)
 }
 
+/// Most images that are looked at, from the newest one on: a registry has to be asked about each.
+const LOOKED_AT: usize = 5;
+
 /// `spec.imageUpdate`, and the tag where it begins.
 #[derive(Clone, Debug)]
 pub struct Update {
@@ -150,23 +153,17 @@ impl Update {
     }
 
     /// As [`Update::found`], the reference only.
-    pub(super) fn stands_for_it(&self, known: Option<&ImageUpdate>) -> Option<String> {
+    pub fn stands_for_it(&self, known: Option<&ImageUpdate>) -> Option<String> {
         self.found(known).map(|(image, _)| image)
     }
 
-    /// The image to begin with: the newest one, or that of the spec when no tag is in the range.
-    pub fn first(&self, tags: &Tags) -> String {
-        let mut above = tags.above(&self.floor);
-        let newest = above.find(|(version, _)| self.covers(version));
-        self.reference(newest.map_or(&self.tag, |(_, tag)| tag))
-    }
-
-    /// A newer image than any that was found or passed over before.
-    pub fn newer(&self, known: Option<&ImageUpdate>, tags: &Tags) -> Option<String> {
-        let done = self.done(known)?;
-        let mut newer = tags.above(&done);
-        let newest = newer.find(|(version, _)| self.covers(version));
-        newest.map(|(_, tag)| self.reference(tag))
+    /// Newer images than any that was found or passed over before, the newest one first; without one, than that of the spec.
+    pub fn newer(&self, known: Option<&ImageUpdate>, tags: &Tags) -> Vec<String> {
+        let done = self.done(known);
+        let newer = tags.above(done.as_ref().unwrap_or(&self.floor));
+        let newest = newer.filter(|(version, _)| self.covers(version));
+        let newest = newest.map(|(_, tag)| self.reference(tag));
+        newest.take(LOOKED_AT).collect()
     }
 
     /// Why it is not known whether there is a newer image, where none of the versions that were kept is one.
@@ -189,10 +186,11 @@ impl Update {
 }
 
 impl Platform {
-    /// A newer image than the one that stands for `spec.image`, which a registry has to be asked about.
-    pub fn newer_image(&self, memory: &Memory, tags: &Tags) -> Option<String> {
-        let update = self.image_update.as_ref()?;
-        update.newer(memory.image_update.as_ref(), tags)
+    /// Newer images than the one that stands for `spec.image`, which a registry has to be asked about.
+    pub fn newer_images(&self, memory: &Memory, tags: &Tags) -> Vec<String> {
+        let update = self.image_update.iter();
+        let newer = update.map(|update| update.newer(memory.image_update.as_ref(), tags));
+        newer.flatten().collect()
     }
 }
 

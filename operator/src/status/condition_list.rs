@@ -27,6 +27,13 @@ impl Conditions {
         self.all
     }
 
+    /// The reason of a condition, where there is one.
+    pub fn reason(&self, kind: &str) -> Option<&str> {
+        let mut all = self.all.iter();
+        let known = all.find(|condition| condition.type_ == kind)?;
+        Some(&known.reason)
+    }
+
     /// Sets a condition; its transition time moves only when its status does.
     pub fn set(&mut self, kind: &str, status: &str, finding: &Finding) {
         let before = self

@@ -34,6 +34,7 @@ fn plan(memory: Memory) -> Result<Plan, Invalid> {
         problem: None,
         held_back: None,
         unexposed: None,
+        way_in_lags: None,
         hindered: false,
     })
 }
@@ -113,7 +114,7 @@ fn says_whether_the_way_in_from_outside_is_made() {
     });
     let made = exposed(&asked, &plan(memory.clone()));
     assert_eq!(made, Some(("True".into(), words::ROUTES_MADE.into())));
-    let missing = plan(memory).map(|plan| Plan {
+    let missing = plan(memory.clone()).map(|plan| Plan {
         unexposed: Some(finding(
             words::GATEWAY_API_MISSING,
             "it is not there".into(),
@@ -125,6 +126,26 @@ fn says_whether_the_way_in_from_outside_is_made() {
         made,
         Some(("False".into(), words::GATEWAY_API_MISSING.into()))
     );
+    let mut lags = plan(memory.clone());
+    if let Ok(plan) = &mut lags {
+        plan.way_in_lags = Some("Ingress/acme".into());
+    }
+    let mut refused = lags.clone();
+    if let Ok(plan) = &mut refused {
+        plan.refused("Ingress/acme", "the host is taken");
+    }
+    let stays = |before: &Result<Plan, Invalid>, after: &Result<Plan, Invalid>| {
+        let status = next(&asked, &Observed::default(), before, None, now());
+        let mut known = asked.clone();
+        known.status = Some(status);
+        exposed(&known, after)
+    };
+    let told = Some(("False".into(), words::APPLY_FAILED.into()));
+    assert_eq!(stays(&plan(memory.clone()), &refused), told);
+    assert_eq!(stays(&refused, &lags), told, "a plan without writes");
+    let stood = stays(&plan(memory.clone()), &lags);
+    assert_eq!(stood, Some(("True".into(), words::ROUTES_MADE.into())));
+    assert_eq!(stays(&refused, &plan(memory.clone())), stood, "it is made");
     let early = exposed(&asked, &plan(Memory::default()));
     assert_eq!(early, Some(("False".into(), words::PROGRESSING.into())));
 }
@@ -151,6 +172,7 @@ fn candidate() -> Candidate {
         returning: None,
         aborting: None,
         approved: false,
+        thawed_until: None,
         ungated: false,
         code_of: None,
         rollback: None,

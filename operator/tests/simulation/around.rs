@@ -3,18 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use crm_operator::api::spec::StrategyType::Canary;
+use crm_operator::api::spec::StrategyType::{BlueGreen, Canary, RollingUpdate};
 use crm_operator::api::spec::{ExposureSpec, GatewaySpec};
 use crm_operator::api::status::{Slot, Stable};
-use crm_operator::desired::names;
 use crm_operator::desired::route::HttpRoute;
+use crm_operator::desired::{labels, names};
 use crm_operator::observed::content_hash;
 use crm_operator::plan::action::{Object, Replicas, TargetKind};
+use serde_json::json;
 
-use crate::stories::Act::{Autoscale, Image, Load, Strategy};
+use crate::api_server::{apply, update};
+use crate::operator::Fault;
+use crate::stories::Act::{Autoscale, Expose, Image, Load, Strategy};
 use crate::traffic::slots;
-use crate::world::{ModelDeployment, World, name};
-use crate::{Run, STORIES, Story};
+use crate::world::{World, name};
+use crate::{Run, STORIES, Story, tail};
 
 /// What stands around the pods.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +32,10 @@ pub struct Around {
     route: Option<HttpRoute>,
     /// Whether there is a Gateway API.
     pub gateway_api: bool,
+    /// Whether an admission policy refuses every route.
+    pub refuses: bool,
+    /// What was refused and is not told yet.
+    pub refused: Vec<String>,
 }
 
 impl Around {
@@ -57,26 +64,6 @@ impl Around {
     }
 }
 
-impl ModelDeployment {
-    /// The number of pods after the operator's main field manager has applied.
-    pub fn applied(&mut self, replicas: Option<i32>) -> i32 {
-        let before = self.object.spec.replicas.unwrap_or(1);
-        match replicas {
-            Some(wanted) => {
-                if wanted != before {
-                    self.owners.clear();
-                }
-                self.owners.insert("operator");
-                wanted
-            }
-            None => {
-                self.owners.remove("operator");
-                if self.owners.is_empty() { 1 } else { before }
-            }
-        }
-    }
-}
-
 impl World {
     pub fn apply_around(&mut self, object: &Object) {
         let name = name(object.metadata());
@@ -87,6 +74,10 @@ impl World {
                 let fewest = object.spec.min_replicas.unwrap_or(1);
                 self.around.fewest.insert(target.clone(), fewest);
                 self.around.targets.insert(name.clone(), target);
+            }
+            Object::Route(_) if self.around.refuses => {
+                self.around.refused.push(object.key());
+                return;
             }
             Object::Route(route) => {
                 self.assert_may_route(route);
@@ -99,24 +90,32 @@ impl World {
 
     /// As the API server takes it: another number is a conflict, which the operator lets be.
     pub fn keep_replicas(&mut self, kept: &Replicas) {
-        let Some(seen) = self.deployments.get_mut(&kept.deployment) else {
+        let Some(seen) = self.deployments.get(&kept.deployment) else {
             return;
         };
         let same = seen.object.spec.replicas == Some(kept.replicas);
         if seen.uid == kept.uid && same {
-            seen.owners.insert("kept");
+            let config = json!({ "spec": { "replicas": kept.replicas } });
+            let live = json!(seen.object);
+            let object = apply(Some(&live), &config, &labels::replicas_manager("acme"));
+            self.set_deployment(&kept.deployment, serde_json::from_value(object).unwrap());
         }
+    }
+
+    /// What an autoscaler does, whoever made it: by the controller manager.
+    pub fn autoscaler_sets(&mut self, target: &str, pods: i32) {
+        let live = json!(self.deployments[target].object);
+        let object = update(&live, "kube-controller-manager", |object| {
+            object["spec"]["replicas"] = json!(pods);
+        });
+        self.set_deployment(target, serde_json::from_value(object).unwrap());
+        self.say(format!("autoscaler: {target} gets {pods} pods"));
     }
 
     /// Each autoscaler finds that so many pods are needed.
     pub fn scale(&mut self, pods: i32) {
         for target in self.around.targets.clone().into_values() {
-            let seen = self.deployments.get_mut(&target).unwrap();
-            seen.owners = ["autoscaler"].into();
-            let mut object = seen.object.clone();
-            object.spec.replicas = Some(pods);
-            self.set_deployment(&target, object);
-            self.say(format!("autoscaler: {target} gets {pods} pods"));
+            self.autoscaler_sets(&target, pods);
         }
     }
 
@@ -158,7 +157,10 @@ impl World {
     /// Pods that get all requests are as many as stable has, where load decides on that.
     pub fn assert_as_many(&self, service: &str, (stable, slot): (&Stable, Slot), slots: usize) {
         let mut services = self.platform.spec.services.iter();
-        let scaled = services.any(|own| own.name == service && own.autoscaling.is_some());
+        let asked = services.any(|own| own.name == service && own.autoscaling.is_some());
+        let served = names::pods("acme", service, stable.slot);
+        let served = self.deployments.get(&served);
+        let scaled = asked || served.is_some_and(|seen| seen.view.autoscaled);
         let (ready, _) = self.ready(service, slot);
         let (_, wanted) = self.ready(service, stable.slot);
         assert!(
@@ -245,7 +247,7 @@ fn stable_keeps_its_pods_while_requests_go_over() {
         let served = run.world.deployments.get("acme-customer");
         let pods = served.and_then(|seen| seen.object.spec.replicas);
         if shift.is_some_and(|shift| shift.from > 0 && !shift.is_over()) {
-            assert_eq!(pods, Some(5), "{}", crate::tail(&run.world));
+            assert_eq!(pods, Some(5), "{}", tail(&run.world));
             assert_eq!(run.world.around.fewest["acme-customer"], 5);
             kept += 1;
         }
@@ -254,7 +256,116 @@ fn stable_keeps_its_pods_while_requests_go_over() {
         }
     }
     assert!(kept > 0, "no request went over in steps");
-    assert!(run.world.serves(), "{}", crate::tail(&run.world));
+    assert!(run.world.serves(), "{}", tail(&run.world));
     let last = run.world.around.targets["acme-customer"].clone();
     assert_eq!(run.world.around.fewest[&last], 2, "as the spec says again");
+}
+
+/// The host of the spec is changed to one that an admission policy refuses.
+fn refuse(run: &mut Run) {
+    run.world.around.refuses = true;
+    let exposure = run.world.platform.spec.exposure.as_mut().unwrap();
+    exposure.hosts = vec!["taken.example".into()];
+    run.world.new_spec();
+}
+
+/// Sets an image and lets things go on until all is quiet.
+fn release(run: &mut Run, tag: &'static str) {
+    run.world.act(Image(tag));
+    rest(run);
+}
+
+fn rest(run: &mut Run) {
+    let mut turns = 0..crate::LIMIT;
+    assert!(turns.any(|_| run.turn(None)), "{}", crate::tail(&run.world));
+}
+
+fn exposed(world: &World) -> (String, String, String) {
+    let conditions = world.platform.status.clone().unwrap().conditions;
+    let mut all = conditions.into_iter();
+    let exposed = all.find(|condition| condition.type_ == "Exposed").unwrap();
+    (exposed.status, exposed.reason, exposed.message)
+}
+
+#[test]
+fn a_release_returns_although_the_route_is_refused() {
+    for strategy in [RollingUpdate, BlueGreen, Canary] {
+        let acts = Box::leak(Box::new([Image("v1"), Expose, Strategy(strategy)]));
+        let mut run = Run::new(Story { acts, ..STORIES[0] });
+        rest(&mut run);
+        refuse(&mut run);
+        release(&mut run, "crash");
+        let (open, reason, message) = exposed(&run.world);
+        assert_eq!((open.as_str(), reason.as_str()), ("False", "ApplyFailed"));
+        assert!(message.contains("the host is taken"), "{message}");
+        let memory = run.world.memory();
+        assert!(memory.candidate.is_none(), "{}", crate::tail(&run.world));
+        let rejected = &memory.rejected[0].message;
+        let named = rejected.contains("HTTPRoute acme") && rejected.contains("spec.exposure");
+        assert_eq!(named, strategy == Canary, "{rejected}");
+        run.world.around.refuses = false;
+        release(&mut run, "v2");
+        assert!(run.world.serves(), "{}", crate::tail(&run.world));
+        let (open, _, message) = exposed(&run.world);
+        assert!(open == "True" && message.contains("taken.example"));
+    }
+}
+
+/// The route goes on sending a share to the address of a canary that failed: that leads to stable then, until the route has left it.
+#[test]
+fn a_share_that_cannot_be_taken_back_by_the_route_goes_to_stable() {
+    let acts = &[Image("v1"), Expose, Strategy(Canary), Image("unverified")];
+    let mut run = Run::new(Story { acts, ..STORIES[0] });
+    let has_share = |run: &Run| {
+        let memory = run.world.memory();
+        let shift = memory.candidate.and_then(|candidate| candidate.shift);
+        let ways = run.world.around.route.iter().flat_map(World::ways);
+        shift.is_some_and(|shift| shift.share() > 0) && ways.flatten().count() > 2
+    };
+    while !has_share(&run) {
+        assert!(!run.turn(None), "{}", crate::tail(&run.world));
+    }
+    refuse(&mut run);
+    rest(&mut run);
+    assert!(run.world.memory().candidate.is_none());
+    let preview = &run.world.services["acme-customer-preview"];
+    assert_eq!(slots(preview), [Slot::Blue], "stable's pods");
+    // Nor does the next canary get that share before it has shown anything.
+    run.world.act(Image("v2"));
+    for _ in 0..200 {
+        run.turn(None);
+        let preview = &run.world.services["acme-customer-preview"];
+        assert_eq!(slots(preview), [Slot::Blue], "{}", crate::tail(&run.world));
+    }
+    run.world.around.refuses = false;
+    rest(&mut run);
+    release(&mut run, "v1b");
+    assert!(run.world.serves(), "{}", crate::tail(&run.world));
+    assert!(!run.world.services.contains_key("acme-customer-preview"));
+}
+
+/// The controller manager stays an owner of the number when its autoscaler is gone, also of one that the spec happens to name.
+#[test]
+fn the_number_of_the_spec_counts_once_its_autoscaler_is_gone() {
+    let acts = &[Image("v1"), Autoscale(true), Load(8)];
+    let mut scaled = Run::installed(Story { acts, ..STORIES[0] });
+    let rest = |run: &mut Run| (0..crate::LIMIT).any(|_| run.turn(None));
+    assert!(rest(&mut scaled));
+    let faults = [Fault::CrashBefore, Fault::CrashAfter, Fault::LostAnswer];
+    let faults = faults.map(|fault| (0..3).map(move |write| Some((write, fault))));
+    for fault in faults.into_iter().flatten().chain([None]) {
+        let mut run = scaled.clone();
+        // As many as the spec names, beside many.
+        run.world.scale(if fault.is_none() { 2 } else { 5 });
+        run.world.act(Autoscale(false));
+        run.writes.fault = fault.map(|(write, fault)| (run.writes.made + write, fault));
+        for replicas in [2, 3] {
+            run.world.platform.spec.services[0].replicas = replicas;
+            run.world.new_spec();
+            assert!(rest(&mut run));
+            let pods = run.world.deployments["acme-customer"].object.spec.replicas;
+            assert_eq!(pods, Some(replicas), "{fault:?} {}", tail(&run.world));
+        }
+        assert!(run.world.around.targets.is_empty());
+    }
 }

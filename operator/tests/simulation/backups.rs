@@ -1,17 +1,26 @@
 //! The volume of the dumps in the model, and the two Jobs that use it. What is promised of them is checked where they run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crm_operator::api::spec::{BackupSpec, RehearsalData};
 use crm_operator::desired::names;
 
+use crate::stories::Act::{Backup, Image};
 use crate::world::{Schema, World};
+use crate::{Run, STORIES, Story, tail};
 
-/// Files by id, each with the schemas of the services; and what the rehearsals did with them.
+/// A dump of an earlier platform of the same name, which left its volume.
+const EARLIER: &str = "99999999-rearlier000-1";
+
+/// Files by id, the oldest first, each with the schemas of the services; and what the rehearsals did with them.
 #[derive(Clone, Debug, Default)]
 pub struct Volume {
     made: bool,
-    pub files: BTreeMap<String, BTreeMap<String, Schema>>,
+    files: Vec<(String, BTreeMap<String, Schema>)>,
+    /// Releases of which a dump was made.
+    dumped: BTreeSet<String>,
+    /// The release that was being tried when backups were asked for.
+    excused: Option<String>,
     /// Releases on whose scratch database real rows are.
     pub restored: Vec<String>,
     /// Databases and services whose rows on them are masked.
@@ -20,22 +29,68 @@ pub struct Volume {
     pub rotten: bool,
 }
 
+impl Volume {
+    fn has(&self, id: &str) -> bool {
+        self.files.iter().any(|(file, _)| file == id)
+    }
+
+    /// What is on it but for the dumps of others, the newest first.
+    fn own(&self) -> Vec<&str> {
+        let all = self.files.iter().rev().map(|(file, _)| file.as_str());
+        all.filter(|file| *file != EARLIER).collect()
+    }
+
+    /// Removes what has no room beside the dump that was made.
+    fn prune(&mut self, made: &Dump<'_>) {
+        let begin = format!("{}-", made.own);
+        let mut own = self.own();
+        own.retain(|file| file.starts_with(&begin));
+        let of_stable = format!("{begin}{}-", made.stable);
+        let stable = own.iter().find(|file| file.starts_with(&of_stable));
+        let mut listed: Vec<_> = made.kept.split(' ').collect();
+        listed.extend(stable);
+        listed.push(made.id);
+        let is_listed = |file: &&str| listed.contains(file);
+        let (stay, others): (Vec<_>, Vec<_>) = own.iter().copied().partition(is_listed);
+        let room = (made.keep + 1).saturating_sub(stay.len());
+        let gone: Vec<_> = others.iter().skip(room).map(ToString::to_string).collect();
+        self.files.retain(|(file, _)| !gone.contains(file));
+    }
+}
+
+/// What a Job that dumps is told.
+pub struct Dump<'a> {
+    pub id: &'a str,
+    pub own: &'a str,
+    pub kept: &'a str,
+    pub keep: usize,
+    pub stable: &'a str,
+}
+
 impl World {
-    /// A user asks for backups, restored in each rehearsal.
-    pub fn ask_for_backups(&mut self) {
+    /// A user asks for backups, and what a rehearsal shows.
+    pub fn ask_for_backups(&mut self, data: RehearsalData) {
+        let tried = self.found().candidate;
+        self.volume.excused = tried.map(|candidate| candidate.release);
         let database = &mut self.platform.spec.database;
-        database.rehearsal.data = RehearsalData::Backup;
+        database.rehearsal.data = data;
         let spec: BackupSpec = serde_json::from_str(r#"{"keep": 1}"#).unwrap();
         database.backup = Some(spec);
     }
 
     pub fn make_volume(&mut self) {
+        if !self.volume.made {
+            self.volume.files.push((EARLIER.into(), BTreeMap::new()));
+        }
         self.volume.made = true;
     }
 
     /// `pg_dump` of the live database.
-    pub fn dump(&mut self, id: &str, kept: &str) -> (i32, String) {
+    pub fn dump(&mut self, told: &Dump<'_>) -> (i32, String) {
         assert!(self.volume.made, "a dump without a volume");
+        if self.volume.has(told.id) {
+            return (1, "there is a dump of that name already".to_owned());
+        }
         let live = self
             .schemas
             .iter()
@@ -43,18 +98,11 @@ impl World {
         let schemas = live
             .map(|((_, service), schema)| (service.clone(), schema.clone()))
             .collect();
-        self.volume.files.insert(id.to_owned(), schemas);
-        self.volume
-            .files
-            .retain(|file, _| file == id || kept.split(' ').any(|other| other == file));
-        for record in &self.remembered().backups {
-            let is_there = self.volume.files.contains_key(&record.id);
-            assert!(
-                is_there,
-                "the status lists backup {}, which is not there",
-                record.id
-            );
-        }
+        self.volume.files.push((told.id.to_owned(), schemas));
+        self.volume.prune(told);
+        let release = told.id.split('-').nth(1).unwrap().to_owned();
+        self.volume.dumped.insert(release);
+        self.assert_listed();
         let sum = "0".repeat(64);
         (
             0,
@@ -65,13 +113,14 @@ impl World {
     /// `pg_restore` into the scratch database of a release.
     pub fn restore(&mut self, id: &str, release: &str) -> (i32, String) {
         assert!(
-            id.starts_with(release),
+            id.contains(&format!("-{release}-")),
             "release {release} is rehearsed on backup {id}"
         );
         if self.volume.rotten {
             return (1, "its checksum is another".to_owned());
         }
-        let files = self.volume.files[id].clone();
+        let mut files = self.volume.files.iter();
+        let (_, files) = files.find(|(file, _)| file == id).unwrap().clone();
         let database = names::scratch_database("0a1b2c3d-platform", release);
         for (service, schema) in files {
             self.schemas.insert((database.clone(), service), schema);
@@ -109,15 +158,106 @@ impl World {
         );
     }
 
-    /// Before anything of a release changes the live database, there is a dump of it.
+    /// Before anything of a release changes the live database, there is a dump of it; but not of one that was being tried when backups were asked for.
     pub fn assert_backed_up(&self, release: &str) {
         let asked = self.platform.spec.database.backup.is_some();
-        let known = self.revisions.get(release);
-        let wanted = known.is_some_and(|known| known.rehearsal == RehearsalData::Backup);
-        let made = self.volume.files.keys().any(|id| id.starts_with(release));
+        let excused = self.volume.excused.as_deref() == Some(release);
+        let of_it = format!("-{release}-");
+        let made = self.volume.own().iter().any(|id| id.contains(&of_it));
         assert!(
-            !asked || !wanted || made,
+            !asked || excused || made,
             "release {release} migrates without a backup"
         );
     }
+
+    /// What the status lists is on the volume, and so is what an earlier platform left there.
+    fn assert_listed(&self) {
+        let mut listed: Vec<_> = self.remembered().backups.iter().collect();
+        listed.retain(|record| !self.volume.has(&record.id));
+        assert!(
+            listed.is_empty(),
+            "the status lists what is not there: {listed:?}"
+        );
+        assert!(self.volume.has(EARLIER), "a dump of others is gone");
+    }
+
+    /// What stable can be brought back with is listed, and there are not more dumps than were asked for: when all is quiet.
+    pub fn assert_dumps(&self, whence: &str) {
+        let memory = self.remembered();
+        let (Some(spec), Some(stable)) = (&self.platform.spec.database.backup, &memory.stable)
+        else {
+            return;
+        };
+        self.assert_listed();
+        let mut listed = memory.backups.iter();
+        assert!(
+            !self.volume.dumped.contains(&stable.release)
+                || listed.any(|record| record.release == stable.release),
+            "{whence}: the dump of stable {} is not listed: {:?}",
+            stable.release,
+            memory.backups
+        );
+        let (own, keep) = (self.volume.own(), usize::try_from(spec.keep).unwrap());
+        assert!(own.len() <= keep + 1, "{whence}: too many dumps: {own:?}");
+        assert!(memory.backups.len() <= keep + 1, "{whence}");
+    }
+}
+
+/// Goes on until all is quiet.
+fn rest(run: &mut Run) {
+    for _ in 0..crate::LIMIT {
+        if run.turn(None) {
+            return;
+        }
+    }
+    panic!("it does not come to rest:\n{}", tail(&run.world));
+}
+
+/// Releases of the dumps that the status lists, and dumps on the volume, the newest first.
+fn dumps(world: &World) -> (Vec<String>, Vec<String>) {
+    let listed = world.remembered().backups.iter();
+    let listed = listed.map(|record| record.release.clone()).collect();
+    let own = world.volume.own().into_iter().map(str::to_owned).collect();
+    (listed, own)
+}
+
+/// After a release with a dump came others that were rejected; one dump is kept.
+fn rejected_twice() -> Run {
+    let mut run = Run::installed(Story {
+        acts: &[
+            Image("v1"),
+            Backup,
+            Image("v2"),
+            Image("bad"),
+            Image("silent"),
+        ],
+        ..STORIES[0]
+    });
+    rest(&mut run);
+    run
+}
+
+#[test]
+fn the_dump_of_stable_stays_while_others_come_and_go() {
+    let run = rejected_twice();
+    run.world.assert_dumps("in order");
+    let stable = run.world.memory().stable.unwrap().release;
+    let (listed, own) = dumps(&run.world);
+    assert_eq!((listed.len(), own.len()), (2, 2), "{listed:?} {own:?}");
+    assert_eq!(listed[1], stable);
+    assert_eq!(own[1], format!("0a1b2c3d-{stable}-1"));
+}
+
+#[test]
+fn a_lost_status_costs_no_dump_that_would_have_been_kept() {
+    let mut run = rejected_twice();
+    let stable = run.world.memory().stable.unwrap().release;
+    run.world.platform.status = None;
+    run.world.forgotten = true;
+    run.world.set_image("unmigrated");
+    rest(&mut run);
+    let (listed, own) = dumps(&run.world);
+    assert_eq!((listed.len(), own.len()), (1, 2), "{listed:?} {own:?}");
+    assert_eq!(own[1], format!("0a1b2c3d-{stable}-1"));
+    run.world.assert_listed();
 }

@@ -8,6 +8,7 @@ use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
+use crate::backups::Dump;
 use crate::world::{ModelDeployment, Schema, World, app, label};
 
 /// Something that can happen next.
@@ -278,10 +279,16 @@ fn run(world: &mut World, name: &str) -> (i32, String) {
         return migrate(world, (&database, &service), (&image, &phase), name);
     }
     if let Some(id) = variable("CRM_BACKUP_ID") {
-        return match variable("CRM_BACKUPS_KEPT") {
-            Some(kept) => world.dump(&id, &kept),
-            None => world.restore(&id, &release),
+        let Some(kept) = variable("CRM_BACKUPS_KEPT") else {
+            return world.restore(&id, &release);
         };
+        return world.dump(&Dump {
+            id: &id,
+            own: &variable("CRM_BACKUPS_OWN").unwrap(),
+            kept: &kept,
+            keep: variable("CRM_BACKUPS_KEEP").unwrap().parse().unwrap(),
+            stable: &variable("CRM_STABLE_RELEASE").unwrap(),
+        });
     }
     if image == "postgres:15" {
         let script = container.command.clone().unwrap().join(" ");

@@ -1,10 +1,12 @@
 //! Somebody changes or removes what the operator owns: it is put back at the next look and told, what belongs to others is left alone, and then there is quiet.
 
+use crm_operator::api::spec::StrategyType::{BlueGreen, Canary, RollingUpdate};
 use crm_operator::api::status::Stage;
+use crm_operator::desired::names;
 use serde_json::{Value, json};
 
 use crate::api_server::update;
-use crate::stories::Act::{Freeze, Image, Paused, Reach};
+use crate::stories::Act::{Freeze, Image, Paused, Reach, Strategy};
 use crate::world::World;
 use crate::{Run, STORIES, Story, tail};
 
@@ -240,24 +242,24 @@ fn stable_is_kept_while_a_release_is_tested_or_waits_in_a_freeze_window() {
 /// It acts through the subresource `scale`, as those that the operator makes do.
 #[test]
 fn an_autoscaler_of_the_user_is_left_alone() {
-    let mut run = run(&[Image("v1")]);
-    let wrote = writes(&run.world);
-    let seen = &run.world.deployments["acme-customer"].object;
-    let mut object = serde_json::to_value(seen).unwrap();
-    object["spec"]["replicas"] = json!(8);
-    let entry = json!({ "manager": "kube-controller-manager", "operation": "Update", "subresource": "scale",
-        "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": { "f:replicas": {} } } });
-    let managers = object["metadata"]["managedFields"].as_array_mut().unwrap();
-    managers.push(entry);
-    let object = serde_json::from_value(object).unwrap();
-    run.world.set_deployment("acme-customer", object);
-    rest(&mut run);
-    assert_eq!(writes(&run.world), wrote, "{}", tail(&run.world));
-    run.world.set_image("v1b");
-    rest(&mut run);
-    assert!(run.world.serves(), "{}", tail(&run.world));
-    let pods = run.world.deployments["acme-customer"].object.spec.replicas;
-    assert_eq!(pods, Some(8), "a release keeps its pods");
+    for strategy in [RollingUpdate, BlueGreen, Canary] {
+        let mut run = run(&[Image("v1")]);
+        run.world.act(Strategy(strategy));
+        rest(&mut run);
+        let wrote = writes(&run.world);
+        run.world.autoscaler_sets(PODS, 8);
+        rest(&mut run);
+        assert_eq!(writes(&run.world), wrote, "{}", tail(&run.world));
+        for image in ["v1b", "v2"] {
+            run.world.set_image(image);
+            rest(&mut run);
+            assert!(run.world.serves(), "{}", tail(&run.world));
+            let slot = run.world.memory().stable.unwrap().slot;
+            let serves = names::pods("acme", "customer", slot);
+            let pods = run.world.deployments[&serves].object.spec.replicas;
+            assert_eq!(pods, Some(8), "{strategy:?} keeps its pods");
+        }
+    }
 }
 
 /// Of no pods all are ready, and the tests would meet nobody.

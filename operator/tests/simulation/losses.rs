@@ -4,8 +4,8 @@ use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::{Stage, Token};
 use crm_operator::observed::ContainerState;
 
-use crate::stories::Act::{Annotate, Expose, Image, Paused, Strategy};
-use crate::world::{World, name};
+use crate::stories::Act::{Annotate, Backup, Expose, Image, Paused, Strategy};
+use crate::world::{ModelJob, World, name};
 use crate::{Run, STORIES, Story, end, tail};
 
 fn story(name: &str) -> Story {
@@ -21,16 +21,6 @@ fn serving() -> Run {
         acts: &[Image("v1")],
         ..STORIES[0]
     })
-}
-
-/// Goes on until all is quiet.
-fn rest(run: &mut Run) {
-    for _ in 0..crate::LIMIT {
-        if run.turn(None) {
-            return;
-        }
-    }
-    panic!("it does not come to rest:\n{}", tail(&run.world));
 }
 
 /// UIDs of the live Deployments, and how many pods each asks for.
@@ -56,9 +46,14 @@ fn forget(run: &mut Run) {
 }
 
 fn stalled(world: &World) -> String {
+    reason(world, "Stalled")
+}
+
+/// The reason of a condition.
+fn reason(world: &World, which: &str) -> String {
     let status = world.platform.status.clone().unwrap();
     let mut all = status.conditions.into_iter();
-    all.find(|condition| condition.type_ == "Stalled")
+    all.find(|condition| condition.type_ == which)
         .map_or_else(String::new, |found| found.reason)
 }
 
@@ -67,7 +62,7 @@ fn a_lost_status_is_found_again_in_what_is_live() {
     let mut run = serving();
     let (before, stable) = (live(&run.world), end(&run.world)["stable"].clone());
     forget(&mut run);
-    rest(&mut run);
+    run.rest();
     assert_eq!(live(&run.world), before);
     assert_eq!(end(&run.world)["stable"], stable);
     assert!(
@@ -76,9 +71,11 @@ fn a_lost_status_is_found_again_in_what_is_live() {
             .iter()
             .any(|line| line.starts_with("event: Adopted"))
     );
+    let tested = reason(&run.world, "TestsPassed");
+    assert_eq!(tested, "NotTested", "nobody can show that it was");
     // A bad image afterwards must not be taken for the first one, whose failure removes everything.
     run.world.set_image("unverified");
-    rest(&mut run);
+    run.rest();
     assert_eq!(end(&run.world)["stable"], stable);
     assert_eq!(live(&run.world).len(), before.len());
 }
@@ -99,7 +96,7 @@ fn a_lost_status_is_found_again_although_the_registry_does_not_answer_at_first()
         (before.clone(), 1)
     );
     run.world.registry_away = false;
-    rest(&mut run);
+    run.rest();
     assert_eq!(end(&run.world)["stable"], stable);
     assert_eq!(live(&run.world).len(), before.len());
 }
@@ -109,7 +106,7 @@ fn a_lost_record_of_stable_is_made_again_while_the_spec_names_it() {
     let mut run = serving();
     let before = live(&run.world);
     run.world.revisions.clear();
-    rest(&mut run);
+    run.rest();
     assert_eq!(run.world.revisions.len(), 1);
     assert_eq!(live(&run.world), before);
 }
@@ -121,11 +118,11 @@ fn without_the_record_of_stable_nothing_live_is_removed() {
         let before = live(&run.world);
         run.world.set_image(image);
         run.world.revisions.clear();
-        rest(&mut run);
+        run.rest();
         assert_eq!(stalled(&run.world), "RecordMissing");
         assert_eq!(live(&run.world), before);
         run.world.set_image("v1");
-        rest(&mut run);
+        run.rest();
         assert_eq!(stalled(&run.world), "");
         assert_eq!(live(&run.world), before);
     }
@@ -151,7 +148,7 @@ fn without_the_record_of_stable_a_return_removes_nothing() {
     let stable = run.world.memory().stable.unwrap().release;
     let before = live(&run.world).len();
     run.world.revisions.remove(&stable);
-    rest(&mut run);
+    run.rest();
     assert_eq!(stalled(&run.world), "RecordMissing");
     assert!(live(&run.world).len() >= before, "{}", tail(&run.world));
 }
@@ -161,7 +158,7 @@ fn a_key_that_somebody_removes_is_made_again() {
     let mut run = serving();
     let before = live(&run.world);
     run.world.secrets.remove("acme-identity");
-    rest(&mut run);
+    run.rest();
     assert!(run.world.secrets.contains("acme-identity"));
     assert_eq!(
         (live(&run.world), stalled(&run.world)),
@@ -179,23 +176,23 @@ fn passwords_that_somebody_removes_are_asked_for_and_never_made_anew() {
         let mut run = serving();
         let before = live(&run.world);
         run.world.secrets.remove(lost);
-        rest(&mut run);
+        run.rest();
         assert_eq!(stalled(&run.world), "SecretNotUsable");
         run.world.set_image("v2");
-        rest(&mut run);
+        run.rest();
         assert!(!run.world.secrets.contains(lost), "{}", tail(&run.world));
         assert_eq!(stalled(&run.world), "SecretNotUsable");
         assert_eq!(live(&run.world), before);
         run.world.database = None;
         run.world.database_view = None;
-        rest(&mut run);
+        run.rest();
         assert!(!run.world.secrets.contains(lost));
         assert!(
             run.world.database.is_none(),
             "it would begin with what is there"
         );
         run.world.secrets.insert(lost.to_owned());
-        rest(&mut run);
+        run.rest();
         assert!(
             end(&run.world)["stable"].ends_with("v2"),
             "{}",
@@ -214,11 +211,39 @@ fn a_service_that_leaves_the_spec_keeps_its_pods_until_the_release_without_it_ro
         .services
         .retain(|service| service.name != "sales");
     run.world.set_image("bad");
-    rest(&mut run);
+    run.rest();
     assert_eq!(live(&run.world), before);
     run.world.set_image("v2");
-    rest(&mut run);
+    run.rest();
     assert_eq!(live(&run.world).len(), before.len() - 1);
+}
+
+#[test]
+fn real_rows_are_masked_although_the_words_of_expand_were_lost() {
+    let mut run = Run::installed(Story {
+        acts: &[Image("v1"), Backup, Image("v2")],
+        ..STORIES[0]
+    });
+    let first: Vec<_> = run.world.jobs.keys().cloned().collect();
+    let told = |run: &Run| {
+        let jobs = run.world.jobs.iter();
+        let mut jobs = jobs.filter(|(name, _)| !first.contains(*name));
+        let ended = |job: &ModelJob| job.view.end.is_some() && job.pod.is_some();
+        let expand =
+            jobs.find(|(name, job)| name.contains("-rehearse-expand-customer-") && ended(job));
+        expand.map(|(name, _)| name.clone())
+    };
+    while told(&run).is_none() {
+        assert!(!run.turn(None), "expand was not rehearsed");
+    }
+    let job = told(&run).unwrap();
+    run.world.jobs.get_mut(&job).unwrap().pod = None;
+    // The model asserts that no candidate sees real rows.
+    run.rest();
+    assert!(run.world.serves(), "{}", tail(&run.world));
+    let again = job.replace("-customer-1", "-customer-2");
+    let mut told = run.world.transcript.iter();
+    assert!(told.any(|line| line.contains(&format!("creates Job {again}"))));
 }
 
 #[test]
@@ -281,7 +306,7 @@ fn pods_that_break_after_they_were_ready_end_in_a_return() {
         crate::operator::reconcile(&mut run.world, &mut run.writes);
         run.world.pass_time(5);
     }
-    rest(&mut run);
+    run.rest();
     assert_eq!(end(&run.world)["stable"], stable, "{}", tail(&run.world));
     assert!(end(&run.world)["rejected"].contains("RolloutFailed"));
 }
@@ -306,7 +331,7 @@ fn what_stable_loses_while_a_canary_serves_is_made_again() {
     run.world.deployments.remove("acme-sales");
     run.turn(None);
     assert!(run.world.deployments.contains_key("acme-sales"));
-    rest(&mut run);
+    run.rest();
     assert!(end(&run.world)["stable"].ends_with("v2"));
 }
 
@@ -319,11 +344,11 @@ fn a_switch_that_was_paused_for_long_begins_with_its_whole_deadline() {
         assert!(!run.turn(None), "the migration never ran");
     }
     run.world.act(Paused(true));
-    rest(&mut run);
+    run.rest();
     assert!(run.world.is_in(Stage::Rollout), "{}", tail(&run.world));
     run.world.pass_time(100_000);
     run.world.act(Paused(false));
-    rest(&mut run);
+    run.rest();
     assert!(end(&run.world)["stable"].ends_with("v2"));
 }
 
@@ -344,7 +369,7 @@ fn a_way_back_to_pods_that_somebody_scaled_to_none_makes_them_again_first() {
     }
     run.world
         .act(Annotate(Token::RollbackTo, "v1 anna: slower than before"));
-    rest(&mut run);
+    run.rest();
     assert!(end(&run.world)["stable"].ends_with(":v1"));
 }
 
@@ -361,7 +386,7 @@ fn an_address_that_came_with_a_release_goes_with_it() {
     run.world.platform.spec.services.push(billing);
     run.world.set_image("crash");
     let before = end(&run.world)["services"].clone();
-    rest(&mut run);
+    run.rest();
     assert!(end(&run.world)["rejected"].contains("RolloutFailed"));
     assert_eq!(end(&run.world)["services"], before);
 }
@@ -372,7 +397,7 @@ fn an_operator_that_does_not_know_its_own_image_holds_what_has_a_report() {
     run.world.nameless = true;
     run.world.set_image("v2");
     let before = live(&run.world);
-    rest(&mut run);
+    run.rest();
     assert_eq!(stalled(&run.world), "GateInconclusive");
     assert_eq!(live(&run.world), before);
     let told = format!("{:?}", run.world.platform.status);
@@ -400,7 +425,7 @@ fn a_cluster_without_the_gateway_api_is_told_of_and_holds_nothing_up() {
     }
     assert_eq!(exposed(&run.world), Some(missing));
     run.world.around.gateway_api = true;
-    rest(&mut run);
+    run.rest();
     let made = ("True".to_owned(), "RoutesMade".to_owned());
     assert_eq!(exposed(&run.world), Some(made));
 }

@@ -15,6 +15,7 @@ mod controllers;
 mod drift;
 mod fixes;
 mod forgeries;
+mod freezes;
 mod lag;
 mod leaders;
 mod logs;
@@ -160,6 +161,16 @@ impl Run {
         }
     }
 
+    /// Goes on in order until all is quiet.
+    fn rest(&mut self) {
+        for _ in 0..LIMIT {
+            if self.turn(None) {
+                return;
+            }
+        }
+        panic!("it does not come to rest:\n{}", tail(&self.world));
+    }
+
     fn finish(mut self, mut dice: Option<Dice>) -> World {
         for _ in 0..LIMIT {
             if self.turn(dice.as_mut()) {
@@ -268,6 +279,7 @@ fn requests(memory: &Memory) -> String {
 }
 
 fn assert_served(story: Story, world: &World, whence: &str) {
+    world.assert_dumps(&format!("{} {whence}", story.name));
     if let Some(serves) = story.serves {
         let end = end(world);
         assert_eq!(

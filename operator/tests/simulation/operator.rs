@@ -87,6 +87,11 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             None => make(world, action),
         }
     }
+    for object in std::mem::take(&mut world.around.refused) {
+        if let Ok(plan) = &mut parsed {
+            plan.refused(&object, "the host is taken");
+        }
+    }
     if error.is_none() {
         world.assert_together();
         for correction in parsed.iter().flat_map(|plan| &plan.corrections) {

@@ -1,8 +1,8 @@
 //! People in the model: they change the spec and annotate the platform, and what they allowed is remembered beside the operator.
 
 use crm_operator::api::spec::{
-    Approval, AutoscalingSpec, CanaryStep, EnvSpec, FreezeSpec, ImageUpdateSpec, StrategySpec,
-    StrategyType,
+    Approval, AutoscalingSpec, CanaryStep, EnvSpec, FreezeSpec, ImageUpdateSpec, RehearsalData,
+    StrategySpec, StrategyType,
 };
 use crm_operator::api::status::{ResolvedImage, Stage, Token};
 use crm_operator::platform::Platform;
@@ -28,7 +28,8 @@ impl World {
                 return self.say(format!("somebody: pushes {app} as {tag}"));
             }
             Act::Follow => self.follow(),
-            Act::Backup => self.ask_for_backups(),
+            Act::Backup => self.ask_for_backups(RehearsalData::Backup),
+            Act::Dumps => self.ask_for_backups(RehearsalData::Synthetic),
             Act::SideBySide => self.ask_for_comparisons(),
             Act::Spoil => {
                 self.volume.rotten = true;

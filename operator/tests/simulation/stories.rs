@@ -4,7 +4,7 @@ use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::{Stage, Token};
 
 use Act::{
-    Annotate, Approval, Autoscale, Backup, Comparing, Env, Expose, Follow, Freeze, Image,
+    Annotate, Approval, Autoscale, Backup, Comparing, Dumps, Env, Expose, Follow, Freeze, Image,
     ImageWith, Load, Paused, Push, Reach, Serving, SideBySide, Spoil, Strategy,
 };
 use StrategyType::{BlueGreen, Canary, RollingUpdate};
@@ -40,6 +40,8 @@ pub enum Act {
     Freeze(&'static str, i32),
     /// Asks for a backup before each migration, restored in the rehearsal.
     Backup,
+    /// Asks for a backup before each migration, and for rehearsals on synthetic rows as before.
+    Dumps,
     /// Asks for stable's tests on each new schema, and for a test of speed.
     SideBySide,
     /// Sets how traffic goes over; a canary in two steps.
@@ -96,7 +98,7 @@ const fn story(name: &'static str, acts: &'static [Act], serves: &'static str) -
     }
 }
 
-pub const STORIES: [Story; 70] = [
+pub const STORIES: [Story; 71] = [
     story("installs", &[Image("v1")], "v1"),
     story(
         "upgrades_with_a_migration",
@@ -365,6 +367,11 @@ pub const STORIES: [Story; 70] = [
             Image("v2"),
             Annotate(Token::SkipGate, "anna: the fix cannot wait"),
         ],
+        "v2",
+    ),
+    story(
+        "dumps_before_it_migrates",
+        &[Image("v1"), Dumps, Image("v2")],
         "v2",
     ),
     story(

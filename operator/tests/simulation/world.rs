@@ -146,8 +146,6 @@ pub struct ModelDeployment {
     pub uid: String,
     pub pods: Vec<PodView>,
     pub overdue: bool,
-    /// Field managers that own the number of pods.
-    pub owners: BTreeSet<&'static str>,
     /// Pods of this release whose template has changed since.
     pub stale: usize,
 }
@@ -443,7 +441,6 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 && deployment.pods.len() == usize::try_from(wanted).unwrap(),
             available: i32::try_from(ready).unwrap(),
             deadline_exceeded: deployment.overdue,
-            owns_replicas: deployment.owners.contains("operator"),
             ..deployment.view.clone()
         }
     }
@@ -508,11 +505,10 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 uid,
                 pods: Vec::new(),
                 overdue: false,
-                owners: BTreeSet::new(),
                 stale: 0,
             });
         let before = entry.object.spec.replicas.unwrap_or(1);
-        let replicas = entry.applied(object.spec.replicas);
+        let replicas = stored.spec.replicas.unwrap_or(1);
         assert!(
             !(is_known && scaled) || replicas == before || before == 0,
             "the operator scales Deployment {name} from {before} to {replicas}, which is its autoscaler's"

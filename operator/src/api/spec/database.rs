@@ -29,7 +29,8 @@ pub struct DatabaseSpec {
     /// What the scratch database of a rehearsal holds.
     #[serde(default)]
     pub rehearsal: RehearsalSpec,
-    /// Dumps of the live database; none are made when it is absent.
+    /// Dumps of the live database; none are made when it is absent. Each one is proven only with `rehearsal.data: Backup`, which restores it; otherwise it is enough for
+    /// a release, `contract` included, that it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupSpec>,
 }
@@ -47,9 +48,9 @@ pub struct EmbeddedDatabaseSpec {
 /// What the scratch database of a rehearsal holds.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct RehearsalSpec {
-    /// `Synthetic` (when left out): rows made by `services[].seed`. `None`: empty tables. `Backup`: the dump that was made for this release is restored, so that
-    /// every release proves its backup, and its migrations run on real rows; needs `backup`. Personal data is masked before the candidate's pods start, if the
-    /// image offers the phase `mask`; the status says so if it does not.
+    /// `Synthetic` (when left out): rows made by `services[].seed`. `None`: empty tables. With both, dumps that `backup` makes are not proven. `Backup`: the dump
+    /// that was made for this release is restored, so that every release proves its backup, and its migrations run on real rows; needs `backup`. Personal data is
+    /// masked before the candidate's pods start, if the image offers the phase `mask`; the status says so if it does not.
     #[serde(default)]
     pub data: RehearsalData,
 }
@@ -74,12 +75,13 @@ pub struct BackupSpec {
     /// `Never`: no dump is made; those that are there stay.
     #[serde(default)]
     pub policy: BackupPolicy,
-    /// How many dumps are kept; 3 when left out. The one from before the migrations of the release that serves is kept in any case.
+    /// How many dumps are kept; 3 when left out. The one from before the migrations of the release that serves is kept in any case. Dumps of an earlier platform of
+    /// that name are not counted and never removed.
     #[serde(default = "default_keep")]
     #[schemars(range(min = 1, max = 10))]
     pub keep: i32,
-    /// Size of the volume `<platform>-backup`, which is made with the first dump; 5Gi when left out. It must hold two dumps more than `keep`. A change counts
-    /// for a new volume only; one that is there is grown by hand.
+    /// Size of the volume `<platform>-backup`, which is made with the first dump; 5Gi when left out. It must hold two dumps more than `keep`,
+    /// and those of an earlier platform of that name. A change counts for a new volume only; one that is there is grown by hand.
     #[serde(default = "default_backup_storage")]
     #[schemars(length(max = 20), regex(pattern = "^[1-9][0-9]*(Mi|Gi|Ti)$"))]
     pub storage: String,

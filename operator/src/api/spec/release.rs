@@ -22,7 +22,7 @@ pub struct ReleaseSpec {
     #[serde(default)]
     pub approval: Approval,
     /// Windows in which nothing live is changed: a release is rehearsed and tested, and then waits for the end of the window or for the annotation
-    /// `crmplatform.io/approve`. A roll-out that has begun is finished.
+    /// `crmplatform.io/approve`, which counts for the window in which it is given. A stage that has begun is finished, and a roll-out is verified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub freeze: Vec<FreezeSpec>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupRecord {
-    /// Release before whose migrations it was made, and the number of its Job.
+    /// The first characters of the platform's UID, the release before whose migrations it was made, and the number of its Job.
     pub id: String,
     /// That release.
     pub release: String,

@@ -16,7 +16,7 @@ const VERY_SHORT: usize = 40;
 /// Interventions of a release that are kept.
 const INTERVENTIONS: usize = 1;
 /// Days of delivery that are kept in the end.
-const DAYS: usize = 7;
+const DAYS: usize = 5;
 /// Characters of a digest with its algorithm, by which an image is known again.
 const DIGEST: usize = "sha256:".len() + 16;
 

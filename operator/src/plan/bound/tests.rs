@@ -190,6 +190,7 @@ fn largest(stage: Stage) -> Memory {
     let candidate = memory.candidate.as_mut().unwrap();
     candidate.images = images();
     candidate.held = Some(finding());
+    candidate.thawed_until = Some(candidate.since.clone());
     candidate.aborting = Some(finding());
     candidate.rollback = Some(Box::new(rejected(0)));
     memory.stable.as_mut().unwrap().images = images();
@@ -249,7 +250,7 @@ fn largest(stage: Stage) -> Memory {
         .collect();
     memory.backups = (0..13)
         .map(|index| BackupRecord {
-            id: format!("rbackup{index:0>4}-101"),
+            id: format!("0a1b2c3d-rbackup{index:0>4}-101"),
             release: format!("rbackup{index:0>4}"),
             at: Time(now()),
             bytes: 1_000_000_000_000,
@@ -324,6 +325,7 @@ fn the_largest_memory_is_bounded_and_leaves_room() {
             "TestsPassed",
             "Migrated",
             "Available",
+            "Exposed",
         ] {
             let condition = json!({ "type": kind, "status": "Unknown", "reason": "CanaryFailedForALongReason", "message": long(3000),
                 "lastTransitionTime": "2026-01-01T12:00:00Z", "observedGeneration": 1_000_000 });

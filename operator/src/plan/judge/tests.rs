@@ -191,6 +191,15 @@ fn exit_codes_of_migrations_follow_the_contract_with_images() {
 }
 
 #[test]
+fn on_real_rows_a_migration_must_have_told_whether_it_masks_them() {
+    let complete = || Some(JobEnd::Complete);
+    let silent = |kind| verdict(complete(), &[], kind);
+    assert_eq!(silent(Kind::Migration), Some(Verdict::Passed));
+    assert_eq!(silent(Kind::Offering), Some(Verdict::Inconclusive));
+    assert_eq!(of(10, "", Kind::Offering).verdict, Verdict::Passed);
+}
+
+#[test]
 fn a_preparation_that_fails_says_nothing_about_the_image() {
     assert_eq!(of(0, "", Kind::Preparation).verdict, Verdict::Passed);
     let failed = of(1, "FATAL: role does not exist", Kind::Preparation);

@@ -81,6 +81,7 @@ fn memory(release: &Release, jobs: Vec<JobRecord>) -> Memory {
             returning: None,
             aborting: None,
             approved: false,
+            thawed_until: None,
             ungated: false,
             code_of: None,
             rollback: None,

@@ -105,6 +105,7 @@ fn observed(stage: Option<Stage>, signers: &[String]) -> Observed {
             returning: None,
             aborting: None,
             approved: false,
+            thawed_until: None,
             ungated: false,
             code_of: None,
             rollback: None,

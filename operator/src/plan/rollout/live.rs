@@ -1,9 +1,11 @@
 //! The live objects of one release in one slot: Services and Deployments as they should be, and the removal of what should not be. In: a draft and the place.
 //! Out: its writes, and how the pods stand.
 
+use k8s_openapi::api::apps::v1::Deployment;
+
 use super::super::action::{Object, Replicas, Target, TargetKind};
 use super::super::draft::Draft;
-use super::super::{judge, usable};
+use super::super::{around, judge, usable};
 use crate::api::status::Slot;
 use crate::desired::{deployment, labels, names, service};
 use crate::observed::{Observed, PodView, WorkloadView, content_hash};
@@ -45,17 +47,22 @@ pub(super) enum Size {
 /// How many pods a service has where it serves.
 pub(super) fn size(draft: &Draft<'_>, service: &str, slot: Slot) -> Size {
     let pods = replicas(draft, service, slot);
-    let name = names::pods(&draft.platform.name, service, slot);
-    let seen = draft.observed.deployments.get(&name);
-    // An autoscaler that the user made is left alone, too. None acts where there is no pod.
-    let is_theirs = seen.is_some_and(|seen| seen.autoscaled && seen.replicas > 0);
-    match is_theirs || draft.platform.autoscaling.contains_key(service) {
+    // An autoscaler that the user made is left alone, too.
+    match is_theirs(draft, service, slot) || around::is_scaled(draft, service) {
         true => Size::Scaled(pods),
         false => Size::Of(pods),
     }
 }
 
-/// How many pods a service shall have; with an autoscaler as many as stable has now. One that left the spec keeps its pods until the release without it rolls out.
+/// Whether an autoscaler that the user made has set the number of pods. Where ours did, the Deployment says so. None acts where there is no pod.
+pub(super) fn is_theirs(draft: &Draft<'_>, service: &str, slot: Slot) -> bool {
+    let name = names::pods(&draft.platform.name, service, slot);
+    let seen = draft.observed.deployments.get(&name);
+    seen.is_some_and(|seen| seen.autoscaled && !seen.scaled && seen.replicas > 0)
+}
+
+/// How many pods a service shall have; with an autoscaler as many as stable has now, with one of the user's no fewer. One that left the spec keeps its pods until
+/// the release without it rolls out.
 pub(super) fn replicas(draft: &Draft<'_>, service: &str, slot: Slot) -> i32 {
     let seen = |slot: Slot| {
         let name = names::pods(&draft.platform.name, service, slot);
@@ -71,7 +78,10 @@ pub(super) fn replicas(draft: &Draft<'_>, service: &str, slot: Slot) -> i32 {
         return pods.max(scaled.min_replicas);
     }
     let wanted = draft.platform.replicas(service);
-    wanted.or(seen(slot)).or(seen(slot.other())).unwrap_or(1)
+    let wanted = wanted.or(seen(slot)).or(seen(slot.other())).unwrap_or(1);
+    let stable = draft.stable_slot();
+    let theirs = seen(stable).filter(|_| is_theirs(draft, service, stable));
+    wanted.max(theirs.unwrap_or(0))
 }
 
 /// Makes the address of a service select these pods; true when it did so already.
@@ -119,14 +129,15 @@ pub(super) fn pods(
         (Size::Scaled(_), Some(seen)) if seen.replicas > 0 => None,
         (Size::Of(pods) | Size::Scaled(pods), _) => Some(pods),
     };
+    let is_scaled = around::is_scaled(draft, &wanted.name);
     let secrets = secrets(draft, place, (wanted, &name));
-    let scope = draft.scope(place.id, place.release);
-    let mut pods = deployment::live(scope, wanted, place.slot, replicas);
-    if !secrets.is_empty() {
-        pods = deployment::with_secrets(&pods, &secrets);
-    }
-    // Somebody may have scaled it by hand: none of no pods are ready, too.
-    let fits = |seen: &WorkloadView| replicas.is_none_or(|replicas| replicas == seen.replicas);
+    let pods = literal(draft, place, wanted, (replicas, &secrets));
+    let fits = |seen: &WorkloadView| match replicas {
+        // Somebody may have scaled it by hand: none of no pods are ready, too.
+        Some(replicas) => replicas == seen.replicas,
+        // What is the user's autoscaler's is let go, for nothing else says that it is.
+        None => is_scaled || !seen.owns_replicas,
+    };
     match seen {
         Some(seen) if seen.hash == content_hash(&pods.metadata) && fits(seen) => {
             match (seen.complete, seen.deadline_exceeded) {
@@ -153,6 +164,24 @@ pub(super) fn pods(
             draft.apply(Object::Deployment(Box::new(pods)), because);
             Kept::Written
         }
+    }
+}
+
+/// The Deployment as it should be, with so many pods that carry the versions of these Secrets.
+fn literal(
+    draft: &Draft<'_>,
+    place: Place<'_>,
+    wanted: &ReleaseService,
+    (replicas, secrets): (Option<i32>, &str),
+) -> Deployment {
+    let scope = draft.scope(place.id, place.release);
+    let mut pods = deployment::live(scope, wanted, place.slot, replicas);
+    if around::is_scaled(draft, &wanted.name) {
+        pods = deployment::scaled(&pods);
+    }
+    match secrets.is_empty() {
+        true => pods,
+        false => deployment::with_secrets(&pods, secrets),
     }
 }
 
@@ -203,8 +232,7 @@ pub(super) fn remove(
             let live = names::live(&draft.platform.name, &seen.service);
             remove_address(draft, live, &because);
         }
-        let preview = names::preview(&draft.platform.name, &seen.service);
-        remove_address(draft, preview, &because);
+        remove_preview(draft, &seen.service, &because);
         let target = Target {
             kind: TargetKind::Deployment,
             name: seen.name.clone(),
@@ -240,6 +268,14 @@ pub(super) fn remove_addresses(draft: &mut Draft<'_>, came: &Release, keeps: Opt
         let platform = draft.platform.name.clone();
         remove_address(draft, names::live(&platform, &service.name), because);
         remove_address(draft, names::preview(&platform, &service.name), because);
+    }
+}
+
+/// Removes the address of a canary alone. A route that could not be written may still lead there: then it stays until the route has left it.
+pub(super) fn remove_preview(draft: &mut Draft<'_>, service: &str, because: &str) {
+    let name = names::preview(&draft.platform.name, service);
+    if around::is_exposed(draft) {
+        remove_address(draft, name, because);
     }
 }
 

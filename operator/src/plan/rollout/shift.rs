@@ -46,6 +46,11 @@ fn step_after(draft: &Draft<'_>, weight: i32) -> CanaryStep {
 /// Goes on with the candidate beside stable.
 pub(super) fn rollout(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> Progress {
     keep_stable(draft);
+    let led = !shift.routed || around::is_exposed(draft);
+    // A route that was not taken back from another canary would send its share here before anything was shown.
+    if !led && !shift.has_traffic() {
+        return unrouted(draft, shift);
+    }
     let addressed = addresses(draft, place, shift);
     if was_restarted(draft, place, shift) {
         return broken(draft, place);
@@ -69,6 +74,9 @@ pub(super) fn rollout(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) ->
     if !addressed {
         draft.wait("all Services to be switched", 2.0);
         return Progress::Waiting;
+    }
+    if !led {
+        return unrouted(draft, shift);
     }
     if shift.weight == ALL {
         return Progress::Passed;
@@ -124,13 +132,29 @@ fn addresses(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> bool {
             stand &= live::preview(draft, place, wanted);
         }
     }
-    stand && (!shift.routed || around::is_exposed(draft))
+    stand
+}
+
+/// The route is not as it should be. One that cannot be written holds up no release for ever.
+fn unrouted(draft: &mut Draft<'_>, shift: &Shift) -> Progress {
+    let route = names::exposure(&draft.platform.name);
+    let since = shift.ready_at.as_ref().unwrap_or(&shift.since);
+    if draft.seconds_since(since) > f64::from(draft.platform.progress_deadline_seconds) {
+        let message = format!(
+            "HTTPRoute {route}, whose weights give a canary its share, could not be written in time: condition Exposed and the events of this platform say why; correct spec.exposure, or what refuses the route"
+        );
+        return Progress::failed(CANARY_FAILED, message);
+    }
+    draft.wait(format!("HTTPRoute {route} to be as it should be"), 5.0);
+    Progress::Waiting
 }
 
 /// Pods of the candidate for its share. What its Services select is scaled by its load from then on.
 fn size_of(draft: &Draft<'_>, service: &str, shift: &Shift) -> Size {
     let stable = live::replicas(draft, service, shift.slot);
-    match draft.platform.autoscaling.contains_key(service) {
+    let mut slots = [shift.slot, shift.slot.other()].into_iter();
+    let is_theirs = slots.any(|slot| live::is_theirs(draft, service, slot));
+    match is_theirs || around::is_scaled(draft, service) {
         true if shift.is_over() => Size::Scaled(stable),
         _ => Size::Of(size(stable, shift)),
     }

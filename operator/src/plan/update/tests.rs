@@ -9,6 +9,7 @@ use crate::api::{CrmPlatform, CrmPlatformSpec, CrmPlatformStatus};
 use crate::cost::Prices;
 use crate::observed::{Listing, Observed};
 use crate::plan::{Plan, plan, record};
+use crate::platform::release::Release;
 use crate::platform::{Platform, Settings};
 use crate::policy::ImagePolicy;
 
@@ -36,6 +37,8 @@ struct Look {
     images: ImagePolicy,
     answer: Option<Result<Arc<Tags>, Unresolved>>,
     resolved: Vec<(String, Result<Resolution, Unresolved>)>,
+    /// What stable is made of.
+    recorded: Option<Release>,
 }
 
 impl Look {
@@ -46,6 +49,7 @@ impl Look {
             images: ImagePolicy::default(),
             answer: None,
             resolved: Vec::new(),
+            recorded: None,
         }
     }
 
@@ -98,6 +102,9 @@ impl Look {
         let observed = Observed {
             memory: self.memory.clone(),
             resolutions: self.resolved.iter().cloned().collect(),
+            releases: (self.recorded.iter())
+                .map(|release| (release.id(), release.clone()))
+                .collect(),
             tags: Some(Listing {
                 answer: self.answer.clone(),
                 again_in: INTERVAL,
@@ -118,6 +125,7 @@ fn found(memory: &Memory) -> &str {
 fn serving() -> Memory {
     let mut memory = Look::new(Memory::default())
         .listed(&["1.1.0"])
+        .resolved("1.1.0", Ok(resolution("a")))
         .plan()
         .memory;
     memory.images = vec![ResolvedImage {
@@ -160,7 +168,14 @@ fn nothing_begins_before_the_tags_are_known() {
 
 #[test]
 fn the_first_release_is_that_of_the_newest_tag() {
-    let look = Look::new(Memory::default()).listed(&["1.0.0", "1.1.0", "2.0.0"]);
+    let tags = ["1.0.0", "1.1.0", "2.0.0"];
+    let unknown = Look::new(Memory::default()).listed(&tags).plan();
+    assert!(unknown.memory.image_update.is_none() && unknown.problem.is_none());
+    let waiting = unknown.waiting.unwrap();
+    assert!(waiting.contains("to know registry.example/crm:1.1.0"));
+    let look = Look::new(Memory::default())
+        .listed(&tags)
+        .resolved("1.1.0", Ok(resolution("a")));
     let planned = look.plan();
     assert_eq!(found(&planned.memory), image("1.1.0"));
     assert!(planned.memory.candidate.is_none(), "it is saved first");
@@ -231,8 +246,8 @@ fn a_newer_image_takes_the_place_once_its_digest_is_known() {
     let Some(Ok(tags)) = asked.answer.clone() else {
         unreachable!()
     };
-    let newer = asked.platform().newer_image(&serving(), &tags);
-    assert_eq!(newer, Some(image("1.2.0")));
+    let newer = asked.platform().newer_images(&serving(), &tags);
+    assert_eq!(newer, [image("1.2.0")]);
     let planned = asked.plan();
     assert_eq!(planned.memory, serving());
     assert!(planned.requeue.as_secs_f64() <= ANSWER_AFTER);
@@ -263,6 +278,123 @@ fn a_newer_image_that_may_not_be_used_leaves_what_serves_ready() {
         "{message}"
     );
     assert!(planned.requeue.as_secs_f64() <= RESOLVE_AGAIN);
+}
+
+fn unsigned() -> Result<Resolution, Unresolved> {
+    Err(Unresolved::NotSigned("it has no signature".into()))
+}
+
+fn message(memory: &Memory) -> &str {
+    let found = memory.image_update.as_ref();
+    let message = found.and_then(|found| found.message.as_deref());
+    message.unwrap_or_default()
+}
+
+#[test]
+fn the_next_lower_image_is_used_where_the_newest_one_may_not_be() {
+    let look = Look::new(serving())
+        .listed(&["1.2.0", "1.3.0", "1.4.0"])
+        .resolved("1.4.0", unsigned())
+        .resolved("1.3.0", Ok(resolution("b")));
+    let planned = look.plan();
+    assert_eq!(found(&planned.memory), image("1.3.0"));
+    let why = message(&planned.memory);
+    assert!(
+        why.contains("1.4.0 was found and is not used") && why.contains("no signature"),
+        "{why}"
+    );
+    assert_eq!(planned.notes.len(), 2, "{:?}", planned.notes);
+    let again = Look::new(planned.memory.clone())
+        .listed(&["1.2.0", "1.3.0", "1.4.0"])
+        .resolved("1.4.0", unsigned());
+    let later = again.plan().memory;
+    assert_eq!(later.image_update, planned.memory.image_update);
+}
+
+/// What serves when its tags are not followed yet: 1.0.0, as the spec says.
+fn serving_as_the_spec_says() -> Look {
+    let mut look = Look::new(Memory::default());
+    look.follows = false;
+    let mut memory = Memory {
+        images: vec![ResolvedImage {
+            reference: image("1.0.0"),
+            image: resolution("a").image,
+            signed_by: None,
+        }],
+        ..Memory::default()
+    };
+    let stable = look.platform().wanted(&memory.images).unwrap();
+    record::open(&mut memory.releases, &stable.id(), 1, Time(now()));
+    memory.stable = Some(Stable {
+        release: stable.id(),
+        since: Time(now()),
+        images: stable.service_images(),
+        optimised: true,
+        untested: false,
+        slot: Default::default(),
+    });
+    Look {
+        recorded: Some(stable),
+        ..Look::new(memory)
+    }
+}
+
+#[test]
+fn who_begins_to_follow_tags_goes_on_serving_whatever_is_the_newest() {
+    let tags = ["1.0.0", "1.5.0", "1.6.0"];
+    let none = serving_as_the_spec_says()
+        .listed(&tags)
+        .resolved("1.6.0", unsigned())
+        .resolved("1.5.0", unsigned())
+        .plan();
+    assert!(none.problem.is_none());
+    assert_eq!(found(&none.memory), image("1.0.0"), "what serves stays");
+    assert!(message(&none.memory).contains("1.6.0 was found and is not used"));
+    let mut next = serving_as_the_spec_says()
+        .listed(&tags)
+        .resolved("1.6.0", unsigned())
+        .resolved("1.5.0", unsigned());
+    let stable = next.recorded.clone().map(|stable| stable.id());
+    next.memory = none.memory;
+    let next = next.plan();
+    assert!(next.problem.is_none() && next.memory.candidate.is_none());
+    assert_eq!(next.wanted, stable);
+    let lower = serving_as_the_spec_says()
+        .listed(&tags)
+        .resolved("1.6.0", unsigned())
+        .resolved("1.5.0", Ok(resolution("b")))
+        .plan();
+    assert!(lower.problem.is_none());
+    assert_eq!(found(&lower.memory), image("1.5.0"));
+}
+
+/// Of the images before the first choice, too.
+#[test]
+fn who_begins_to_follow_tags_does_not_begin_with_what_was_rejected() {
+    let mut memory = serving_as_the_spec_says().memory;
+    memory.rejected.push(Rejected {
+        release: "rbad".into(),
+        images: vec![ServiceImage {
+            service: "sales".into(),
+            image: resolution("b").image,
+        }],
+        reason: conditions::TESTS_FAILED.into(),
+        message: "a test failed".into(),
+        at: Time(now()),
+        left_at: Some(Time(now())),
+    });
+    let look = |memory| {
+        Look::new(memory)
+            .listed(&["1.6.0"])
+            .resolved("1.6.0", Ok(resolution("b")))
+    };
+    let planned = look(memory).plan();
+    assert_eq!(found(&planned.memory), image("1.0.0"));
+    assert!(message(&planned.memory).contains("rbad"));
+    let next = look(planned.memory).plan().memory;
+    assert_eq!(found(&next), image("1.0.0"));
+    let passed = next.image_update.unwrap().passed_over;
+    assert_eq!(passed, Some("1.6.0".into()));
 }
 
 /// An answer that points elsewhere is never used.

@@ -32,7 +32,8 @@ fn known(image: &str) -> ImageUpdate {
 
 /// The tag that a platform at 1.0.0 begins with.
 fn first(semver: &str, all: &[&str]) -> String {
-    let image = update("host:5000/crm:1.0.0", semver).first(&tags(all));
+    let newer = update("host:5000/crm:1.0.0", semver).newer(None, &tags(all));
+    let image = newer.first().map_or("host:5000/crm:1.0.0", String::as_str);
     image.strip_prefix("host:5000/crm:").unwrap().to_owned()
 }
 
@@ -101,18 +102,19 @@ fn what_is_no_version_is_left_out_and_one_version_has_one_tag() {
 #[test]
 fn nothing_below_what_was_found_or_what_the_spec_names_is_chosen() {
     let update = update("host:5000/crm:1.2.0", ">=1.0.0");
-    assert_eq!(
-        update.first(&tags(&["1.1.0", "1.2.0"])),
-        "host:5000/crm:1.2.0"
-    );
+    assert!(update.newer(None, &tags(&["1.1.0", "1.2.0"])).is_empty());
     let found = known("host:5000/crm:1.4.0");
     let newer = |all: &[&str]| update.newer(Some(&found), &tags(all));
-    assert_eq!(newer(&["1.2.0", "1.3.0"]), None, "1.4.0 has vanished");
-    assert_eq!(newer(&["1.4.0", "v1.4.0", "1.4.0-rc.1"]), None);
+    assert!(newer(&["1.2.0", "1.3.0"]).is_empty(), "1.4.0 has vanished");
+    assert!(newer(&["1.4.0", "v1.4.0", "1.4.0-rc.1"]).is_empty());
     assert_eq!(
         newer(&["1.4.1", "1.5.0"]),
-        Some("host:5000/crm:1.5.0".into())
+        ["host:5000/crm:1.5.0", "host:5000/crm:1.4.1"]
     );
+    let many = (0..100).map(|patch| format!("1.5.{patch}"));
+    let newest = update.newer(Some(&found), &Tags::of(many));
+    assert_eq!(newest.len(), LOOKED_AT);
+    assert_eq!(newest[0], "host:5000/crm:1.5.99");
 }
 
 #[test]
@@ -123,8 +125,8 @@ fn what_was_passed_over_is_not_found_again() {
         ..known("host:5000/crm:1.4.0")
     };
     let newer = |all: &[&str]| update.newer(Some(&found), &tags(all));
-    assert_eq!(newer(&["1.4.5", "1.5.0"]), None);
-    assert_eq!(newer(&["1.5.1"]), Some("host:5000/crm:1.5.1".into()));
+    assert!(newer(&["1.4.5", "1.5.0"]).is_empty());
+    assert_eq!(newer(&["1.4.5", "1.5.1"]), ["host:5000/crm:1.5.1"]);
 }
 
 /// Of another repository, outside of a changed range, below a changed spec, or written by somebody else.
@@ -234,9 +236,9 @@ fn of_many_versions_the_newest_stay_and_what_that_hides_is_said() {
     let found = known("host/crm:1.0.0");
     let update = |semver: &str| update("host/crm:1.0.0", semver);
     let newer = update("2.x").newer(Some(&found), &tags);
-    assert_eq!(newer.as_deref(), Some("host/crm:2.1000.0"));
+    assert_eq!(newer[0], "host/crm:2.1000.0");
     let narrow = update("1.x");
-    assert_eq!(narrow.newer(Some(&found), &tags), None);
+    assert!(narrow.newer(Some(&found), &tags).is_empty());
     let why = narrow.out_of_sight(Some(&found), &tags).unwrap();
     assert!(why.contains("more than 1000 versions"), "{why}");
     let newest = known("host/crm:2.1000.0");
