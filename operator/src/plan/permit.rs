@@ -90,8 +90,8 @@ fn unapproved(draft: &Draft<'_>) -> Hindrance {
     };
     let freeze = match window(draft) {
         Some((window, reason)) => format!(
-            " (a freeze window holds until {} ({reason}): an approval before that goes through it)",
-            window.ends
+            " (nothing live is changed {} ({reason}); an approval goes through that window)",
+            until(&window)
         ),
         None => String::new(),
     };
@@ -105,20 +105,24 @@ fn unapproved(draft: &Draft<'_>) -> Hindrance {
 /// A freeze window that holds back whatever changes what is live.
 pub(super) fn frozen(draft: &Draft<'_>) -> Option<Hindrance> {
     let (window, reason) = window(draft)?;
-    // The end of windows without a gap between them is not known: a time that moves would be told again and again.
-    let until = match window.is_last {
-        true => format!("before {}", window.ends),
-        false => "while windows follow one another".to_owned(),
-    };
     let hint = match draft.memory.candidate {
         Some(_) => format!("; to go on at once: {}", approve(draft)),
         None => String::new(),
     };
+    let until = until(&window);
     let message = format!("nothing live is changed {until} ({reason}){hint}");
     Some(Hindrance {
         finding: Finding::new(conditions::FROZEN, message),
         over_in: Some(seconds(draft.now, window.ends)),
     })
+}
+
+/// The end of windows without a gap between them is not known: a time that moves would be told again and again.
+fn until(window: &Window) -> String {
+    match window.is_last {
+        true => format!("before {}", window.ends),
+        false => "while windows follow one another".to_owned(),
+    }
 }
 
 fn approve(draft: &Draft<'_>) -> String {

@@ -49,7 +49,10 @@ fn who_is_asked_for_an_approval_is_told_of_the_window_that_it_goes_through() {
     run.rest();
     let (reason, words) = ready(&run);
     assert_eq!(reason, "WaitingForApproval");
-    assert!(words.contains("a freeze window holds until"), "{words}");
+    assert!(
+        words.contains("nothing live is changed while windows follow"),
+        "{words}"
+    );
     run.world
         .act(Annotate(Token::Approve, "anna: the fix for today"));
     run.rest();

@@ -147,6 +147,21 @@ fn serving() -> Memory {
     memory
 }
 
+/// The release of image `b`, which failed and which the spec has left.
+fn rejected() -> Rejected {
+    Rejected {
+        release: "rbad".into(),
+        images: vec![ServiceImage {
+            service: "sales".into(),
+            image: resolution("b").image,
+        }],
+        reason: conditions::TESTS_FAILED.into(),
+        message: "a test failed".into(),
+        at: Time(now()),
+        left_at: Some(Time(now())),
+    }
+}
+
 #[test]
 fn nothing_begins_before_the_tags_are_known() {
     let planned = Look::new(Memory::default())
@@ -372,17 +387,7 @@ fn who_begins_to_follow_tags_goes_on_serving_whatever_is_the_newest() {
 #[test]
 fn who_begins_to_follow_tags_does_not_begin_with_what_was_rejected() {
     let mut memory = serving_as_the_spec_says().memory;
-    memory.rejected.push(Rejected {
-        release: "rbad".into(),
-        images: vec![ServiceImage {
-            service: "sales".into(),
-            image: resolution("b").image,
-        }],
-        reason: conditions::TESTS_FAILED.into(),
-        message: "a test failed".into(),
-        at: Time(now()),
-        left_at: Some(Time(now())),
-    });
+    memory.rejected.push(rejected());
     let look = |memory| {
         Look::new(memory)
             .listed(&["1.6.0"])
@@ -414,17 +419,7 @@ fn an_answer_that_the_policy_forbids_is_not_used() {
 #[test]
 fn a_rejected_image_under_another_tag_is_passed_over_for_good() {
     let mut memory = serving();
-    memory.rejected.push(Rejected {
-        release: "rbad".into(),
-        images: vec![ServiceImage {
-            service: "sales".into(),
-            image: resolution("b").image,
-        }],
-        reason: conditions::TESTS_FAILED.into(),
-        message: "a test failed".into(),
-        at: Time(now()),
-        left_at: Some(Time(now())),
-    });
+    memory.rejected.push(rejected());
     let mut short = memory.clone();
     let digest = resolution("b").image;
     let digest = digest.rsplit_once('@').unwrap().1;
