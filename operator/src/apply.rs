@@ -8,8 +8,10 @@
 
 use kube::ResourceExt;
 
-use crate::api::CrmPlatform;
+use crate::api::status::Finding;
+use crate::api::{CrmPlatform, conditions};
 use crate::context::{Context, PlatformKey};
+use crate::desired::labels;
 use crate::plan::action::{Action, Created, Object, Write};
 use crate::secrets;
 
@@ -39,6 +41,19 @@ pub enum Error {
         /// What the API server said.
         reason: String,
     },
+    /// A Secret of the name that a platform needs is somebody else's.
+    #[error(
+        "Secret \"{namespace}/{name}\" is there and does not carry the labels of platform {platform}: it counts as somebody else's, is not used, and nothing goes on; make the platform under another name, or remove the Secret if nobody needs it; if it is this platform's own: kubectl -n {namespace} label secret {name} {}",
+        labels::own(platform)
+    )]
+    NotOurs {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The platform that needs the name.
+        platform: String,
+    },
     /// Random content of a Secret could not be made.
     #[error("failed to generate Secret \"{name}\"")]
     Generate {
@@ -48,6 +63,17 @@ pub enum Error {
         #[source]
         source: secrets::Error,
     },
+}
+
+impl Error {
+    /// As people are told.
+    pub fn finding(&self) -> Finding {
+        let reason = match self {
+            Self::NotOurs { .. } => conditions::SECRET_NOT_USABLE,
+            Self::Request { .. } | Self::Generate { .. } => conditions::APPLY_FAILED,
+        };
+        Finding::new(reason, format!("{self}; it is tried again"))
+    }
 }
 
 /// Runs actions in order for the platform `owner`. Out: what was refused of that for which nothing waits, an Ingress of a host that is taken, say.

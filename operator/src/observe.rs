@@ -116,9 +116,15 @@ pub async fn observe(
         pods: ctx.stores.pods.of(&key).into_values().collect(),
         others: stamped(ctx, &key, &mut seen.drifted),
         secrets: (ctx.stores.secrets.is_ready()).then(|| ctx.stores.secrets.of(&key)),
+        own_secrets: own_secrets(ctx, &key),
         knows_routes: ctx.stores.around.knows_routes(),
         ..seen
     })
+}
+
+fn own_secrets(ctx: &Context, key: &PlatformKey) -> Option<BTreeSet<String>> {
+    let own = &ctx.stores.own_secrets;
+    (own.is_ready()).then(|| own.of(key).into_keys().collect())
 }
 
 /// Deployments and the embedded database, with what became of their content hashes.

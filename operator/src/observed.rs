@@ -4,7 +4,7 @@
 //! nothing is guessed.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub struct Observed {
     pub knows_routes: bool,
     /// Versions by name of the user's Secrets that this platform may use; nothing as long as the watch of them has not shown it.
     pub secrets: Option<BTreeMap<String, String>>,
+    /// Names of the Secrets that the operator made for this platform; nothing as long as the watch of them has not shown it.
+    pub own_secrets: Option<BTreeSet<String>>,
     /// Objects by `Kind/name` in which somebody changed what is ours, with the field manager that wrote last. They have no content hash.
     pub drifted: BTreeMap<String, String>,
 }

@@ -157,7 +157,10 @@ fn advance(draft: &mut Draft<'_>) {
         return;
     }
     around::isolation(draft);
-    draft.database_answers = foundation::database(draft);
+    let has_secrets = foundation::secrets(draft);
+    // A database that is not there must not begin with passwords that nobody vouches for.
+    draft.database_answers =
+        (has_secrets || draft.observed.database.is_some()) && foundation::database(draft);
     let Some(candidate) = draft.memory.candidate.clone() else {
         settle(draft);
         if !draft.superseded {
@@ -181,7 +184,7 @@ fn advance(draft: &mut Draft<'_>) {
     {
         settle(draft);
     }
-    if candidate.held.is_some() || lacks_secrets(draft, &candidate) {
+    if candidate.held.is_some() || lacks_secrets(draft, &candidate, has_secrets) {
         return;
     }
     if !permit::has_begun(draft, &candidate) {
@@ -202,8 +205,11 @@ fn advance(draft: &mut Draft<'_>) {
 }
 
 /// Whether a stage that changes nothing live, or has not begun, lacks Secrets. What has begun to change what is live is finished.
-fn lacks_secrets(draft: &mut Draft<'_>, candidate: &Candidate) -> bool {
+fn lacks_secrets(draft: &mut Draft<'_>, candidate: &Candidate, has_own: bool) -> bool {
     let may_wait = candidate.stage < Stage::Migrate || permit::is_waiting(draft, candidate);
+    if may_wait && !has_own {
+        return true;
+    }
     let release = draft.release(&candidate.release).filter(|_| may_wait);
     release.is_some_and(|release| usable::hinders(draft, &release))
 }

@@ -21,7 +21,7 @@ use kube::runtime::controller::Action;
 use crate::api::CrmPlatform;
 use crate::api::conditions;
 use crate::api::status::{CrmPlatformStatus, Memory};
-use crate::apply::{Refused, StatusWrite, apply, keep, write_status};
+use crate::apply::{Error as Unapplied, Refused, StatusWrite, apply, keep, write_status};
 use crate::context::{Context, PlatformKey};
 use crate::controller::Watched;
 use crate::error::Error;
@@ -122,8 +122,8 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
             plan.refused(object, &error.to_string());
         }
     }
-    let failure = applied.as_ref().err().map(ToString::to_string);
-    let next = status::next(object, &observed, &planned, failure.as_deref(), now);
+    let failure = applied.as_ref().err().map(Unapplied::finding);
+    let next = status::next(object, &observed, &planned, failure.as_ref(), now);
     let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);
     let worth = status::save(status, kept.as_ref(), &next, (hindered, now));
     let again = save(ctx, (object, key), worth, (&planned, next)).await?;

@@ -32,12 +32,12 @@ pub use unsaved::{Save, Unsaved, save};
 use condition_list::Conditions;
 use summary::Summary;
 
-/// The status to write. `apply_error` is what the first failed write said; the memory of a plan counts only when all its writes were made.
+/// The status to write. `apply_error` is what people are told of the first failed write; the memory of a plan counts only when all its writes were made.
 pub fn next(
     object: &CrmPlatform,
     observed: &Observed,
     plan: &Result<Plan, Invalid>,
-    apply_error: Option<&str>,
+    apply_error: Option<&Finding>,
     now: Timestamp,
 ) -> CrmPlatformStatus {
     let previous = object.status.clone().unwrap_or_default();
@@ -48,10 +48,10 @@ pub fn next(
     let short = short(object, observed, &memory);
     let summary = match (plan, apply_error) {
         (Err(invalid), _) => Summary::stalled(words::INVALID_SPEC, &invalid.to_string()),
-        (Ok(_), Some(problem)) => Summary::working(
-            words::APPLY_FAILED,
-            &format!("{problem}; it is tried again"),
-        ),
+        (Ok(_), Some(problem)) if problem.reason == words::APPLY_FAILED => {
+            Summary::working(&problem.reason, &problem.message)
+        }
+        (Ok(_), Some(problem)) => Summary::stalled(&problem.reason, &problem.message),
         (Ok(plan), None) => Summary::of(object, &memory, plan, &short),
     };
     let mut next = Conditions::after(&previous.conditions, object.metadata.generation, now);

@@ -34,6 +34,8 @@ pub enum Kind {
     Job,
     /// Recorded inputs of a release.
     Revision,
+    /// A Secret that the operator made.
+    Secret,
     /// Who sets the number of pods of a service.
     Autoscaler,
     /// How many pods of a service may be gone at once.

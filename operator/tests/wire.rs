@@ -213,22 +213,94 @@ async fn deletes_only_the_object_that_was_seen_and_its_pods_in_the_background() 
     }
 }
 
-#[tokio::test]
-async fn a_secret_is_created_once_and_never_read() {
-    let (ctx, server) = context(vec![refusal(409, "AlreadyExists")]);
-    let recipe = SecretRecipe {
-        name: "acme-identity".into(),
-        content: SecretContent::Identity,
+fn creation_of_secret() -> Action {
+    action(Write::CreateSecret(SecretRecipe {
+        name: "acme-db-app".into(),
+        content: SecretContent::Password,
         plain: Vec::new(),
-        owned: true,
-    };
-    apply(&ctx, &platform(), &[action(Write::CreateSecret(recipe))])
-        .await
-        .unwrap();
+        owned: false,
+    }))
+}
+
+/// What a watch shows of a Secret that is there.
+fn shown(labels: Value) -> (u16, Value) {
+    let metadata = json!({ "name": "acme-db-app", "namespace": "crm", "resourceVersion": "4", "labels": labels });
+    let object = json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata });
+    let event = json!({ "type": "ADDED", "object": object });
+    (200, json!(format!("{event}\n")))
+}
+
+#[tokio::test]
+async fn a_secret_of_the_platform_is_left_as_it_is_and_never_read() {
+    let own = json!({ "app.kubernetes.io/managed-by": "crm-operator", "crmplatform.io/platform": "acme" });
+    let (ctx, server) = context(vec![refusal(409, "AlreadyExists"), shown(own), taken("9")]);
+    apply(
+        &ctx,
+        &platform(),
+        &[creation_of_secret(), config_map("next")],
+    )
+    .await
+    .unwrap();
     drop(ctx);
     let seen = server.await.unwrap();
-    assert_eq!((seen.len(), &seen[0].method), (1, &Method::POST));
-    assert_eq!(seen[0].path, "/api/v1/namespaces/crm/secrets");
+    let path = "/api/v1/namespaces/crm/secrets";
+    assert_eq!(
+        (&seen[0].method, seen[0].path.as_str()),
+        (&Method::POST, path)
+    );
+    assert_eq!(
+        (&seen[1].method, seen[1].path.as_str()),
+        (&Method::GET, path)
+    );
+    assert!(seen[1].query.contains("watch=true"), "{}", seen[1].query);
+    assert!(
+        seen[1]
+            .query
+            .contains("fieldSelector=metadata.name%3Dacme-db-app")
+    );
+    assert!(
+        seen[1].accept.contains("as=PartialObjectMetadata"),
+        "{}",
+        seen[1].accept
+    );
+}
+
+#[tokio::test]
+async fn a_secret_of_somebody_else_is_not_used_and_nothing_is_made_with_it() {
+    for labels in [
+        json!({ "cnpg.io/cluster": "acme-db" }),
+        json!({ "app.kubernetes.io/managed-by": "crm-operator", "crmplatform.io/platform": "other" }),
+        json!({ "app.kubernetes.io/managed-by": "Helm", "crmplatform.io/platform": "acme" }),
+    ] {
+        let (ctx, server) = context(vec![refusal(409, "AlreadyExists"), shown(labels)]);
+        let error = apply(
+            &ctx,
+            &platform(),
+            &[creation_of_secret(), config_map("next")],
+        )
+        .await
+        .unwrap_err();
+        let told = error.finding();
+        assert_eq!(told.reason, "SecretNotUsable");
+        assert!(
+            told.message.contains("Secret \"crm/acme-db-app\""),
+            "{}",
+            told.message
+        );
+        drop(ctx);
+        assert_eq!(server.await.unwrap().len(), 2, "nothing after it");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_looked_at_is_not_taken_for_an_own_one() {
+    for answer in [(200, json!("")), refusal(403, "Forbidden")] {
+        let (ctx, server) = context(vec![refusal(409, "AlreadyExists"), answer]);
+        let error = apply(&ctx, &platform(), &[creation_of_secret()]).await;
+        assert_eq!(error.unwrap_err().finding().reason, "ApplyFailed");
+        drop(ctx);
+        assert_eq!(server.await.unwrap().len(), 2);
+    }
 }
 
 #[tokio::test]

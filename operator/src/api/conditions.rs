@@ -35,7 +35,7 @@ pub const BACKUP_NOT_PROVEN: &str = "BackupNotProven";
 pub const IMAGE_NOT_ALLOWED: &str = "ImageNotAllowed";
 /// An image of the spec has no signature by a key of the operator's configuration.
 pub const IMAGE_NOT_SIGNED: &str = "ImageNotSigned";
-/// A Secret that the spec names is not there, or not labelled for this platform.
+/// A Secret that the platform needs is not there, or not labelled as one that it may use.
 pub const SECRET_NOT_USABLE: &str = "SecretNotUsable";
 /// The scratch database could not be made or filled.
 pub const REHEARSAL_INCONCLUSIVE: &str = "RehearsalInconclusive";

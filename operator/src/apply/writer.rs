@@ -6,14 +6,18 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
+use futures::{TryStreamExt, pin_mut};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    DeleteParams, Patch, PatchParams, PostParams, Preconditions, WatchEvent, WatchParams,
+};
+use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +35,8 @@ use crate::secrets;
 use crate::written::Kind;
 
 const DEADLINE: Duration = Duration::from_secs(15);
+/// Seconds after which the API server ends the watch of a Secret that is not there.
+const SHOWN_WITHIN: u32 = 5;
 
 /// Why a call failed, as far as callers tell cases apart.
 pub enum Refusal {
@@ -161,7 +167,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Creates a Secret with fresh content, unless there is one of that name.
+    /// Creates a Secret with fresh content, unless the platform has it.
     pub async fn create_secret(
         &self,
         owner: &CrmPlatform,
@@ -171,7 +177,63 @@ impl Writer<'_> {
             name: format!("{}/{}", self.key.namespace, recipe.name),
             source,
         })?;
-        self.create_unless_there(&secret).await
+        match self
+            .call(self.api().create(&self.creation(), &secret))
+            .await
+        {
+            Ok(stored) => {
+                self.note_secret(&stored);
+                Ok(())
+            }
+            Err(Refusal::AlreadyExists) => self.expect_own(&recipe.name).await,
+            Err(refusal) => Err(self.error("create", "Secret", &recipe.name, refusal)),
+        }
+    }
+
+    /// An API server that does not stream Secrets never shows it.
+    fn note_secret(&self, stored: &Secret) {
+        if self.ctx.stores.own_secrets.is_ready() {
+            let (name, version) = (stored.name_any(), stored.resource_version());
+            self.ctx
+                .written
+                .wrote(&self.key, (Kind::Secret, &name), version.as_deref());
+        }
+    }
+
+    /// A Secret that is there may be one that an earlier platform of this name has left, or somebody else's, whose content the platform must not get.
+    async fn expect_own(&self, name: &str) -> Result<(), Error> {
+        let gone = || Refusal::Other("one of that name was there and is gone".to_owned());
+        let found = self.metadata_of_secret(name).await;
+        match found.and_then(|found| found.ok_or_else(gone)) {
+            Ok(found) if labels::are_own(found.labels(), &self.key.name) => Ok(()),
+            Ok(_) => Err(Error::NotOurs {
+                namespace: self.key.namespace.clone(),
+                name: name.to_owned(),
+                platform: self.key.name.clone(),
+            }),
+            Err(refusal) => Err(self.error("create", "Secret", name, refusal)),
+        }
+    }
+
+    /// By a watch of this one name, which begins with what is there: the right to `get` Secrets would be one to their content.
+    async fn metadata_of_secret(
+        &self,
+        name: &str,
+    ) -> Result<Option<PartialObjectMeta<Secret>>, Refusal> {
+        let api = self.api::<Secret>();
+        let only = WatchParams::default()
+            .fields(&format!("metadata.name={name}"))
+            .timeout(SHOWN_WITHIN);
+        self.call(async {
+            let events = api.watch_metadata(&only, "").await?;
+            pin_mut!(events);
+            match events.try_next().await? {
+                Some(WatchEvent::Added(found) | WatchEvent::Modified(found)) => Ok(Some(found)),
+                Some(WatchEvent::Error(status)) => Err(kube::Error::Api(status)),
+                Some(WatchEvent::Deleted(_) | WatchEvent::Bookmark(_)) | None => Ok(None),
+            }
+        })
+        .await
     }
 
     /// Creates an object that is not watched, unless there is one of that name.

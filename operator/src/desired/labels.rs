@@ -1,5 +1,7 @@
 //! Labels and annotations of all objects. Labels of the platform object are never copied: a GitOps tool would take the children for its own.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::Scope;
@@ -72,6 +74,17 @@ pub fn platform(name: &str) -> Map<String, Value> {
         PLATFORM: name,
     });
     into_map(labels)
+}
+
+/// What tells an object of a platform from one that only has its name, as `kubectl label` takes it.
+pub fn own(name: &str) -> String {
+    format!("{MANAGED_BY}={MANAGER} {PLATFORM}={name}")
+}
+
+/// Whether labels are those of a platform's own object.
+pub fn are_own(labels: &BTreeMap<String, String>, name: &str) -> bool {
+    let is = |label: &str, value: &str| labels.get(label).is_some_and(|own| own == value);
+    is(MANAGED_BY, MANAGER) && is(PLATFORM, name)
 }
 
 /// Labels of an object that stands around the live pods of a service.

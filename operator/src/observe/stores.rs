@@ -71,6 +71,8 @@ pub struct Stores {
     pub around: Around,
     /// Versions of the user's Secrets that platforms may use; nothing else is known of them.
     pub secrets: Index<String>,
+    /// Which of the operator's own Secrets are there.
+    pub own_secrets: Index<()>,
 }
 
 /// The running watches; they end when this is dropped.
@@ -95,6 +97,7 @@ impl Stores {
             revisions: Index::default(),
             around: Around::default(),
             secrets: Index::by(labels::USABLE_BY),
+            own_secrets: Index::default(),
         })
     }
 
@@ -142,8 +145,14 @@ impl Stores {
         ));
         tasks.spawn(source.clone().follow(|stores| &stores.revisions, revision));
         source.clone().follow_around(&mut tasks);
+        let own = selector(None);
+        tasks.spawn(source.clone().follow_by(
+            secrets(&own),
+            |stores| &stores.own_secrets,
+            |_: &PartialObjectMeta<Secret>| Some(()),
+        ));
         tasks.spawn(source.follow_by(
-            secrets(),
+            secrets(labels::USABLE_BY),
             |stores| &stores.secrets,
             |object: &PartialObjectMeta<Secret>| {
                 let version = object.resource_version().unwrap_or_default();
@@ -165,6 +174,7 @@ impl Stores {
             self.revisions.ready(),
             self.around.ready(),
             timeout(SECRETS_AFTER, self.secrets.ready()),
+            timeout(SECRETS_AFTER, self.own_secrets.ready()),
         );
     }
 
@@ -197,6 +207,7 @@ impl Stores {
             Kind::ConfigMap => self.config_maps.seen(platform, name),
             Kind::Job => self.jobs.seen(platform, name),
             Kind::Revision => self.revisions.seen(platform, name),
+            Kind::Secret => self.own_secrets.seen(platform, name),
             kind => self.around.seen(platform, kind, name),
         }
     }
@@ -266,11 +277,11 @@ impl Source {
     }
 }
 
-/// The watch of the user's Secrets: only those with the label, and of each only its metadata. It streams what is there, so that it needs the verb `watch` alone
-/// and nothing can be listed.
-fn secrets() -> watcher::Config {
+/// A watch of Secrets: only those with these labels, and of each only its metadata. It streams what is there, so that it needs the verb `watch` alone and nothing
+/// can be listed.
+fn secrets(selector: &str) -> watcher::Config {
     watcher::Config::default()
-        .labels(labels::USABLE_BY)
+        .labels(selector)
         .streaming_lists()
 }
 

@@ -3,13 +3,13 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Created, Object};
+use super::action::{Correction, Created, Note, Object, SecretContent, SecretRecipe};
 use super::draft::Draft;
 use super::{Progress, correction, judge};
 use crate::api::conditions;
 use crate::api::status::Finding;
 use crate::cost::seconds;
-use crate::desired::{database as objects, names, revision};
+use crate::desired::{database as objects, labels, names, revision};
 use crate::observed::{ContainerState, content_hash};
 
 /// Seconds in which a volume is made and a node found, most of the time.
@@ -17,7 +17,7 @@ const STARTS_WITHIN: f64 = 20.0;
 /// Looks at a database that does not answer at least this often, in seconds.
 const LOOK_AGAIN: f64 = 10.0;
 
-/// Makes the embedded database; true once it answers. Its secrets are made before the first release is recorded.
+/// Makes the embedded database; true once it answers. Its passwords come before it.
 pub(super) fn database(draft: &mut Draft<'_>) -> bool {
     let platform = draft.platform;
     if platform.embedded_storage.is_none() {
@@ -114,7 +114,68 @@ fn keep(draft: &mut Draft<'_>, object: Object) -> bool {
     !left
 }
 
-/// Makes the secrets and then records the inputs of a release; true once they are recorded.
+/// Makes the Secrets of the platform that are not there, before anything reads them; false while passwords are missing that a database has. Those are never made
+/// anew: PostgreSQL would not know them.
+pub(super) fn secrets(draft: &mut Draft<'_>) -> bool {
+    let observed = draft.observed;
+    let serves = draft.memory.stable.is_some();
+    let has_database = serves || observed.database.is_some();
+    // Unless a watch shows them, they count as there once a release is recorded: that comes after them.
+    let has_begun = serves || !observed.releases.is_empty();
+    let shown = observed.own_secrets.as_ref();
+    let mut lost = Vec::new();
+    for recipe in objects::secrets(draft.platform) {
+        let is_there = shown.map_or(has_begun, |shown| shown.contains(&recipe.name));
+        match recipe.content {
+            _ if is_there => {}
+            SecretContent::Identity if serves && draft.platform.paused => {}
+            SecretContent::Identity => make_identity(draft, recipe, serves),
+            SecretContent::Password | SecretContent::Passwords if has_database => {
+                lost.push(recipe.name);
+            }
+            SecretContent::Password | SecretContent::Passwords => draft.create_secret(recipe),
+        }
+    }
+    let is_known = lost.is_empty() || shown.is_none();
+    if !is_known {
+        let finding = lost_passwords(draft, &lost);
+        draft.problem.get_or_insert(finding);
+    }
+    is_known
+}
+
+fn make_identity(draft: &mut Draft<'_>, recipe: SecretRecipe, serves: bool) {
+    if serves {
+        let (namespace, platform) = (&draft.platform.namespace, &draft.platform.name);
+        let object = format!("Secret/{}", recipe.name);
+        let message = format!(
+            "{object} was missing and is made again, with another key; pods that run know the old one until they are started again: kubectl -n {namespace} rollout restart deployment -l {}={platform}",
+            labels::PLATFORM
+        );
+        draft.corrections.push(Correction {
+            object,
+            note: Note {
+                warning: true,
+                reason: conditions::DRIFT_CORRECTED.to_owned(),
+                message,
+            },
+        });
+    }
+    draft.create_secret(recipe);
+}
+
+/// Says which passwords are missing: a release that began without them would only wait.
+fn lost_passwords(draft: &Draft<'_>, names: &[String]) -> Finding {
+    let (namespace, platform) = (&draft.platform.namespace, &draft.platform.name);
+    let names = names.join(" ");
+    let message = format!(
+        "the passwords of the embedded database are not there, or lost their labels: Secret {names}; nothing new begins, and they are not made anew, because PostgreSQL would not know them: restore them from a backup, or set others by hand as the README says (\"A lost password\"); if they are there: kubectl -n {namespace} label secret {names} {}",
+        labels::own(platform)
+    );
+    Finding::new(conditions::SECRET_NOT_USABLE, message)
+}
+
+/// Records the inputs of a release; true once they are recorded.
 pub(super) fn release(draft: &mut Draft<'_>, id: &str) -> bool {
     if draft.observed.releases.contains_key(id) {
         return true;
@@ -122,9 +183,6 @@ pub(super) fn release(draft: &mut Draft<'_>, id: &str) -> bool {
     let Some(release) = draft.release(id) else {
         return false;
     };
-    for recipe in objects::secrets(draft.platform) {
-        draft.create_secret(recipe);
-    }
     let revision = revision::revision(draft.scope(id, &release));
     draft.create(
         Created::Revision(Box::new(revision)),

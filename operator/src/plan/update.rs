@@ -67,10 +67,12 @@ fn choose(draft: &mut Draft<'_>, update: &Update, tags: &Tags) {
     if unused.is_some() {
         draft.wake_in(RESOLVE_AGAIN);
     }
-    match is_open {
-        true => stand_in(draft, update.begins_at.clone(), unused),
-        false => tell(draft, unused),
+    if is_open {
+        return stand_in(draft, update.begins_at.clone(), unused);
     }
+    let hidden = || update.out_of_sight(draft.memory.image_update.as_ref(), tags);
+    let why = unused.or_else(hidden);
+    tell(draft, why);
 }
 
 /// Waits for what is not known of a newer image: what begins with it cannot begin, what serves goes on.

@@ -12,24 +12,70 @@ use super::{Invalid, Platform, invalid};
 use crate::api::spec::CrmPlatformSpec;
 use crate::api::status::{ImageUpdate, Memory};
 
-/// The versions among the tags of a repository.
+/// How many versions of a repository are kept: whoever pushes to it decides how many there are.
+pub const KEPT: usize = 1000;
+
+/// The newest versions among the tags of a repository, as tags, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tags(BTreeMap<Version, String>);
+pub struct Tags {
+    newest: Box<[Box<str>]>,
+    /// There are older ones that were not kept.
+    are_cut: bool,
+}
 
 impl Tags {
-    /// Reads what a registry lists; what is no version is left out. Of two tags of one version the shorter one counts, so the one without `v`.
+    /// Reads what a registry lists.
     pub fn of(tags: impl IntoIterator<Item = String>) -> Self {
-        let mut all = BTreeMap::<Version, String>::new();
-        for tag in tags {
-            let Some(version) = version(&tag) else {
-                continue;
-            };
-            let known = all.entry(version).or_insert_with(|| tag.clone());
-            if (tag.len(), &tag) < (known.len(), known) {
-                *known = tag;
-            }
+        let mut all = Gathered::default();
+        tags.into_iter().for_each(|tag| all.add(tag));
+        all.tags()
+    }
+
+    /// Versions above another one, the newest first.
+    fn above(&self, floor: &Version) -> impl Iterator<Item = (Version, &str)> {
+        let newest = self.newest.iter();
+        let newest = newest.filter_map(|tag| Some((version(tag)?, &**tag)));
+        newest.take_while(move |(version, _)| version > floor)
+    }
+
+    /// Whether there may be versions above another one that were not kept.
+    fn hide_some_above(&self, floor: &Version) -> bool {
+        let oldest = self.newest.last().and_then(|tag| version(tag));
+        self.are_cut && oldest.is_some_and(|oldest| oldest > *floor)
+    }
+}
+
+/// Tags as they come, page by page, and never many of them. What is no version is left out. Of two tags of one version the shorter one counts, so the one
+/// without `v`.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    all: BTreeMap<Version, String>,
+    are_cut: bool,
+}
+
+impl Gathered {
+    /// One more tag.
+    pub fn add(&mut self, tag: String) {
+        let Some(version) = version(&tag) else {
+            return;
+        };
+        let known = self.all.entry(version).or_insert_with(|| tag.clone());
+        if (tag.len(), &tag) < (known.len(), known) {
+            *known = tag;
         }
-        Self(all)
+        if self.all.len() > KEPT {
+            self.all.pop_first();
+            self.are_cut = true;
+        }
+    }
+
+    /// What is kept of them.
+    pub fn tags(self) -> Tags {
+        let newest = self.all.into_values().rev();
+        Tags {
+            newest: newest.map(String::into_boxed_str).collect(),
+            are_cut: self.are_cut,
+        }
     }
 }
 
@@ -113,16 +159,29 @@ impl Update {
 
     /// Newer images than any that was found or passed over before, the newest one first; without one, than that of the spec.
     pub fn newer(&self, known: Option<&ImageUpdate>, tags: &Tags) -> Vec<String> {
-        let above = self.found(known).map(|(_, found)| {
-            let passed = known.and_then(|known| version(known.passed_over.as_ref()?));
-            passed.map_or(found.clone(), |passed| passed.max(found))
-        });
-        let above = above.as_ref().unwrap_or(&self.floor);
-        let newer = tags.0.iter().rev();
-        let newer = newer.take_while(|(version, _)| *version > above);
+        let done = self.done(known);
+        let newer = tags.above(done.as_ref().unwrap_or(&self.floor));
         let newest = newer.filter(|(version, _)| self.covers(version));
         let newest = newest.map(|(_, tag)| self.reference(tag));
         newest.take(LOOKED_AT).collect()
+    }
+
+    /// Why it is not known whether there is a newer image, where none of the versions that were kept is one.
+    pub fn out_of_sight(&self, known: Option<&ImageUpdate>, tags: &Tags) -> Option<String> {
+        let hidden = tags.hide_some_above(&self.done(known)?);
+        hidden.then(|| {
+            format!(
+                "{} has more than {KEPT} versions above the one that is followed, and none of the newest {KEPT} is in spec.imageUpdate.semver: widen the range, or remove tags from the repository",
+                self.repository
+            )
+        })
+    }
+
+    /// The highest version that was found or passed over.
+    fn done(&self, known: Option<&ImageUpdate>) -> Option<Version> {
+        let (_, found) = self.found(known)?;
+        let passed = known.and_then(|known| version(known.passed_over.as_ref()?));
+        Some(passed.map_or(found.clone(), |passed| passed.max(found)))
     }
 }
 

@@ -13,6 +13,12 @@ use crate::platform::image_update::Tags;
 
 /// How long a failure is remembered at most.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// How many lists one registry is asked for at a time. A limit for each of them: one that does not answer holds up only who follows its own repositories.
+const AT_ONCE: usize = 2;
+/// When a question that has to wait for others is looked at again.
+const QUEUED: Duration = Duration::from_secs(5);
+/// How long an answer is kept that nobody comes for. Whoever follows a repository looks at it every ten minutes at least, however seldom it is asked.
+const KEPT: Duration = Duration::from_secs(20 * 60);
 /// When an answer that has not come yet is looked for: soon, and then less and less often.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// A question without an answer after this is lost.
@@ -32,8 +38,8 @@ struct Entry {
     answered: Option<(Instant, Answer)>,
     /// Since when the registry cannot be asked.
     away_since: Option<Instant>,
-    /// Nobody comes back for it after this.
-    needed_until: Option<Instant>,
+    /// When somebody came for it last.
+    looked_at: Option<Instant>,
 }
 
 impl Listed {
@@ -42,18 +48,26 @@ impl Listed {
         let name = repository(image);
         let mut all = self.lock();
         all.retain(|_, entry| entry.is_needed());
+        let at_work = all
+            .iter()
+            .filter(|(other, entry)| registry(other) == registry(name) && entry.waited().is_some());
+        let is_free = at_work.count() < AT_ONCE;
         let entry = all.entry(name.to_owned()).or_default();
-        entry.needed_until = Instant::now().checked_add(2 * interval + LOST);
-        if entry.waited().is_none() && entry.due_in(interval).is_zero() {
+        entry.looked_at = Some(Instant::now());
+        let is_due = entry.waited().is_none() && entry.due_in(interval).is_zero();
+        if is_due && is_free {
             entry.asked = Some(Instant::now());
             self.ask(lister.clone(), image.to_owned());
         }
-        let waited = entry.waited();
-        let look_again = waited.map(|waited| waited.clamp(LOOK_AGAIN.0, LOOK_AGAIN.1));
+        let again_in = match entry.waited() {
+            Some(waited) => waited.clamp(LOOK_AGAIN.0, LOOK_AGAIN.1),
+            None if is_due => QUEUED,
+            None => entry.due_in(interval),
+        };
         let answered = entry.answered.as_ref();
         Listing {
             answer: answered.map(|(_, answer)| answer.clone()),
-            again_in: look_again.unwrap_or_else(|| entry.due_in(interval)),
+            again_in,
         }
     }
 
@@ -72,10 +86,15 @@ impl Listed {
     }
 }
 
+/// Which registry a repository is asked for from. One of a short name may count as another: it is only less often asked.
+fn registry(repository: &str) -> &str {
+    repository.split_once('/').map_or("", |(host, _)| host)
+}
+
 impl Entry {
     fn is_needed(&self) -> bool {
-        self.needed_until
-            .is_some_and(|until| Instant::now() < until)
+        let looked_at = self.looked_at.map(|at| at.elapsed());
+        looked_at.is_some_and(|ago| ago < KEPT)
     }
 
     /// For how long there has been no answer to the last question.
@@ -114,5 +133,20 @@ impl Entry {
         };
         self.asked = None;
         self.answered = Some((now, answer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_stays_only_as_long_as_somebody_comes_for_it() {
+        let came = |ago: u64| Entry {
+            looked_at: Instant::now().checked_sub(Duration::from_secs(ago)),
+            ..Entry::default()
+        };
+        assert!(came(610).is_needed(), "the slowest who follow it");
+        assert!(!came(1300).is_needed());
     }
 }

@@ -5,6 +5,7 @@
 //! and nobody else is asked. A list that is not whole is none: the newest tag may be what is missing.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oci_client::errors::OciDistributionError;
@@ -12,10 +13,11 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 use reqwest::{Response, Url, header};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::trouble::unresolved;
 use crate::observed::Unresolved;
-use crate::platform::image_update::Tags;
+use crate::platform::image_update::{Gathered, Tags};
 
 /// How many tags a page shall have; registries give fewer when they like.
 const PAGE: &str = "1000";
@@ -25,6 +27,10 @@ const PAGES: usize = 100;
 const BYTES: usize = 2 * 1024 * 1024;
 /// Most tags of all pages together.
 const TAGS: usize = 50_000;
+/// Most bytes of a page that is read whatever else is.
+const SHORT: usize = 64 * 1024;
+/// How many longer pages are in memory at a time, of all registries together.
+const LONG_ONES: usize = 8;
 /// Seconds for the whole list.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -35,12 +41,15 @@ pub(super) struct Lister {
     http: reqwest::Client,
     /// Registries that speak plain http.
     insecure: Vec<String>,
+    long: Arc<Semaphore>,
 }
 
 /// Why there is no list.
 enum NoList {
     /// The registry did not give it.
     Trouble(OciDistributionError),
+    /// Too much is being read just now.
+    Busy,
     /// It gave what cannot be followed; the words follow on its name.
     Unfit(String),
 }
@@ -62,6 +71,7 @@ impl Lister {
             client,
             http,
             insecure: insecure.to_vec(),
+            long: Arc::new(Semaphore::new(LONG_ONES)),
         }
     }
 
@@ -75,10 +85,13 @@ impl Lister {
         let registry = parsed.resolve_registry();
         let listed = tokio::time::timeout(DEADLINE, self.pages(&parsed)).await;
         match listed {
-            Ok(Ok(tags)) => Ok(Tags::of(tags)),
+            Ok(Ok(tags)) => Ok(tags),
             Ok(Err(NoList::Trouble(error))) => {
                 Err(unresolved(super::repository(image), registry, &error))
             }
+            Ok(Err(NoList::Busy)) => Err(Unresolved::OutOfReach(format!(
+                "{registry} lists many tags, and the operator reads {LONG_ONES} such lists already: it is asked again"
+            ))),
             Ok(Err(NoList::Unfit(what))) => Err(Unresolved::Refused(format!(
                 "registry {registry} {what}: set spec.image by hand, without spec.imageUpdate, or use another repository"
             ))),
@@ -89,11 +102,12 @@ impl Lister {
         }
     }
 
-    async fn pages(&self, image: &Reference) -> Result<Vec<String>, NoList> {
+    async fn pages(&self, image: &Reference) -> Result<Tags, NoList> {
         let (nobody, pull) = (RegistryAuth::Anonymous, RegistryOperation::Pull);
         let token = self.client.auth(image, &nobody, pull).await?;
         let mut next = Some(self.first(image)?);
-        let (mut seen, mut tags, mut room) = (HashSet::new(), Vec::new(), BYTES);
+        let (mut seen, mut room) = (HashSet::new(), BYTES);
+        let (mut tags, mut count) = (Gathered::default(), 0);
         while let Some(url) = next {
             if seen.len() == PAGES || !seen.insert(url.clone()) {
                 return Err(NoList::Unfit(format!(
@@ -106,12 +120,38 @@ impl Lister {
             }
             let response = request.send().await?;
             next = following(&response)?;
-            tags.extend(page(response, &mut room).await?);
-            if tags.len() > TAGS {
+            count += self.page(response, &mut room, &mut tags).await?;
+            if count > TAGS {
                 return Err(NoList::Unfit(format!("lists more than {TAGS} tags")));
             }
         }
-        Ok(tags)
+        Ok(tags.tags())
+    }
+
+    /// Gathers the tags of one page, as far as there is room for it, and counts them.
+    async fn page(
+        &self,
+        mut response: Response,
+        room: &mut usize,
+        tags: &mut Gathered,
+    ) -> Result<usize, NoList> {
+        succeeded(&response)?;
+        let (mut body, mut long) = (Vec::new(), None);
+        while let Some(chunk) = response.chunk().await? {
+            *room = room
+                .checked_sub(chunk.len())
+                .ok_or_else(|| NoList::Unfit(format!("lists more than {BYTES} bytes of tags")))?;
+            if long.is_none() && body.len() + chunk.len() > SHORT {
+                // Not waited for: those that read may be kept waiting themselves.
+                long = Some(self.long.try_acquire().map_err(|_| NoList::Busy)?);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let page: Page = serde_json::from_slice(&body)?;
+        let all = page.tags.unwrap_or_default();
+        let count = all.len();
+        all.into_iter().for_each(|tag| tags.add(tag));
+        Ok(count)
     }
 
     fn first(&self, image: &Reference) -> Result<Url, NoList> {
@@ -147,8 +187,7 @@ fn following(response: &Response) -> Result<Option<Url>, NoList> {
     next.map(Some).ok_or_else(unfit)
 }
 
-/// The tags of one page, as far as there is room for it.
-async fn page(mut response: Response, room: &mut usize) -> Result<Vec<String>, NoList> {
+fn succeeded(response: &Response) -> Result<(), NoList> {
     let (status, url) = (response.status(), response.url().to_string());
     if status.is_redirection() {
         let what = "sends who asks for its tags to another place";
@@ -161,15 +200,7 @@ async fn page(mut response: Response, room: &mut usize) -> Result<Vec<String>, N
             message: String::new(),
         }));
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        *room = room
-            .checked_sub(chunk.len())
-            .ok_or_else(|| NoList::Unfit(format!("lists more than {BYTES} bytes of tags")))?;
-        body.extend_from_slice(&chunk);
-    }
-    let page: Page = serde_json::from_slice(&body)?;
-    Ok(page.tags.unwrap_or_default())
+    Ok(())
 }
 
 #[cfg(test)]

@@ -322,12 +322,36 @@ fn what_a_failed_write_was_to_rest_on_is_not_remembered() {
         &object(),
         &Observed::default(),
         &decided,
-        Some("quota exceeded"),
+        Some(&Finding::new(words::APPLY_FAILED, "quota exceeded")),
         now(),
     );
     assert_eq!(status.memory, Memory::default());
     assert_eq!(word(&status, words::READY), "False/ApplyFailed");
     assert_eq!(kstatus(&status), "InProgress");
+}
+
+#[test]
+fn a_write_that_only_a_person_can_help_is_told_as_such() {
+    let decided = plan(Memory::default());
+    let observed = Observed::default();
+    let taken = crate::apply::Error::NotOurs {
+        namespace: "crm".into(),
+        name: "acme-db-app".into(),
+        platform: "acme".into(),
+    };
+    let status = next(
+        &object(),
+        &observed,
+        &decided,
+        Some(&taken.finding()),
+        now(),
+    );
+    assert_eq!(word(&status, words::STALLED), "True/SecretNotUsable");
+    let told = message(&status, words::STALLED);
+    assert!(
+        told.contains("crm/acme-db-app") && told.contains("under another name"),
+        "{told}"
+    );
 }
 
 #[test]

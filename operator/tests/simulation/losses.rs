@@ -154,6 +154,54 @@ fn without_the_record_of_stable_a_return_removes_nothing() {
 }
 
 #[test]
+fn a_key_that_somebody_removes_is_made_again() {
+    let mut run = serving();
+    let before = live(&run.world);
+    run.world.secrets.remove("acme-identity");
+    run.rest();
+    assert!(run.world.secrets.contains("acme-identity"));
+    assert_eq!(
+        (live(&run.world), stalled(&run.world)),
+        (before, String::new())
+    );
+    let told = run.world.transcript.iter();
+    let mut told =
+        told.filter(|line| line.starts_with("event: DriftCorrected Secret/acme-identity"));
+    assert!(told.next().is_some(), "{}", tail(&run.world));
+}
+
+#[test]
+fn passwords_that_somebody_removes_are_asked_for_and_never_made_anew() {
+    for lost in ["acme-db", "acme-db-app"] {
+        let mut run = serving();
+        let before = live(&run.world);
+        run.world.secrets.remove(lost);
+        run.rest();
+        assert_eq!(stalled(&run.world), "SecretNotUsable");
+        run.world.set_image("v2");
+        run.rest();
+        assert!(!run.world.secrets.contains(lost), "{}", tail(&run.world));
+        assert_eq!(stalled(&run.world), "SecretNotUsable");
+        assert_eq!(live(&run.world), before);
+        run.world.database = None;
+        run.world.database_view = None;
+        run.rest();
+        assert!(!run.world.secrets.contains(lost));
+        assert!(
+            run.world.database.is_none(),
+            "it would begin with what is there"
+        );
+        run.world.secrets.insert(lost.to_owned());
+        run.rest();
+        assert!(
+            end(&run.world)["stable"].ends_with("v2"),
+            "{}",
+            tail(&run.world)
+        );
+    }
+}
+
+#[test]
 fn a_service_that_leaves_the_spec_keeps_its_pods_until_the_release_without_it_rolls_out() {
     let mut run = serving();
     let before = live(&run.world);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crm_operator::api::spec::Approval;
 use crm_operator::api::status::{
-    DeliveryDay, Memory, ReleaseRecord, STATUS_LIMIT, Stage, Verdict, size,
+    DeliveryDay, Finding, Memory, ReleaseRecord, STATUS_LIMIT, Stage, Verdict, size,
 };
 use crm_operator::desired::labels;
 use crm_operator::plan::action::{Action, Created, Write};
@@ -81,7 +81,7 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             }
             Some(Fault::LostAnswer) => {
                 make(world, action);
-                error = Some("the answer was lost".to_owned());
+                error = Some("the answer was lost; it is tried again");
                 break;
             }
             None => make(world, action),
@@ -101,11 +101,12 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             ));
         }
     }
+    let error = error.map(|error| Finding::new("ApplyFailed", error));
     let next = status::next(
         &world.platform,
         &observed,
         &parsed,
-        error.as_deref(),
+        error.as_ref(),
         world.now,
     );
     let requeue = parsed.as_ref().map_or(600, |plan| whole(plan.requeue));

@@ -409,6 +409,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             knows_routes: self.around.gateway_api,
             drifted,
             secrets: self.users_secrets.clone(),
+            own_secrets: Some(self.secrets.clone()),
         }
     }
 

@@ -27,6 +27,7 @@ pub struct Seen {
     pub path: String,
     pub query: String,
     pub content_type: String,
+    pub accept: String,
     pub body: Value,
 }
 
@@ -119,15 +120,16 @@ fn stored(request: &Seen, answer: Value) -> Value {
 async fn keep(request: Request<Body>) -> Seen {
     let (parts, body) = request.into_parts();
     let bytes = body.collect_bytes().await.unwrap();
+    let header = |name: &str| {
+        let value = parts.headers.get(name);
+        value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+    };
     Seen {
+        content_type: header("content-type"),
+        accept: header("accept"),
         method: parts.method,
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        content_type: parts
-            .headers
-            .get("content-type")
-            .map(|value| value.to_str().unwrap().to_owned())
-            .unwrap_or_default(),
         body: serde_json::from_slice(&bytes).unwrap_or_default(),
     }
 }

@@ -224,3 +224,25 @@ fn an_image_that_was_found_stands_for_that_of_the_spec() {
     assert_eq!(wanted.services[0].image, "host:5000/crm@sha256:1.4.0");
     assert_eq!(wanted.tests[0].image, "host:5000/crm@sha256:1.4.0");
 }
+
+#[test]
+fn of_many_versions_the_newest_stay_and_what_that_hides_is_said() {
+    let many = (0..=KEPT).map(|minor| format!("2.{minor}.0"));
+    let mut all: Vec<_> = many.collect();
+    all.push("1.5.0".to_owned());
+    let tags = Tags::of(all.clone());
+    assert_eq!(tags.newest.len(), KEPT);
+    assert_eq!(&*tags.newest[0], "2.1000.0");
+    let found = known("host/crm:1.0.0");
+    let update = |semver: &str| update("host/crm:1.0.0", semver);
+    let newer = update("2.x").newer(Some(&found), &tags);
+    assert_eq!(newer[0], "host/crm:2.1000.0");
+    let narrow = update("1.x");
+    assert!(narrow.newer(Some(&found), &tags).is_empty());
+    let why = narrow.out_of_sight(Some(&found), &tags).unwrap();
+    assert!(why.contains("more than 1000 versions"), "{why}");
+    let newest = known("host/crm:2.1000.0");
+    assert_eq!(update("2.x").out_of_sight(Some(&newest), &tags), None);
+    let few = Tags::of(all.split_off(500));
+    assert_eq!(narrow.out_of_sight(Some(&found), &few), None);
+}

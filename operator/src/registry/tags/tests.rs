@@ -68,7 +68,8 @@ async fn list(
         "nonsense" => "tags, tags, tags".into_response(),
         "deep" => "[".repeat(100_000).into_response(),
         "private" => StatusCode::FORBIDDEN.into_response(),
-        "slow" => {
+        "long" => page(&vec!["1.0.0"; SHORT / 8]).into_response(),
+        slow if slow.starts_with("slow") => {
             tokio::time::sleep(Duration::from_millis(200)).await;
             page(&["1.0.0"]).into_response()
         }
@@ -190,4 +191,44 @@ async fn an_old_answer_stays_until_there_is_another() {
     assert!(listing.answer.unwrap().is_ok() && listing.again_in <= Duration::from_secs(1));
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_registry_is_asked_for_few_lists_at_a_time_and_keeps_nobody_else_waiting() {
+    let (registry, host, asked) = registry().await;
+    let (_, other, _) = self::registry().await;
+    let interval = Duration::from_secs(60);
+    let look = |host: &str, name: &str| registry.tags(&format!("{host}/{name}:1.0.0"), interval);
+    for name in ["slow-1", "slow-2"] {
+        assert!(look(&host, name).again_in < Duration::from_secs(2));
+    }
+    let third = look(&host, "slow-3");
+    assert!(third.answer.is_none());
+    assert_eq!(third.again_in, Duration::from_secs(5), "it has to wait");
+    let elsewhere = look(&other, "slow-1");
+    assert!(elsewhere.again_in < Duration::from_secs(2), "asked at once");
+    while look(&host, "slow-1").answer.is_none() || look(&host, "slow-2").answer.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    while look(&host, "slow-3").answer.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn of_long_lists_only_some_are_in_memory_at_a_time() {
+    let (registry, host, _) = registry().await;
+    let list = async |name: &str| registry.lister.list(&format!("{host}/{name}:1.0.0")).await;
+    assert!(list("long").await.is_ok());
+    let others = u32::try_from(LONG_ONES).unwrap();
+    let others = registry.lister.long.try_acquire_many(others).unwrap();
+    let answer = list("long").await;
+    assert!(
+        matches!(answer, Err(Unresolved::OutOfReach(_))),
+        "{answer:?}"
+    );
+    assert!(list("crm").await.is_ok(), "a short one waits for nobody");
+    drop(others);
+    assert!(list("long").await.is_ok());
 }
