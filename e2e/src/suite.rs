@@ -16,10 +16,23 @@ use crate::{Cluster, command, images, lock, paths, progress};
 const LIMIT: Duration = Duration::from_secs(75 * 60);
 /// The same with the long campaigns.
 const CAMPAIGN: Duration = Duration::from_secs(12 * 3600);
-/// With the whole workspace, so that the dependencies are those of the other tests.
-const FAULT: [&str; 4] = ["--features", "crm-service/fault", "--test", "api"];
+/// The test of the service's cargo feature, with the whole workspace, so that the dependencies are those of the other tests.
+const FAULT: [&str; 6] = [
+    "test",
+    "--workspace",
+    "--features",
+    "crm-service/fault",
+    "--test",
+    "api",
+];
+/// Runs of cargo, each a build of its own, and which tests they run when nobody names some. The simulation is an alias of the project: it is optimised.
+const RUNS: [(&[&str], &[&str]); 3] = [
+    (&["test", "--workspace"], &[]),
+    (&["simulation"], &[]),
+    (&FAULT, &["faulty"]),
+];
 
-/// Runs all tests whose name contains `filter`, with the long campaigns if that is wanted; without a filter also the test of the service's cargo feature `fault`, which is a build of its own.
+/// Runs all tests whose name contains `filter`, with the long campaigns if that is wanted. Without a filter these are all runs; with one it is the first run that has such a test.
 ///
 /// # Errors
 /// When the cluster, an image or the database cannot be made, then no test has run; when no test has `filter` in its name; when the tests take too long.
@@ -30,20 +43,29 @@ pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
         images::ensure(&cluster)?;
         (cluster, Server::start()?)
     };
-    let all = Run::of((&cluster, &server), &[], (filter, campaign))?;
-    let mut success = all.success;
-    // A filter that fits no other test may be the name of this one.
-    if filter.is_empty() || (success && all.tests == 0) {
-        let name = ["faulty".to_owned()];
-        let filter = if filter.is_empty() { &name } else { filter };
-        let fault = Run::of((&cluster, &server), &FAULT, (filter, false))?;
+    let (mut success, mut tests) = (true, 0);
+    for (options, of_all) in RUNS {
+        if !filter.is_empty() && (tests > 0 || !success) {
+            break;
+        }
+        let names = match filter {
+            [] => of_all.to_vec(),
+            filter => filter.iter().map(String::as_str).collect(),
+        };
+        let run = Run::of((&cluster, &server), options, (&names, campaign))?;
         ensure!(
-            !fault.success || fault.tests > 0,
-            "no test has {} in its name: nothing has run",
-            filter.join(" ")
+            !filter.is_empty() || !run.success || run.tests > 0,
+            "cargo {} ran no test",
+            options.join(" ")
         );
-        success &= fault.success;
+        success &= run.success;
+        tests += run.tests;
     }
+    ensure!(
+        !success || tests > 0,
+        "no test has {} in its name: nothing has run",
+        filter.join(" ")
+    );
     progress::note(if success {
         "all tests passed"
     } else {
@@ -66,21 +88,21 @@ impl Run {
     fn of(
         (cluster, server): (&Cluster, &Server),
         options: &[&str],
-        (filter, campaign): (&[String], bool),
+        (filter, campaign): (&[&str], bool),
     ) -> Result<Self> {
         let mut cargo = command::program("cargo");
         cargo
             .current_dir(paths::checkout())
-            .args(["test", "--workspace", "--no-fail-fast"])
             .args(options)
-            .args(["--", "--include-ignored"])
+            .args(["--no-fail-fast", "--", "--include-ignored"])
             .args(filter)
             .envs(cluster.environment()?)
             .envs(campaign.then_some(("CRM_CAMPAIGN", "whole")))
+            .env("RUST_TEST_THREADS", threads().to_string())
             .env("DATABASE_URL", &server.url);
-        let what = format!("cargo test --workspace {}", options.join(" "));
+        let what = format!("cargo {}", options.join(" "));
         progress::note(&format!("running {what}"));
-        progress::step(what.trim_end(), || {
+        progress::step(&what, || {
             Self::watched(&mut cargo, if campaign { CAMPAIGN } else { LIMIT })
         })
     }
@@ -123,6 +145,11 @@ fn pass_on(output: ChildStdout, tests: &AtomicU64) {
         println!("{line}");
         tests.fetch_add(tests_of(&line), Ordering::Relaxed);
     }
+}
+
+/// How many tests run at a time. More than there are cores: those on the cluster wait for it a third of their time.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get() * 3 / 2)
 }
 
 /// How many tests a line such as `test result: ok. 3 passed; 1 failed; ...` tells of.

@@ -4,10 +4,10 @@
 //! fail. Names are built only in [`names`], labels only in [`labels`].
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::platform::Platform;
 use crate::platform::release::Release;
@@ -76,11 +76,12 @@ fn hashed(mut literal: Value) -> Value {
 /// Sixteen hexadecimal digits over the JSON form.
 pub fn content_hash(value: &impl Serialize) -> String {
     let text = serde_json::to_string(value).expect("desired objects have only keys of type string");
-    Sha256::digest(text)
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let digest = digest(&SHA256, text.as_bytes());
+    let first = digest.as_ref().first_chunk();
+    format!(
+        "{:016x}",
+        u64::from_be_bytes(*first.expect("it has 32 bytes"))
+    )
 }
 
 /// Security context of every pod: what the `restricted` Pod Security level asks for.

@@ -26,7 +26,9 @@ pub use history::{
 };
 pub use image_update::ImageUpdate;
 pub use shift::{ALL, Shift, Slot};
-pub use size::{STATUS_LIMIT, shortened, size};
+#[cfg(test)]
+pub use size::size;
+pub use size::{STATUS_LIMIT, fits, shortened};
 pub use token::{
     ACTOR_LIMIT, HandledToken, Intervention, LastHandled, REASON_LIMIT, Token, VALUE_LIMIT,
 };

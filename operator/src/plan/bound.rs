@@ -14,7 +14,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::api::status::{Memory, ReleaseRecord, Stage, size};
+use crate::api::status::{Memory, ReleaseRecord, Stage, fits};
 
 mod shorten;
 
@@ -81,7 +81,7 @@ pub(super) fn bound(memory: &mut Memory, running: &BTreeSet<String>) {
 fn bound_to(memory: &mut Memory, running: &BTreeSet<String>, limits: [usize; 2]) {
     for (limit, all) in limits.into_iter().zip([DETAIL, LAST_RESORT]) {
         for shortening in all {
-            if size(memory) <= limit {
+            if fits(memory, limit) {
                 return;
             }
             apply(memory, shortening, (running, limit));
@@ -110,7 +110,7 @@ fn apply(
             weight: weight(memory),
         };
         of_record(&mut memory.releases[index], &known);
-        if of_history && size(memory) <= limit {
+        if of_history && fits(memory, limit) {
             return;
         }
     }

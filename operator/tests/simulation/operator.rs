@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crm_operator::api::spec::Approval;
 use crm_operator::api::status::{
-    DeliveryDay, Finding, Memory, ReleaseRecord, STATUS_LIMIT, Stage, Verdict, size,
+    DeliveryDay, Finding, Memory, ReleaseRecord, STATUS_LIMIT, Stage, Verdict, fits,
 };
 use crm_operator::desired::labels;
 use crm_operator::plan::action::{Action, Created, Write};
@@ -125,11 +125,7 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             }
             tell(world, &parsed, error.is_none());
             assert_counted(&observed.memory, &next.memory);
-            assert!(
-                size(&next) <= STATUS_LIMIT,
-                "a status of {} bytes",
-                size(&next)
-            );
+            assert!(fits(&next, STATUS_LIMIT), "too large: {next:?}");
             world.save(next);
             check(world);
             fault.is_none().then_some(())?;

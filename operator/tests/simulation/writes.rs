@@ -70,7 +70,7 @@ fn a_gated_release_costs_five_writes_and_one_for_each_live_migration() {
     assert_eq!(saves, RELEASE, "of two services");
 }
 
-/// What each story costs; `cargo test -p crm-operator --test simulation writes -- --nocapture` prints it.
+/// What each story costs; `cargo simulation -- writes --nocapture` prints it.
 #[test]
 fn no_story_costs_many_writes() {
     for story in STORIES {

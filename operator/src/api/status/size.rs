@@ -7,16 +7,28 @@ use serde::Serialize;
 /// The most bytes that a status may have.
 pub const STATUS_LIMIT: usize = 32 * 1024;
 
-/// Bytes of a value as JSON. The API server writes `<`, `>` and `&` as six bytes each, and so do two separators of lines.
-pub fn size(value: &impl Serialize) -> usize {
-    let mut counter = Counter(0);
-    match serde_json::to_writer(&mut counter, value) {
-        Ok(()) => counter.0,
-        Err(_) => usize::MAX,
-    }
+/// Whether a value has at most so many bytes as JSON; of one that is far larger only the beginning is looked at. The API server writes `<`, `>` and `&` as six
+/// bytes each, and so do two separators of lines.
+pub fn fits(value: &impl Serialize, limit: usize) -> bool {
+    let counter = Counter { count: 0, limit };
+    serde_json::to_writer(counter, value).is_ok()
 }
 
-struct Counter(usize);
+/// Bytes of a value as JSON, counted like that.
+#[cfg(test)]
+pub fn size(value: &impl Serialize) -> usize {
+    let mut counter = Counter {
+        count: 0,
+        limit: usize::MAX,
+    };
+    serde_json::to_writer(&mut counter, value).expect("counting never fails");
+    counter.count
+}
+
+struct Counter {
+    count: usize,
+    limit: usize,
+}
 
 impl Write for Counter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -25,8 +37,11 @@ impl Write for Counter {
             .filter(|byte| matches!(byte, b'<' | b'>' | b'&'));
         // U+2028 and U+2029 begin like this; more is counted than is there, never less.
         let separators = bytes.windows(2).filter(|pair| *pair == [0xe2, 0x80]);
-        self.0 += bytes.len() + 5 * escaped.count() + 3 * separators.count();
-        Ok(bytes.len())
+        self.count += bytes.len() + 5 * escaped.count() + 3 * separators.count();
+        match self.count <= self.limit {
+            true => Ok(bytes.len()),
+            false => Err(io::ErrorKind::FileTooLarge.into()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -57,6 +72,7 @@ mod tests {
         assert_eq!(size(&"<&>"), 2 + 18);
         assert_eq!(size(&"\n"), 4);
         assert_eq!(size(&"\u{2028}"), 2 + 6);
+        assert!(fits(&["<&>", "a"], 26) && !fits(&["<&>", "a"], 25));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::*;
 use crate::api::status::{
     BackupRecord, CrmPlatformStatus, DeliveryDay, Finding, HandledToken, JobRecord, Rejected,
     Report, ResolvedImage, STATUS_LIMIT, SchemaRecord, ServiceImage, ServiceLevel, StageRecord,
-    Verdict,
+    Verdict, size,
 };
 use crate::plan::record;
 use crate::plan::tests::now;
