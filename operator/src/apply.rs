@@ -43,7 +43,7 @@ pub enum Error {
     },
     /// A Secret of the name that a platform needs is somebody else's.
     #[error(
-        "Secret \"{namespace}/{name}\" is there and does not carry the labels of platform {platform}: it counts as somebody else's, is not used, and nothing goes on; make the platform under another name, or remove the Secret if nobody needs it; if it is this platform's own: kubectl -n {namespace} label secret {name} {}",
+        "Secret \"{namespace}/{name}\" is there and does not carry the labels of platform {platform}: it counts as somebody else's and is not used; make the platform under another name, or remove the Secret if nobody needs it; if it is this platform's own: kubectl -n {namespace} label secret {name} {}",
         labels::own(platform)
     )]
     NotOurs {
@@ -102,6 +102,12 @@ pub async fn apply(
             Write::Apply(object) => writer.apply(object).await?,
             Write::KeepReplicas(kept) => writer.keep_replicas(kept).await?,
             Write::Create(created) => writer.create(created).await?,
+            Write::CreateSecret(recipe) if !recipe.awaited => {
+                if let Err(error) = writer.create_secret(owner, recipe).await {
+                    let object = recipe.key();
+                    refused.push(Refused { object, error });
+                }
+            }
             Write::CreateSecret(recipe) => writer.create_secret(owner, recipe).await?,
             Write::Delete(target) => writer.delete(target).await?,
         }

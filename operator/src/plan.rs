@@ -253,13 +253,21 @@ fn aborting(draft: &Draft<'_>) -> Option<Finding> {
 }
 
 impl Plan {
-    /// The API server refused an object for which nothing waits: of the way in people are told where they look for it.
-    pub fn refused(&mut self, object: &str, why: &str) {
+    /// The API server refused an object for which nothing waits: of the way in people are told where they look for it, of a Secret as a problem. It was not put back.
+    pub fn refused(&mut self, object: &str, why: Finding) {
+        self.corrections
+            .retain(|put_back| put_back.object != object);
         if self.way_in_lags.as_deref() == Some(object) {
             let object = object.replace('/', " ");
-            let message =
-                format!("{object} is not there as the spec says: {why}; it is tried again");
+            let message = format!("{object} is not there as the spec says: {}", why.message);
             self.unexposed = Some(Finding::new(conditions::APPLY_FAILED, message));
+        } else if object.starts_with("Secret/") {
+            let message = format!(
+                "{}; what serves is left alone, and nothing new begins",
+                why.message
+            );
+            self.problem
+                .get_or_insert(Finding::new(conditions::SECRET_NOT_USABLE, message));
         }
     }
 

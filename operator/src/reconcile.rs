@@ -119,7 +119,7 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
     let applied = apply(ctx, object, actions).await;
     for Refused { object, error } in applied.iter().flatten() {
         if let Ok(plan) = &mut planned {
-            plan.refused(object, &error.to_string());
+            plan.refused(object, error.finding());
         }
     }
     let failure = applied.as_ref().err().map(Unapplied::finding);

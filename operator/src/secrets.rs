@@ -167,6 +167,7 @@ mod tests {
             content: SecretContent::Passwords,
             plain: vec![("host".into(), "acme-postgres".into())],
             owned,
+            awaited: true,
         };
         let kept = secret(&owner, &recipe(false)).unwrap();
         assert_eq!(kept.metadata.owner_references, None);

@@ -103,15 +103,17 @@ pub fn new_problem(
     plan: &Result<Plan, Invalid>,
     after: &CrmPlatformStatus,
 ) -> Option<Note> {
-    if plan.as_ref().is_ok_and(|plan| plan.problem.is_none()) {
-        return None;
-    }
     let stalled = |status: &CrmPlatformStatus| {
         let mut all = status.conditions.iter();
         all.find(|condition| condition.type_ == words::STALLED)
             .cloned()
     };
     let now = stalled(after)?;
+    // That one may come of a write that failed.
+    let is_missed = now.reason == words::SECRET_NOT_USABLE;
+    if !is_missed && plan.as_ref().is_ok_and(|plan| plan.problem.is_none()) {
+        return None;
+    }
     let known = before.status.as_ref().and_then(stalled);
     let is_new = known.is_none_or(|known| {
         (&known.reason, known.observed_generation) != (&now.reason, now.observed_generation)

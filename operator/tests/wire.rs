@@ -219,6 +219,7 @@ fn creation_of_secret() -> Action {
         content: SecretContent::Password,
         plain: Vec::new(),
         owned: false,
+        awaited: true,
     }))
 }
 

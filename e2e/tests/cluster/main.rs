@@ -37,4 +37,5 @@ mod switches_all_services_together;
 mod the_release_that_serves_must_survive_the_expand;
 mod two_leaders_migrate_once;
 mod two_platforms_in_one_namespace;
+mod uses_no_foreign_secret_of_its_name;
 mod waits_for_approval_and_remembers_who;

@@ -130,6 +130,15 @@ pub struct SecretRecipe {
     pub plain: Vec<(String, String)>,
     /// Whether the platform owns it, so that it goes away with it.
     pub owned: bool,
+    /// Whether what follows in a plan rests on it.
+    pub awaited: bool,
+}
+
+impl SecretRecipe {
+    /// Kind and name, as `Kind/name`.
+    pub fn key(&self) -> String {
+        format!("Secret/{}", self.name)
+    }
 }
 
 /// Generated content of a Secret.

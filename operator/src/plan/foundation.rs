@@ -114,8 +114,8 @@ fn keep(draft: &mut Draft<'_>, object: Object) -> bool {
     !left
 }
 
-/// Makes the Secrets of the platform that are not there, before anything reads them; false while passwords are missing that a database has. Those are never made
-/// anew: PostgreSQL would not know them.
+/// Makes the Secrets of the platform that are not there, before anything reads them; false while one is missing that was there. Passwords that a database has are
+/// never made anew: PostgreSQL would not know them.
 pub(super) fn secrets(draft: &mut Draft<'_>) -> bool {
     let observed = draft.observed;
     let serves = draft.memory.stable.is_some();
@@ -123,13 +123,16 @@ pub(super) fn secrets(draft: &mut Draft<'_>) -> bool {
     // Unless a watch shows them, they count as there once a release is recorded: that comes after them.
     let has_begun = serves || !observed.releases.is_empty();
     let shown = observed.own_secrets.as_ref();
-    let mut lost = Vec::new();
+    let (mut lost, mut makes) = (Vec::new(), false);
     for recipe in objects::secrets(draft.platform) {
         let is_there = shown.map_or(has_begun, |shown| shown.contains(&recipe.name));
         match recipe.content {
             _ if is_there => {}
             SecretContent::Identity if serves && draft.platform.paused => {}
-            SecretContent::Identity => make_identity(draft, recipe, serves),
+            SecretContent::Identity => {
+                makes = serves;
+                make_identity(draft, recipe, serves);
+            }
             SecretContent::Password | SecretContent::Passwords if has_database => {
                 lost.push(recipe.name);
             }
@@ -141,13 +144,18 @@ pub(super) fn secrets(draft: &mut Draft<'_>) -> bool {
         let finding = lost_passwords(draft, &lost);
         draft.problem.get_or_insert(finding);
     }
-    is_known
+    is_known && !makes
 }
 
+/// Beside what serves nothing but new releases waits for it: the way back of a bad one must not.
 fn make_identity(draft: &mut Draft<'_>, recipe: SecretRecipe, serves: bool) {
+    let recipe = SecretRecipe {
+        awaited: !serves,
+        ..recipe
+    };
     if serves {
         let (namespace, platform) = (&draft.platform.namespace, &draft.platform.name);
-        let object = format!("Secret/{}", recipe.name);
+        let object = recipe.key();
         let message = format!(
             "{object} was missing and is made again, with another key; pods that run know the old one until they are started again: kubectl -n {namespace} rollout restart deployment -l {}={platform}",
             labels::PLATFORM

@@ -13,7 +13,7 @@ use crate::platform::image_update::Tags;
 
 /// How long a failure is remembered at most.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// How many lists one registry is asked for at a time. A limit for each of them: one that does not answer holds up only who follows its own repositories.
+/// How many lists one registry is asked for at a time. A limit for each of them: one that does not answer holds up only who follows its own repositories, and others that list many tags for seconds.
 const AT_ONCE: usize = 2;
 /// When a question that has to wait for others is looked at again.
 const QUEUED: Duration = Duration::from_secs(5);

@@ -14,6 +14,7 @@ use oci_client::{Client, Reference, RegistryOperation};
 use reqwest::{Response, Url, header};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use super::trouble::unresolved;
 use crate::observed::Unresolved;
@@ -31,6 +32,8 @@ const TAGS: usize = 50_000;
 const SHORT: usize = 64 * 1024;
 /// How many longer pages are in memory at a time, of all registries together.
 const LONG_ONES: usize = 8;
+/// Time for what is longer of a page: others may wait for the room.
+const LONG_WITHIN: Duration = Duration::from_secs(4);
 /// Seconds for the whole list.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -50,6 +53,8 @@ enum NoList {
     Trouble(OciDistributionError),
     /// Too much is being read just now.
     Busy,
+    /// It sends a long page slowly.
+    Slow,
     /// It gave what cannot be followed; the words follow on its name.
     Unfit(String),
 }
@@ -91,6 +96,10 @@ impl Lister {
             }
             Ok(Err(NoList::Busy)) => Err(Unresolved::OutOfReach(format!(
                 "{registry} lists many tags, and the operator reads {LONG_ONES} such lists already: it is asked again"
+            ))),
+            Ok(Err(NoList::Slow)) => Err(Unresolved::OutOfReach(format!(
+                "{registry} lists many tags, and does not send them within {} seconds: it is asked again",
+                LONG_WITHIN.as_secs()
             ))),
             Ok(Err(NoList::Unfit(what))) => Err(Unresolved::Refused(format!(
                 "registry {registry} {what}: set spec.image by hand, without spec.imageUpdate, or use another repository"
@@ -137,13 +146,18 @@ impl Lister {
     ) -> Result<usize, NoList> {
         succeeded(&response)?;
         let (mut body, mut long) = (Vec::new(), None);
-        while let Some(chunk) = response.chunk().await? {
+        let mut until = Instant::now() + DEADLINE;
+        while let Some(chunk) = timeout_at(until, response.chunk())
+            .await
+            .map_err(|_| NoList::Slow)??
+        {
             *room = room
                 .checked_sub(chunk.len())
                 .ok_or_else(|| NoList::Unfit(format!("lists more than {BYTES} bytes of tags")))?;
             if long.is_none() && body.len() + chunk.len() > SHORT {
                 // Not waited for: those that read may be kept waiting themselves.
                 long = Some(self.long.try_acquire().map_err(|_| NoList::Busy)?);
+                until = Instant::now() + LONG_WITHIN;
             }
             body.extend_from_slice(&chunk);
         }

@@ -132,7 +132,7 @@ fn says_whether_the_way_in_from_outside_is_made() {
     }
     let mut refused = lags.clone();
     if let Ok(plan) = &mut refused {
-        plan.refused("Ingress/acme", "the host is taken");
+        plan.refused("Ingress/acme", Finding::new("Any", "the host is taken"));
     }
     let stays = |before: &Result<Plan, Invalid>, after: &Result<Plan, Invalid>| {
         let status = next(&asked, &Observed::default(), before, None, now());

@@ -171,6 +171,35 @@ fn a_key_that_somebody_removes_is_made_again() {
 }
 
 #[test]
+fn a_key_of_somebody_else_holds_up_new_releases_and_no_way_back() {
+    let mut run = serving();
+    let before = live(&run.world);
+    run.world.set_image("unverified");
+    while !run.world.is_in(Stage::Verify) {
+        assert!(!run.turn(None), "it never came to its Verify");
+    }
+    run.world.secrets.remove("acme-identity");
+    run.world.foreign_secret = true;
+    run.rest();
+    assert!(end(&run.world)["stable"].ends_with(":v1"));
+    assert_eq!(live(&run.world), before);
+    assert_eq!(stalled(&run.world), "SecretNotUsable");
+    run.world.set_image("v2");
+    run.rest();
+    assert!(
+        end(&run.world)["stable"].ends_with(":v1"),
+        "nothing new begins"
+    );
+    run.world.foreign_secret = false;
+    run.rest();
+    assert!(
+        end(&run.world)["stable"].ends_with(":v2"),
+        "{}",
+        tail(&run.world)
+    );
+}
+
+#[test]
 fn passwords_that_somebody_removes_are_asked_for_and_never_made_anew() {
     for lost in ["acme-db", "acme-db-app"] {
         let mut run = serving();

@@ -160,6 +160,8 @@ pub struct World {
     pub services: BTreeMap<String, Service>,
     pub config_maps: BTreeMap<String, ConfigMap>,
     pub secrets: BTreeSet<String>,
+    /// What is missing of them is there as somebody else's.
+    pub foreign_secret: bool,
     /// Versions of the user's Secrets with the right label; nothing while the watch has shown nothing.
     pub users_secrets: Option<BTreeMap<String, String>>,
     pub revisions: BTreeMap<String, Release>,
@@ -255,6 +257,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             services: BTreeMap::new(),
             config_maps: BTreeMap::new(),
             secrets: BTreeSet::new(),
+            foreign_secret: false,
             users_secrets: Some(BTreeMap::new()),
             revisions: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -477,6 +480,10 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 self.known.insert(id.clone(), release);
                 let release = self.known[&id].clone();
                 self.revisions.entry(id).or_insert(release);
+            }
+            Write::CreateSecret(recipe) if self.foreign_secret => {
+                assert!(!recipe.awaited, "nothing could go on");
+                self.around.refused.push(recipe.key());
             }
             Write::CreateSecret(recipe) => {
                 self.secrets.insert(recipe.name.clone());

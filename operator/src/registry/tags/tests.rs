@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
+use futures::StreamExt;
 use serde_json::json;
 
 use super::*;
@@ -69,6 +70,11 @@ async fn list(
         "deep" => "[".repeat(100_000).into_response(),
         "private" => StatusCode::FORBIDDEN.into_response(),
         "long" => page(&vec!["1.0.0"; SHORT / 8]).into_response(),
+        "trickling" => {
+            let begin = "[".repeat(SHORT + 1);
+            let first = futures::stream::once(async { Ok::<_, std::io::Error>(begin) });
+            axum::body::Body::from_stream(first.chain(futures::stream::pending())).into_response()
+        }
         slow if slow.starts_with("slow") => {
             tokio::time::sleep(Duration::from_millis(200)).await;
             page(&["1.0.0"]).into_response()
@@ -231,4 +237,20 @@ async fn of_long_lists_only_some_are_in_memory_at_a_time() {
     assert!(list("crm").await.is_ok(), "a short one waits for nobody");
     drop(others);
     assert!(list("long").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_long_list_that_comes_slowly_gives_its_room_back() {
+    let (registry, host, _) = registry().await;
+    let began = std::time::Instant::now();
+    let answer = registry
+        .lister
+        .list(&format!("{host}/trickling:1.0.0"))
+        .await;
+    assert!(
+        matches!(&answer, Err(Unresolved::OutOfReach(why)) if why.contains("within 4 seconds")),
+        "{answer:?}"
+    );
+    assert!(began.elapsed() < DEADLINE / 2);
+    assert_eq!(registry.lister.long.available_permits(), LONG_ONES);
 }
