@@ -89,7 +89,7 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
     }
     for object in std::mem::take(&mut world.around.refused) {
         if let Ok(plan) = &mut parsed {
-            plan.refused(&object, Finding::new("Any", "the name is taken"));
+            plan.refused(&object, Finding::new("Any", "the host is taken"));
         }
     }
     if error.is_none() {
