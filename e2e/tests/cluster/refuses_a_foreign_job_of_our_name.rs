@@ -126,10 +126,11 @@ impl Forge<'_> {
         object
     }
 
-    /// The Secret without which no copy could run.
+    /// The Secret without which no copy could run. Without all labels it would not be used.
     fn copy_keys(&self) {
         let (from, to) = self.platforms;
-        let keys = self.renamed("secret", &format!("{}-identity", from.name));
+        let mut keys = self.renamed("secret", &format!("{}-identity", from.name));
+        keys["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("crm-operator");
         to.apply(&keys).unwrap();
     }
 
