@@ -33,7 +33,7 @@ const RUNS: [(&[&str], &[&str]); 3] = [
     (&FAULT, &["faulty"]),
 ];
 
-/// Runs all tests whose name contains `filter`, with the long campaigns if that is wanted. Without a filter these are all runs; with one it is the first run that has such a test.
+/// Runs all tests whose name contains `filter`, with the long campaigns if that is wanted. Without a filter these are all runs; with one it is the first run that has such a test, and with the campaigns the simulation.
 ///
 /// # Errors
 /// When the cluster, an image or the database cannot be made, then no test has run; when no test has `filter` in its name; when the tests take too long.

@@ -339,14 +339,10 @@ fn a_write_that_only_a_person_can_help_is_told_as_such() {
         name: "acme-db-app".into(),
         platform: "acme".into(),
     };
-    let status = next(
-        &object(),
-        &observed,
-        &decided,
-        Some(&taken.finding()),
-        now(),
-    );
+    let finding = taken.finding();
+    let status = next(&object(), &observed, &decided, Some(&finding), now());
     assert_eq!(word(&status, words::STALLED), "True/SecretNotUsable");
+    assert!(new_problem(&object(), &decided, &status).is_some());
     let told = message(&status, words::STALLED);
     assert!(
         told.contains("crm/acme-db-app") && told.contains("under another name"),
