@@ -3,9 +3,7 @@
 //! In: a literal of ours, or what a stored object holds of our fields. Out: the same without what says nothing: what is empty counts as empty however it is
 //! written, quantities count by value, lists of objects by their content. Names, kinds and our own hash are no part of it: nobody owns them, or everybody.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::labels;
 
@@ -72,10 +70,9 @@ pub fn empty() -> Value {
     json!({})
 }
 
-/// An object whose keys are in order.
+/// An object; its keys are in order, because those of serde_json are unless a feature says otherwise.
 pub fn fields(all: impl Iterator<Item = (String, Value)>) -> Value {
-    let ordered: BTreeMap<_, _> = all.collect();
-    Value::Object(Map::from_iter(ordered))
+    Value::Object(all.collect())
 }
 
 /// A list; one of objects is in the order of their content, because the API server merges it by their keys.
@@ -162,6 +159,12 @@ mod tests {
         }
         assert_ne!(billionths("1M"), billionths("1Mi"));
         assert_eq!((billionths("many"), billionths("1x")), (None, None));
+    }
+
+    #[test]
+    fn keys_are_in_order() {
+        let form = canonical(&json!({ "b": 1, "a": 2 }));
+        assert_eq!(form.to_string(), r#"{"a":2,"b":1}"#);
     }
 
     #[test]
