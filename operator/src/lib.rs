@@ -8,6 +8,18 @@
 //! ```
 
 pub mod api;
+pub mod cost;
+pub mod delivery;
+pub mod desired;
+pub mod kept;
+pub mod observed;
+pub mod plan;
+pub mod platform;
+pub mod policy;
+pub mod report;
+pub mod status;
+
+// Not needed to decide: the simulation is built without them.
 #[cfg(feature = "cluster")]
 pub mod apply;
 #[cfg(feature = "cluster")]
@@ -16,9 +28,6 @@ pub mod backoff;
 pub mod context;
 #[cfg(feature = "cluster")]
 pub mod controller;
-pub mod cost;
-pub mod delivery;
-pub mod desired;
 #[cfg(feature = "cluster")]
 pub mod drift;
 #[cfg(feature = "cluster")]
@@ -27,25 +36,18 @@ pub mod error;
 pub mod events;
 #[cfg(feature = "cluster")]
 pub mod health;
-pub mod kept;
 #[cfg(feature = "cluster")]
 pub mod leader;
 #[cfg(feature = "cluster")]
 pub mod metrics;
 #[cfg(feature = "cluster")]
 pub mod observe;
-pub mod observed;
-pub mod plan;
-pub mod platform;
-pub mod policy;
 #[cfg(feature = "cluster")]
 pub mod reconcile;
 #[cfg(feature = "cluster")]
 pub mod registry;
-pub mod report;
 #[cfg(feature = "cluster")]
 pub mod secrets;
-pub mod status;
 #[cfg(feature = "cluster")]
 pub mod telemetry;
 #[cfg(feature = "cluster")]

@@ -377,7 +377,7 @@ fn crash_everywhere(story: Story) -> u32 {
         for at in start.writes.made..run.writes.made {
             let faults = [Fault::CrashBefore, Fault::CrashAfter, Fault::LostAnswer];
             for (number, fault) in faults.into_iter().enumerate() {
-                // Each other write meets one of them, and in the whole campaign each meets all.
+                // Half of the writes meet one of them, and in the whole campaign each meets all.
                 if !is_whole() && !(at + number).is_multiple_of(6) {
                     continue;
                 }
