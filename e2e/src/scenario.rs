@@ -11,6 +11,7 @@ mod policy;
 mod second;
 mod session;
 mod signature;
+mod stream;
 mod tags;
 mod waiting;
 

@@ -101,7 +101,8 @@ impl Run {
             .args(filter)
             .envs(cluster.environment()?)
             .envs(campaign.then_some(("CRM_CAMPAIGN", "whole")))
-            .env("DATABASE_URL", &server.url);
+            .env("DATABASE_URL", &server.url)
+            .env("RUST_TEST_THREADS", threads().to_string());
         for name in told_by_cargo() {
             cargo.env_remove(name);
         }
@@ -141,6 +142,11 @@ impl Run {
             tests: tests.load(Ordering::Relaxed),
         })
     }
+}
+
+/// One more than there are processors: the tests on the cluster wait most of their time.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get) + 1
 }
 
 /// What `cargo run` says of this program. The build script of ring looks at it: it would run again, and all that rests on it, whenever people call cargo themselves in between.

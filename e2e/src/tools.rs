@@ -73,6 +73,8 @@ fn build(set: Set, log: &std::path::Path) -> Result<()> {
     let mut go = command::within(5400, "go");
     go.current_dir(paths::checkout().join("e2e/tools"))
         .env("CGO_ENABLED", "0")
+        // A compiler that ends soon need not tidy up its memory: a quarter less work.
+        .env("GOGC", "400")
         // Writable, so that the folder can be removed as any other.
         .env("GOFLAGS", "-mod=readonly -modcacherw")
         .env("GOPATH", paths::state("go"))

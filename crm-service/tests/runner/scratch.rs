@@ -94,7 +94,8 @@ impl Scratch {
             soaked: Some(Duration::from_secs(3600)),
             rehearsal: false,
             release: "r1".to_owned(),
-            deadline: Duration::from_secs(60),
+            // Far more than needed: beside other tests, on a slow machine.
+            deadline: Duration::from_secs(240),
             lock_deadline: Duration::from_secs(30),
         }
     }

@@ -97,8 +97,9 @@ fn cargo(folder: &Path, flags: &[&str], log: &str) -> Result<()> {
         .current_dir(folder)
         // A folder of its own: cargo holds the lock of the usual one while it runs tests.
         .env("CARGO_TARGET_DIR", paths::state("cargo"))
-        // The Dockerfile's build is smaller, this one is there minutes sooner after each change.
+        // The Dockerfile's build is smaller and faster, this one is there minutes sooner.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
         .args(["build", "--locked", "--release", "--target", &target()])
         .args(["--package", "crm-operator", "--package", "crm-service"])

@@ -5,19 +5,25 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+use super::stream::Stream;
 use super::{CALL, Platform, SYSTEM, condition, reason};
 use crate::command;
+
+/// After so long a test that looks elsewhere looks again.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Seconds of one watch; then it is begun again.
+const WATCH: u32 = 600;
 
 impl Platform {
     /// Waits until `holds` is true of the platform and answers it.
     ///
     /// # Errors
-    /// After `seconds`, with the platform's conditions, its pods and the operator's last words. A call of kubectl that fails before is made again.
+    /// After `seconds`, with the platform's conditions, its pods and the operator's last words. A watch that fails before is begun again.
     pub fn wait(&self, what: &str, seconds: u64, holds: impl Fn(&Value) -> bool) -> Result<Value> {
         self.watch(what, seconds, |platform| Ok(holds(platform)))
     }
 
-    /// As [`Platform::wait`], for a test that looks elsewhere too or tells what it sees.
+    /// As [`Platform::wait`], for a test that looks elsewhere too or tells what it sees: `holds` is asked about every state, and again while none comes.
     ///
     /// # Errors
     /// After `seconds`, or when `holds` fails.
@@ -28,23 +34,40 @@ impl Platform {
         mut holds: impl FnMut(&Value) -> Result<bool>,
     ) -> Result<Value> {
         let deadline = Instant::now() + Duration::from_secs(seconds);
+        let (mut stream, mut seen) = (None, None);
         loop {
-            // The API server may be busy for a moment; what it said last is told at the deadline.
-            let seen = self.get();
-            if let Ok(platform) = &seen
+            if let Some(platform) = self.next(&mut stream)? {
+                seen = Some(platform);
+            }
+            if let Some(platform) = &seen
                 && holds(platform)?
             {
-                return seen;
+                return Ok(platform.clone());
             }
             if Instant::now() > deadline {
-                bail!(
-                    "{}/{}: waited {seconds} s for: {what}\n{}",
-                    self.namespace,
-                    self.name,
-                    self.story(&seen?)
-                );
+                let seen = seen.map_or_else(|| self.get(), Ok)?;
+                let place = format!("{}/{}", self.namespace, self.name);
+                let story = self.story(&seen);
+                bail!("{place}: waited {seconds} s for: {what}\n{story}");
             }
-            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// The next state, if one comes soon. A stream that ended is begun again: the API server may be busy for a moment.
+    fn next(&self, stream: &mut Option<Stream>) -> Result<Option<Value>> {
+        let open = match stream.take() {
+            Some(open) => open,
+            None => self.stream(WATCH)?,
+        };
+        match open.next(PAUSE) {
+            Ok(state) => {
+                *stream = Some(open);
+                Ok(state)
+            }
+            Err(_) => {
+                std::thread::sleep(PAUSE);
+                Ok(None)
+            }
         }
     }
 

@@ -142,9 +142,8 @@ pub fn stateful_set(platform: &Platform, image: Option<&str>) -> StatefulSet {
 fn container(platform: &Platform, image: &str) -> Value {
     let password = |name: &str, secret: String, key: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } });
     // Over TCP: while the image initialises the volume it listens on the socket only, and must not look ready.
-    let ready = json!({ "exec": { "command": ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"] }, "periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 3 });
+    let ready = json!({ "exec": { "command": ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"] }, "periodSeconds": 10, "timeoutSeconds": 3, "failureThreshold": 3 });
     let mut alive = ready.clone();
-    alive["periodSeconds"] = json!(10);
     alive["failureThreshold"] = json!(6);
     let mut started = ready.clone();
     started["periodSeconds"] = json!(1);

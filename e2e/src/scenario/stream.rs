@@ -1,0 +1,73 @@
+//! The states of a platform as they come, from one kubectl that watches. To ask again and again took a fifth of the machine from what is tested.
+
+use std::io::BufReader;
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use serde_json::{Deserializer, Value};
+
+use super::Platform;
+use crate::process::signal;
+
+/// A watch; dropping it ends kubectl.
+pub(super) struct Stream {
+    kubectl: Child,
+    states: Receiver<Value>,
+}
+
+impl Platform {
+    /// Begins to watch, with the platform as it is now.
+    ///
+    /// # Errors
+    /// When kubectl cannot be started.
+    pub(super) fn stream(&self, seconds: u32) -> Result<Stream> {
+        let mut kubectl = self.cluster.kubectl(seconds);
+        kubectl.args(["--namespace", &self.namespace, "get", "crmplatform"]);
+        kubectl.args([&self.name, "--watch", "--output=json"]);
+        let mut kubectl = kubectl
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start kubectl")?;
+        let output = kubectl.stdout.take().expect("standard output is piped");
+        let (sender, states) = channel();
+        std::thread::spawn(move || pass_on(output, &sender));
+        Ok(Stream { kubectl, states })
+    }
+}
+
+impl Stream {
+    /// The next state; nothing when none comes within `limit`.
+    ///
+    /// # Errors
+    /// When kubectl has ended: the platform is not there, or the API server did not answer.
+    pub(super) fn next(&self, limit: Duration) -> Result<Option<Value>> {
+        match self.states.recv_timeout(limit) {
+            Ok(state) => Ok(Some(state)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => bail!("kubectl ended its watch"),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Ok(pid) = i32::try_from(self.kubectl.id()) {
+            signal(pid, Signal::TERM);
+        }
+        self.kubectl.wait().ok();
+    }
+}
+
+fn pass_on(output: ChildStdout, states: &Sender<Value>) {
+    let objects = Deserializer::from_reader(BufReader::new(output)).into_iter::<Value>();
+    for object in objects.map_while(Result::ok) {
+        if states.send(object).is_err() {
+            return;
+        }
+    }
+}
