@@ -15,6 +15,11 @@ fn a_backup_that_cannot_be_restored_stops_the_release() {
         object["spec"]["database"]["rehearsal"] = json!({ "data": "Backup" });
     });
     let pods = platform.live_pods().unwrap();
+    // Until it is dropped the dump waits for the table.
+    let mut holder = platform.open_session(300).unwrap();
+    holder
+        .run("begin; lock table customer.contact in access exclusive mode")
+        .unwrap();
     platform
         .patch(&json!({ "image": setting.images.current }))
         .unwrap();
@@ -25,6 +30,7 @@ fn a_backup_that_cannot_be_restored_stops_the_release() {
         .unwrap();
     // The dump is finished, the rehearsal does not begin.
     platform.patch(&json!({ "paused": true })).unwrap();
+    drop(holder);
     let paused = platform
         .wait("the dump", RELEASE, |platform| {
             platform["status"]["candidate"]["stage"] == "Rehearse"

@@ -1,0 +1,243 @@
+//! One run of cargo's tests. In: what cargo shall run, and on which cluster and database. Out: whether all passed, and how many ran.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::postgres::Server;
+use crate::process::{end_with_descendants, wait_until};
+use crate::{Cluster, command, paths, progress};
+
+/// For one run of cargo, compilation included.
+const LIMIT: Duration = Duration::from_secs(75 * 60);
+/// The same with the long campaigns.
+const CAMPAIGN: Duration = Duration::from_secs(12 * 3600);
+
+/// In a session of its own, because the kernel shares the processors out by sessions, and last among them.
+const LAST: &str = "echo 19 >/proc/self/autogroup; exec nice -n 19 cargo \"$@\"";
+
+/// Cargo at work. Dropping it ends it, with all that it has started.
+pub struct Run {
+    what: String,
+    cargo: Child,
+    limit: Duration,
+    reader: Reader,
+}
+
+/// How the output gets to people.
+enum Reader {
+    /// At once; the tests are counted meanwhile.
+    Now(JoinHandle<()>, Arc<AtomicU64>),
+    /// In the end, from this file.
+    Later(PathBuf),
+}
+
+/// What runs of cargo came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Whether nothing failed.
+    pub success: bool,
+    /// How many tests ran.
+    pub tests: u64,
+}
+
+/// What every run is given.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// The database of the services' tests.
+    pub server: &'a Server,
+    /// With the long campaigns.
+    pub campaign: bool,
+}
+
+impl Setting<'_> {
+    /// Runs cargo with `options` to its end, for the tests with one of the names.
+    ///
+    /// # Errors
+    /// When cargo cannot be started or does not end in time.
+    pub fn run(self, options: &[&str], filter: &[&str]) -> Result<Outcome> {
+        let mut cargo = command::program("cargo");
+        let mut cargo = self
+            .prepared(&mut cargo, options, filter)?
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start cargo")?;
+        let stdout = cargo.stdout.take().expect("standard output is piped");
+        let tests = Arc::new(AtomicU64::new(0));
+        let counter = tests.clone();
+        let thread = std::thread::spawn(move || pass_on(stdout, &counter));
+        let reader = Reader::Now(thread, tests);
+        self.started(options, cargo, reader).finish()
+    }
+
+    /// Starts cargo with what others leave of the processors; its output comes when it is finished.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run_beside(self, options: &[&str]) -> Result<Run> {
+        let log = paths::log("beside");
+        fs::create_dir_all(paths::state("logs"))?;
+        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut cargo = command::program("setsid");
+        cargo.args(["sh", "-c", LAST, "sh"]);
+        let cargo = self
+            .prepared(&mut cargo, options, &[])?
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .context("cannot start cargo")?;
+        Ok(self.started(options, cargo, Reader::Later(log)))
+    }
+
+    fn prepared<'c>(
+        self,
+        cargo: &'c mut Command,
+        options: &[&str],
+        filter: &[&str],
+    ) -> Result<&'c mut Command> {
+        cargo
+            .current_dir(paths::checkout())
+            .args(options)
+            .args(["--no-fail-fast", "--", "--include-ignored"])
+            .args(filter)
+            .envs(self.cluster.environment()?)
+            .envs(self.campaign.then_some(("CRM_CAMPAIGN", "whole")))
+            .env("DATABASE_URL", &self.server.url)
+            .env("RUST_TEST_THREADS", threads().to_string());
+        for name in told_by_cargo() {
+            cargo.env_remove(name);
+        }
+        Ok(cargo)
+    }
+
+    fn started(self, options: &[&str], cargo: Child, reader: Reader) -> Run {
+        let what = format!("cargo {}", options.join(" "));
+        progress::note(&format!("running {what}"));
+        Run {
+            what,
+            cargo,
+            limit: if self.campaign { CAMPAIGN } else { LIMIT },
+            reader,
+        }
+    }
+}
+
+impl Run {
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// When it does not come in time.
+    pub fn finish(mut self) -> Result<Outcome> {
+        let what = self.what.clone();
+        progress::step(&what, || self.ended())
+    }
+
+    fn ended(&mut self) -> Result<Outcome> {
+        let mut status = None;
+        let cargo = &mut self.cargo;
+        let ended = || {
+            status = cargo.try_wait().ok().flatten();
+            status.is_some()
+        };
+        let minutes = self.limit.as_secs() / 60;
+        ensure!(
+            wait_until(self.limit, ended, || true),
+            "{} did not end within {minutes} minutes and was killed: look which test was last",
+            self.what
+        );
+        Ok(Outcome {
+            success: status.is_some_and(|status| status.success()),
+            tests: self.reader.tests()?,
+        })
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if !matches!(self.cargo.try_wait(), Ok(Some(_))) {
+            end_with_descendants(&mut self.cargo);
+        }
+    }
+}
+
+impl Reader {
+    /// How many tests the output tells of; called when cargo has ended.
+    fn tests(&self) -> Result<u64> {
+        match self {
+            Self::Now(thread, tests) => {
+                // Not longer: a program that a test left behind would hold the output open.
+                wait_until(Duration::from_secs(5), || thread.is_finished(), || true);
+                Ok(tests.load(Ordering::Relaxed))
+            }
+            Self::Later(log) => {
+                let file =
+                    File::open(log).with_context(|| format!("cannot read {}", log.display()))?;
+                let tests = AtomicU64::new(0);
+                pass_on(file, &tests);
+                Ok(tests.into_inner())
+            }
+        }
+    }
+}
+
+fn pass_on(output: impl Read, tests: &AtomicU64) {
+    let lines = BufReader::new(output).split(b'\n').map_while(Result::ok);
+    for line in lines {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        println!("{line}");
+        tests.fetch_add(tests_of(&line), Ordering::Relaxed);
+    }
+}
+
+/// How many tests a line such as `test result: ok. 3 passed; 1 failed; ...` tells of.
+fn tests_of(line: &str) -> u64 {
+    let Some(result) = line.strip_prefix("test result: ") else {
+        return 0;
+    };
+    let counted = result.split(['.', ';']).filter_map(|part| {
+        let (count, what) = part.trim().split_once(' ')?;
+        matches!(what, "passed" | "failed").then(|| count.parse::<u64>().ok())?
+    });
+    counted.sum()
+}
+
+/// What `cargo run` says of this program. The build script of ring looks at it: it would run again, and all that rests on it, whenever people call cargo themselves in between.
+fn told_by_cargo() -> impl Iterator<Item = OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    })
+}
+
+/// One more than there are processors: the tests on the cluster wait most of their time.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passed_and_failed_tests_are_counted_and_filtered_ones_are_not() {
+        let line = "test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 9 filtered out; finished in 0.36s";
+        assert_eq!(tests_of(line), 4);
+        assert_eq!(
+            tests_of("test result: ok. 0 passed; 0 failed; 9 ignored"),
+            0
+        );
+        assert_eq!(tests_of("test tests::one ... ok"), 0);
+    }
+}
