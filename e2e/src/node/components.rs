@@ -38,7 +38,9 @@ pub struct Component {
 impl Component {
     /// The command line as it runs inside the namespaces.
     pub fn words(&self) -> Vec<String> {
-        let mut words = vec![self.program.clone()];
+        // Memory is there; Go need not tidy it up so often.
+        let mut words = vec!["env".to_owned(), "GOGC=400".to_owned()];
+        words.push(self.program.clone());
         words.extend_from_slice(&self.arguments);
         words
     }
