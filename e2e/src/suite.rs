@@ -22,6 +22,7 @@ const FAULT: [&str; 6] = [
 /// Optimised, so it is a build of its own; an alias of the project.
 const SIMULATION: [&str; 1] = ["simulation"];
 const WORKSPACE: [&str; 2] = ["test", "--workspace"];
+const BUILD: [&str; 3] = ["test", "--workspace", "--no-run"];
 
 /// Runs all tests whose name contains `filter`, with the long campaigns if that is wanted. Without a filter these are all runs; with one it is the first run that has such a test, and with the campaigns the simulation.
 ///
@@ -57,6 +58,10 @@ pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
 
 /// Every test. The simulation only computes, and those on the cluster wait most of their time: it runs beside them.
 fn all(setting: Setting<'_>) -> Result<bool> {
+    // Before that: cargo builds for one run at a time.
+    if !setting.run(&BUILD, &[])?.success {
+        return Ok(false);
+    }
     let simulation = setting.run_beside(&SIMULATION)?;
     let outcomes = [
         setting.run(&WORKSPACE, &[])?,

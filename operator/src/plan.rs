@@ -266,8 +266,7 @@ impl Plan {
                 "{}; what serves is left alone, and nothing new begins",
                 why.message
             );
-            self.problem
-                .get_or_insert(Finding::new(conditions::SECRET_NOT_USABLE, message));
+            self.problem.get_or_insert(Finding { message, ..why });
         }
     }
 

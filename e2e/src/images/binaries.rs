@@ -95,7 +95,7 @@ fn cargo(folder: &Path, flags: &[&str], log: &str) -> Result<()> {
     let mut cargo = command::within(3600, "cargo");
     cargo
         .current_dir(folder)
-        // A folder of its own: cargo holds the lock of the usual one while it runs tests.
+        // A folder of its own, so that it waits for no other build of this checkout.
         .env("CARGO_TARGET_DIR", paths::state("cargo"))
         // The Dockerfile's build is smaller and faster, this one is there minutes sooner.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")

@@ -10,7 +10,7 @@ use crate::setting::{INSTALL, RELEASE, Setting, newest, stage};
 const LIMIT: usize = 32 * 1024;
 const TESTS: usize = 10;
 const TRIES: i64 = 2;
-const ROUNDS: i64 = 3;
+const ROUNDS: i64 = 2;
 
 /// Could not run, and says so at the greatest length that a termination message may have.
 const SCRIPT: &str = r#"words=$(printf '<%.0s' {1..300}); case="{\"name\":\"a case with a long name\",\"message\":\"$words\"}"

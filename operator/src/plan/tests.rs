@@ -226,7 +226,7 @@ pub(super) fn resting() -> Case {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// A stage that is entered again and again would write the status for ever.
     #[test]

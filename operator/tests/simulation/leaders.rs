@@ -238,7 +238,7 @@ fn two_leaders_migrate_once_and_come_to_the_same_end() {
             _ => Run::installed(story),
         };
         for seed in 1..=seeds {
-            let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+            let dice = Dice::of(seed);
             let (world, late) = tell(installed.clone(), dice);
             conflicts += u64::from(late);
             assert_eq!(

@@ -45,14 +45,33 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LIMIT: u32 = 4000;
 
 /// Small seeded generator; the order must be the same on every machine.
-struct Dice(u64);
+struct Dice {
+    state: u64,
+    /// In how many of six turns the operator looks: one that looks seldom finds much at once.
+    eagerness: usize,
+}
 
 impl Dice {
+    fn of(seed: u64) -> Self {
+        let state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut dice = Self {
+            state,
+            eagerness: 0,
+        };
+        dice.eagerness = 1 + dice.roll(4);
+        dice
+    }
+
+    fn looks(&mut self) -> bool {
+        let eagerness = self.eagerness;
+        self.roll(6) < eagerness
+    }
+
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % sides as u64).unwrap()
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        usize::try_from(self.state % sides as u64).unwrap()
     }
 }
 
@@ -80,7 +99,7 @@ impl Run {
     /// One turn: the operator looks, then something happens. True when all is quiet and the story is told. Without dice the operator looks after every
     /// move, as its watches would make it.
     fn turn(&mut self, mut dice: Option<&mut Dice>) -> bool {
-        let looks = dice.as_mut().is_none_or(|dice| dice.roll(3) > 0);
+        let looks = dice.as_mut().is_none_or(|dice| dice.looks());
         let before = self.world.saves;
         if let Some(dice) = dice.as_mut() {
             let mut lag = std::mem::take(&mut self.world.lag);
@@ -412,7 +431,7 @@ fn comes_to_the_same_end_in_any_order() {
                 let turn = usize::try_from(seed / 2).unwrap();
                 let index = stories::chosen(turn);
                 let story = STORIES[index];
-                let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+                let dice = Dice::of(seed);
                 let start = if story.acts.len() > 1 {
                     installed[index].clone()
                 } else {

@@ -202,7 +202,7 @@ fn at_work(case: Case) -> Case {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// Whatever has to go, the next decision is the one that the whole memory would have brought.
     #[test]
