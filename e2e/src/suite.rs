@@ -22,7 +22,6 @@ const FAULT: [&str; 6] = [
 /// Optimised, so it is a build of its own; an alias of the project.
 const SIMULATION: [&str; 1] = ["simulation"];
 const WORKSPACE: [&str; 2] = ["test", "--workspace"];
-const BUILD: [&str; 3] = ["test", "--workspace", "--no-run"];
 
 /// Runs all tests whose name contains `filter`, with the long campaigns if that is wanted. Without a filter these are all runs; with one it is the first run that has such a test, and with the campaigns the simulation.
 ///
@@ -58,15 +57,14 @@ pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
 
 /// Every test. The simulation only computes, and those on the cluster wait most of their time: it runs beside them.
 fn all(setting: Setting<'_>) -> Result<bool> {
-    // Before that: cargo builds for one run at a time.
-    if !setting.run(&BUILD, &[])?.success {
-        return Ok(false);
-    }
-    let simulation = setting.run_beside(&SIMULATION)?;
+    let mut workspace = setting.start(&WORKSPACE, &[])?;
+    // Cargo builds for one run at a time.
+    workspace.wait_until_built()?;
+    let simulation = setting.start_beside(&SIMULATION)?;
     let outcomes = [
-        setting.run(&WORKSPACE, &[])?,
+        workspace.finish()?,
         simulation.finish()?,
-        setting.run(&FAULT, &["faulty"])?,
+        setting.start(&FAULT, &["faulty"])?.finish()?,
     ];
     for outcome in &outcomes {
         let is_empty = outcome.success && outcome.tests == 0;
@@ -82,7 +80,7 @@ fn some(setting: Setting<'_>, filter: &[String]) -> Result<bool> {
     for options in [&WORKSPACE[..], &SIMULATION, &FAULT] {
         let is_asked = setting.campaign && options == SIMULATION;
         if is_asked || (is_green && tests == 0) {
-            let outcome = setting.run(options, &names)?;
+            let outcome = setting.start(options, &names)?.finish()?;
             is_green &= outcome.success;
             tests += outcome.tests;
         }

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -34,10 +34,19 @@ pub struct Run {
 
 /// How the output gets to people.
 enum Reader {
-    /// At once; the tests are counted meanwhile.
-    Now(JoinHandle<()>, Arc<AtomicU64>),
+    /// At once, by this thread.
+    Now(JoinHandle<()>, Arc<Heard>),
     /// In the end, from this file.
     Later(PathBuf),
+}
+
+/// What the output told.
+#[derive(Default)]
+struct Heard {
+    /// The first program with tests has begun.
+    built: AtomicBool,
+    /// How many tests ran.
+    tests: AtomicU64,
 }
 
 /// What runs of cargo came to.
@@ -61,11 +70,11 @@ pub struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    /// Runs cargo with `options` to its end, for the tests with one of the names.
+    /// Starts cargo with `options`, for the tests with one of the names.
     ///
     /// # Errors
-    /// When cargo cannot be started or does not end in time.
-    pub fn run(self, options: &[&str], filter: &[&str]) -> Result<Outcome> {
+    /// When it cannot be started.
+    pub fn start(self, options: &[&str], filter: &[&str]) -> Result<Run> {
         let mut cargo = command::program("cargo");
         let mut cargo = self
             .prepared(&mut cargo, options, filter)?
@@ -73,18 +82,17 @@ impl Setting<'_> {
             .spawn()
             .context("cannot start cargo")?;
         let stdout = cargo.stdout.take().expect("standard output is piped");
-        let tests = Arc::new(AtomicU64::new(0));
-        let counter = tests.clone();
-        let thread = std::thread::spawn(move || pass_on(stdout, &counter));
-        let reader = Reader::Now(thread, tests);
-        self.started(options, cargo, reader).finish()
+        let heard = Arc::new(Heard::default());
+        let listener = heard.clone();
+        let thread = std::thread::spawn(move || pass_on(stdout, &listener));
+        Ok(self.started(options, cargo, Reader::Now(thread, heard)))
     }
 
     /// Starts cargo with what others leave of the processors; its output comes when it is finished.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn run_beside(self, options: &[&str]) -> Result<Run> {
+    pub fn start_beside(self, options: &[&str]) -> Result<Run> {
         let log = paths::log("beside");
         fs::create_dir_all(paths::state("logs"))?;
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
@@ -134,6 +142,22 @@ impl Setting<'_> {
 }
 
 impl Run {
+    /// Waits until the first program with tests begins, or cargo has ended.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub fn wait_until_built(&mut self) -> Result<()> {
+        let (what, cargo, reader) = (&self.what, &mut self.cargo, &self.reader);
+        let built = || reader.is_built() || !matches!(cargo.try_wait(), Ok(None));
+        progress::step(&format!("{what}: built"), || {
+            ensure!(
+                wait_until(self.limit, built, || true),
+                "{what} did not build in time"
+            );
+            Ok(())
+        })
+    }
+
     /// Waits for the end.
     ///
     /// # Errors
@@ -172,31 +196,38 @@ impl Drop for Run {
 }
 
 impl Reader {
+    fn is_built(&self) -> bool {
+        matches!(self, Self::Now(_, heard) if heard.built.load(Ordering::Relaxed))
+    }
+
     /// How many tests the output tells of; called when cargo has ended.
     fn tests(&self) -> Result<u64> {
         match self {
-            Self::Now(thread, tests) => {
+            Self::Now(thread, heard) => {
                 // Not longer: a program that a test left behind would hold the output open.
                 wait_until(Duration::from_secs(5), || thread.is_finished(), || true);
-                Ok(tests.load(Ordering::Relaxed))
+                Ok(heard.tests.load(Ordering::Relaxed))
             }
             Self::Later(log) => {
                 let file =
                     File::open(log).with_context(|| format!("cannot read {}", log.display()))?;
-                let tests = AtomicU64::new(0);
-                pass_on(file, &tests);
-                Ok(tests.into_inner())
+                let heard = Heard::default();
+                pass_on(file, &heard);
+                Ok(heard.tests.into_inner())
             }
         }
     }
 }
 
-fn pass_on(output: impl Read, tests: &AtomicU64) {
+fn pass_on(output: impl Read, heard: &Heard) {
     let lines = BufReader::new(output).split(b'\n').map_while(Result::ok);
     for line in lines {
         let line = String::from_utf8_lossy(&line).into_owned();
         println!("{line}");
-        tests.fetch_add(tests_of(&line), Ordering::Relaxed);
+        heard.tests.fetch_add(tests_of(&line), Ordering::Relaxed);
+        if line.starts_with("running ") {
+            heard.built.store(true, Ordering::Relaxed);
+        }
     }
 }
 
