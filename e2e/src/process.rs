@@ -129,6 +129,14 @@ pub fn signal(pid: i32, signal: Signal) {
     }
 }
 
+/// Ends a child under a deadline of its own: asked to end, it ends the program too.
+pub fn end_child(child: &mut Child) {
+    if let (Ok(None), Ok(pid)) = (child.try_wait(), i32::try_from(child.id())) {
+        signal(pid, Signal::TERM);
+    }
+    child.wait().ok();
+}
+
 /// Ends a child that was not waited for yet, and all that it has started, and what these have.
 pub fn end_with_descendants(child: &mut Child) {
     for pid in descendants(child.id()) {

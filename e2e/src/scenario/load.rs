@@ -8,11 +8,10 @@ use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Platform;
-use crate::process::signal;
+use crate::process::end_child;
 use crate::{command, paths};
 
 /// Seconds within which the traffic must flow: it makes some hundred records before.
@@ -200,14 +199,6 @@ impl Drop for Load {
             end_child(&mut self.follower);
         }
     }
-}
-
-/// Ends a child under a deadline: asked to end, it ends the program too.
-fn end_child(child: &mut Child) {
-    if let (Ok(None), Ok(pid)) = (child.try_wait(), i32::try_from(child.id())) {
-        signal(pid, Signal::TERM);
-    }
-    child.wait().ok();
 }
 
 fn objects(text: &str) -> impl DoubleEndedIterator<Item = Value> {

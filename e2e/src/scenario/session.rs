@@ -4,10 +4,9 @@ use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::Signal;
 
 use super::Platform;
-use crate::process::signal;
+use crate::process::end_child;
 
 /// Printed by psql after a statement, so that its end is known.
 const DONE: &str = "-- done --";
@@ -71,9 +70,6 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.psql.id()) {
-            signal(pid, Signal::TERM);
-        }
-        self.psql.wait().ok();
+        end_child(&mut self.psql);
     }
 }

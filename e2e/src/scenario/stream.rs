@@ -6,11 +6,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::Signal;
 use serde_json::{Deserializer, Value};
 
 use super::Platform;
-use crate::process::signal;
+use crate::process::end_child;
 
 /// A watch; dropping it ends kubectl.
 pub(super) struct Stream {
@@ -56,10 +55,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.kubectl.id()) {
-            signal(pid, Signal::TERM);
-        }
-        self.kubectl.wait().ok();
+        end_child(&mut self.kubectl);
     }
 }
 

@@ -177,8 +177,9 @@ impl Run {
         let minutes = self.limit.as_secs() / 60;
         ensure!(
             wait_until(self.limit, ended, || true),
-            "{} did not end within {minutes} minutes and was killed: look which test was last",
-            self.what
+            "{} did not end within {minutes} minutes and was killed: look which test was last{}",
+            self.what,
+            self.reader.place()
         );
         Ok(Outcome {
             success: status.is_some_and(|status| status.success()),
@@ -198,6 +199,14 @@ impl Drop for Run {
 impl Reader {
     fn is_built(&self) -> bool {
         matches!(self, Self::Now(_, heard) if heard.built.load(Ordering::Relaxed))
+    }
+
+    /// Where the output is, if it is not here.
+    fn place(&self) -> String {
+        match self {
+            Self::Now(..) => String::new(),
+            Self::Later(log) => format!(" in {}", log.display()),
+        }
     }
 
     /// How many tests the output tells of; called when cargo has ended.
