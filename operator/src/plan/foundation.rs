@@ -215,7 +215,7 @@ pub(super) fn record_is_missing(draft: &mut Draft<'_>, id: &str) {
 mod tests {
     use super::super::tests::{Case, look, now, resting};
     use crate::api::conditions;
-    use crate::api::status::Stage;
+    use crate::api::status::{Finding, Stage};
     use crate::observed::{ContainerState, PodView, WorkloadView};
     use crate::plan::{Plan, plan};
 
@@ -280,6 +280,17 @@ mod tests {
                 assert!(late.requeue.as_secs() <= 10, "it goes on by itself");
             }
         }
+    }
+
+    #[test]
+    fn a_refused_secret_is_told_by_the_reason_of_its_refusal() {
+        let mut plan = after(5, Stage::Rehearse, None);
+        assert_eq!(plan.problem, None);
+        let why = Finding::new(conditions::APPLY_FAILED, "the quota is used up");
+        plan.refused("Secret/acme-identity", why);
+        let told = plan.problem.unwrap();
+        assert_eq!(told.reason, conditions::APPLY_FAILED);
+        assert!(told.message.contains("quota"), "{}", told.message);
     }
 
     #[test]
