@@ -279,7 +279,8 @@ impl Plan {
         self.way_in_lags.as_ref().is_some_and(|key| !writes(key))
     }
 
-    /// A plan with moves, and the one that follows once its memory is saved. Another move is taken over; of writes only what they are for.
+    /// A plan with moves, and the one that follows once its memory is saved. Another move is taken over; of writes only what they are for: what is not made is not
+    /// told as put back.
     fn followed_by(self, next: Self, moved: bool) -> Self {
         let memory = match moved {
             true => next.memory,
@@ -294,6 +295,7 @@ impl Plan {
         }
         Self {
             actions: Vec::new(),
+            corrections: Vec::new(),
             memory,
             notes,
             keeps,

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crm_operator::api::conditions;
 use crm_operator::api::spec::StrategyType::{BlueGreen, Canary, RollingUpdate};
 use crm_operator::api::spec::{ExposureSpec, GatewaySpec};
-use crm_operator::api::status::{Slot, Stable};
+use crm_operator::api::status::{Finding, Slot, Stable};
 use crm_operator::desired::route::HttpRoute;
 use crm_operator::desired::{labels, names};
 use crm_operator::observed::content_hash;
@@ -34,8 +35,8 @@ pub struct Around {
     pub gateway_api: bool,
     /// Whether an admission policy refuses every route.
     pub refuses: bool,
-    /// What was refused and is not told yet.
-    pub refused: Vec<String>,
+    /// What was refused and is not told yet, and why.
+    pub refused: Vec<(String, Finding)>,
 }
 
 impl Around {
@@ -76,7 +77,8 @@ impl World {
                 self.around.targets.insert(name.clone(), target);
             }
             Object::Route(_) if self.around.refuses => {
-                self.around.refused.push(object.key());
+                let why = Finding::new(conditions::APPLY_FAILED, "the host is taken");
+                self.around.refused.push((object.key(), why));
                 return;
             }
             Object::Route(route) => {

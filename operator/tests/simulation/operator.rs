@@ -87,14 +87,24 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             None => make(world, action),
         }
     }
-    for object in std::mem::take(&mut world.around.refused) {
+    for (object, why) in std::mem::take(&mut world.around.refused) {
         if let Ok(plan) = &mut parsed {
-            plan.refused(&object, Finding::new("Any", "the host is taken"));
+            plan.refused(&object, why);
         }
     }
     if error.is_none() {
         world.assert_together();
-        for correction in parsed.iter().flat_map(|plan| &plan.corrections) {
+        for (plan, correction) in parsed
+            .iter()
+            .flat_map(|plan| plan.corrections.iter().map(move |it| (plan, it)))
+        {
+            assert!(
+                plan.actions
+                    .iter()
+                    .any(|action| puts_back(&action.write, &correction.object)),
+                "people are told of {}, which is not written",
+                correction.object
+            );
             world.say(format!(
                 "event: {} {}",
                 correction.note.reason, correction.note.message
@@ -181,6 +191,14 @@ fn assert_counted(before: &Memory, after: &Memory) {
     assert_eq!(more(|day| day.rolled_back), rolled_back);
     assert_eq!(more(|day| day.taken_back), taken_back);
     assert_eq!(more(|day| day.restored), restored);
+}
+
+fn puts_back(write: &Write, object: &str) -> bool {
+    match write {
+        Write::Apply(applied) => applied.key() == object,
+        Write::CreateSecret(recipe) => recipe.key() == object,
+        _ => false,
+    }
 }
 
 fn make(world: &mut World, action: &Action) {

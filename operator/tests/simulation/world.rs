@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crm_operator::api::status::Memory;
+use crm_operator::api::conditions;
+use crm_operator::api::status::{Finding, Memory};
 use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::cost::Prices;
 use crm_operator::desired::labels;
@@ -483,7 +484,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             }
             Write::CreateSecret(recipe) if self.foreign_secret => {
                 assert!(!recipe.awaited, "nothing could go on");
-                self.around.refused.push(recipe.key());
+                let why = Finding::new(conditions::SECRET_NOT_USABLE, "it is somebody else's");
+                self.around.refused.push((recipe.key(), why));
             }
             Write::CreateSecret(recipe) => {
                 self.secrets.insert(recipe.name.clone());
