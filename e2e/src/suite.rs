@@ -1,5 +1,6 @@
 //! Runs the workspace's tests with everything they need: a cluster, the images, a database, and the programs on PATH. A run that ran no test is an error.
 
+mod failures;
 mod run;
 
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use anyhow::{Result, ensure};
 
 use crate::postgres::Server;
 use crate::{Cluster, images, lock, progress};
-use run::Setting;
+use run::{Outcome, Setting};
 
 /// The test of the service's cargo feature, with the whole workspace, so that the dependencies are those of the other tests.
 const FAULT: [&str; 6] = [
@@ -39,10 +40,14 @@ pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
         server: &server,
         campaign,
     };
-    let is_green = match filter {
+    let outcomes = match filter {
         [] => all(setting)?,
         filter => some(setting, filter)?,
     };
+    let is_green = outcomes.iter().all(|outcome| outcome.success);
+    for line in outcomes.iter().flat_map(|outcome| &outcome.failures) {
+        println!("{line}");
+    }
     progress::note(if is_green {
         "all tests passed"
     } else {
@@ -56,12 +61,12 @@ pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
 }
 
 /// Every test. The simulation only computes, and those on the cluster wait most of their time: it runs beside them.
-fn all(setting: Setting<'_>) -> Result<bool> {
+fn all(setting: Setting<'_>) -> Result<Vec<Outcome>> {
     let mut workspace = setting.start(&WORKSPACE, &[])?;
     // Cargo builds for one run at a time.
     workspace.wait_until_built()?;
     let simulation = setting.start_beside(&SIMULATION)?;
-    let outcomes = [
+    let outcomes = vec![
         workspace.finish()?,
         simulation.finish()?,
         setting.start(&FAULT, &["faulty"])?.finish()?,
@@ -70,25 +75,24 @@ fn all(setting: Setting<'_>) -> Result<bool> {
         let is_empty = outcome.success && outcome.tests == 0;
         ensure!(!is_empty, "one of the runs of cargo ran no test");
     }
-    Ok(outcomes.iter().all(|outcome| outcome.success))
+    Ok(outcomes)
 }
 
 /// The tests of the first run that has one; with the campaigns also those of the simulation, because they are what people ask for.
-fn some(setting: Setting<'_>, filter: &[String]) -> Result<bool> {
+fn some(setting: Setting<'_>, filter: &[String]) -> Result<Vec<Outcome>> {
     let names: Vec<_> = filter.iter().map(String::as_str).collect();
-    let (mut is_green, mut tests) = (true, 0);
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let found = |outcomes: &[Outcome]| outcomes.iter().any(|it| !it.success || it.tests > 0);
     for options in [&WORKSPACE[..], &SIMULATION, &FAULT] {
         let is_asked = setting.campaign && options == SIMULATION;
-        if is_asked || (is_green && tests == 0) {
-            let outcome = setting.start(options, &names)?.finish()?;
-            is_green &= outcome.success;
-            tests += outcome.tests;
+        if is_asked || !found(&outcomes) {
+            outcomes.push(setting.start(options, &names)?.finish()?);
         }
     }
     ensure!(
-        !is_green || tests > 0,
+        found(&outcomes),
         "no test has {} in its name: nothing has run",
         names.join(" ")
     );
-    Ok(is_green)
+    Ok(outcomes)
 }

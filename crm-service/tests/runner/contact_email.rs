@@ -158,7 +158,8 @@ async fn write_1(session: &mut PgConnection, id: &str, round: u64) {
     execute(session, "commit").await;
 }
 
-/// As release 1.1.0 works: the record first, then its addresses; read through the view.
+/// As release 1.1.0 works: the record first, then its addresses; read through the view. Also what only reads names the contact first: the contract locks it before
+/// the addresses, and would find somebody who holds these and waits for that again and again.
 async fn write_2(session: &mut PgConnection, id: &str, round: u64) {
     let primary = format!("two{round}@example.org");
     let second = format!("second{round}@example.org");
@@ -166,7 +167,9 @@ async fn write_2(session: &mut PgConnection, id: &str, round: u64) {
         "select email from customer.contact_emails where contact_id = '{id}' order by is_primary desc, email_norm"
     );
     execute(session, "begin").await;
-    let before = texts(session, &format!("select count(*)::text from customer.contact_emails where contact_id = '{id}' and is_primary")).await;
+    let primaries = "select count(*)::text from customer.contact_emails where contact_id = contact.id and is_primary";
+    let before = format!("select ({primaries}) from customer.contact as contact where id = '{id}'");
+    let before = texts(session, &before).await;
     assert!(
         before == [Some("0".to_owned())] || before == [Some("1".to_owned())],
         "{before:?} primary addresses"

@@ -5,13 +5,14 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::failures::Failures;
 use crate::postgres::Server;
 use crate::process::{end_with_descendants, wait_until};
 use crate::{Cluster, command, paths, progress};
@@ -47,6 +48,7 @@ struct Heard {
     built: AtomicBool,
     /// How many tests ran.
     tests: AtomicU64,
+    failures: Mutex<Failures>,
 }
 
 /// What runs of cargo came to.
@@ -56,6 +58,8 @@ pub struct Outcome {
     pub success: bool,
     /// How many tests ran.
     pub tests: u64,
+    /// The failed ones and what they said, as lines for people.
+    pub failures: Vec<String>,
 }
 
 /// What every run is given.
@@ -181,9 +185,15 @@ impl Run {
             self.what,
             self.reader.place()
         );
+        let heard = self.reader.heard()?;
+        let failures = heard
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Ok(Outcome {
             success: status.is_some_and(|status| status.success()),
-            tests: self.reader.tests()?,
+            tests: heard.tests.load(Ordering::Relaxed),
+            failures: failures.told().to_vec(),
         })
     }
 }
@@ -209,20 +219,20 @@ impl Reader {
         }
     }
 
-    /// How many tests the output tells of; called when cargo has ended.
-    fn tests(&self) -> Result<u64> {
+    /// What the output told; called when cargo has ended.
+    fn heard(&self) -> Result<Arc<Heard>> {
         match self {
             Self::Now(thread, heard) => {
                 // Not longer: a program that a test left behind would hold the output open.
                 wait_until(Duration::from_secs(5), || thread.is_finished(), || true);
-                Ok(heard.tests.load(Ordering::Relaxed))
+                Ok(heard.clone())
             }
             Self::Later(log) => {
                 let file =
                     File::open(log).with_context(|| format!("cannot read {}", log.display()))?;
-                let heard = Heard::default();
+                let heard = Arc::new(Heard::default());
                 pass_on(file, &heard);
-                Ok(heard.tests.into_inner())
+                Ok(heard)
             }
         }
     }
@@ -234,6 +244,11 @@ fn pass_on(output: impl Read, heard: &Heard) {
         let line = String::from_utf8_lossy(&line).into_owned();
         println!("{line}");
         heard.tests.fetch_add(tests_of(&line), Ordering::Relaxed);
+        heard
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .hear(&line);
         if line.starts_with("running ") {
             heard.built.store(true, Ordering::Relaxed);
         }

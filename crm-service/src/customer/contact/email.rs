@@ -3,7 +3,8 @@
 //!
 //! Reads the view `customer.contact_emails` only and writes the table `customer.contact_email` only: beside this release
 //! one may serve that knows a single address, and the migration keeps the two in step. The row of the contact comes
-//! first, always: its lock is what keeps two writers of addresses apart.
+//! first, always: its lock is what keeps two writers of addresses apart. What only reads names the contact first too: the
+//! contract of the migration locks the two tables in this order.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection};
