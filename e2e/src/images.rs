@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::{Cluster, command, lock, node, packages, paths, progress};
+use binaries::{Build, FAULTY_SERVICE, OPERATOR, SERVICE, kept};
 use pack::{Config, Content, Image};
 
 /// Image references as a pod spec has them.
@@ -58,51 +59,57 @@ impl Images {
     }
 }
 
-/// Brings up the cluster, then builds and pushes all images.
+/// Brings up the cluster, and builds and pushes all images.
 ///
 /// # Errors
 /// When the cluster or an image cannot be made.
 pub fn build() -> Result<Cluster> {
     let _lock = lock::take()?;
+    bring_up()
+}
+
+/// As [`build`], for callers that hold the lock.
+pub(crate) fn bring_up() -> Result<Cluster> {
+    packages::ensure(packages::IMAGES)?;
+    let build = Build::start()?;
     let cluster = Cluster::bring_up()?;
-    ensure(&cluster)?;
+    push_all(&cluster, build)?;
     Ok(cluster)
 }
 
-/// Builds and pushes all images.
-///
-/// # Errors
-/// When something cannot be built or the registry does not answer.
-pub(crate) fn ensure(cluster: &Cluster) -> Result<Images> {
-    packages::ensure(packages::IMAGES)?;
-    let images = Images::in_registry(&cluster.registry)?;
-    postgres::ensure(cluster)?;
-    flask::ensure(cluster)?;
-    // Each is pushed as soon as it is built: who works on the operator need not wait for the rest.
-    let mut operator = rust("crm-operator", &images.operator, &binaries::operator()?);
+/// Each is pushed as soon as it is there.
+fn push_all(cluster: &Cluster, build: Build) -> Result<()> {
+    let registry = &cluster.registry;
+    let images = Images::in_registry(registry)?;
+    build.finish()?;
+    let mut operator = rust("crm-operator", &images.operator, &kept(OPERATOR));
     // For registries that speak https: an image from scratch has no CA certificates.
     operator.content.push(Content {
         from: CA_CERTIFICATES.into(),
         to: CA_CERTIFICATES.to_owned(),
         mode: "644",
     });
-    operator.push(&cluster.registry)?;
-    rust("crm-service", &images.current, &binaries::current()?).push(&cluster.registry)?;
-    if Package::read("crm-service")?
+    operator.push(registry)?;
+    rust("crm-service", &images.current, &kept(SERVICE)).push(registry)?;
+    let faulty = Package::read("crm-service")?
         .features
-        .contains(&"fault".to_owned())
-    {
-        rust("crm-service", &images.faulty, &binaries::faulty()?).push(&cluster.registry)?;
+        .contains(&"fault".to_owned());
+    let faulty = faulty.then(Build::start_faulty).transpose()?;
+    postgres::ensure(cluster)?;
+    flask::ensure(cluster)?;
+    if let Some(build) = faulty {
+        build.finish()?;
+        rust("crm-service", &images.faulty, &kept(FAULTY_SERVICE)).push(registry)?;
     } else {
         progress::note("skipped crm-service:1.2.0-bad: crm-service has no cargo feature `fault`");
     }
     match binaries::previous()? {
-        Some(binary) => rust("crm-service", &images.previous, &binary).push(&cluster.registry)?,
+        Some(binary) => rust("crm-service", &images.previous, &binary).push(registry)?,
         None => progress::note(
             "skipped crm-service:1.0.0 of the previous release: there is no file e2e/previous-release",
         ),
     }
-    Ok(images)
+    Ok(())
 }
 
 /// Pushes what the local node itself needs, and every project image that was built before: its registry forgets all tags when it restarts.

@@ -2,6 +2,7 @@
 //! Everything it makes lives under `target/e2e`; it must not leave a process, a mount or a file anywhere else.
 
 pub mod bench;
+mod beside;
 pub mod cluster;
 pub mod command;
 pub mod demo;

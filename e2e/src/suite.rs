@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 
 use crate::postgres::Server;
-use crate::{Cluster, images, lock, progress};
+use crate::{images, lock, progress};
 use run::{Outcome, Setting};
 
 /// The test of the service's cargo feature, with the whole workspace, so that the dependencies are those of the other tests.
@@ -31,9 +31,7 @@ const WORKSPACE: [&str; 2] = ["test", "--workspace"];
 pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
     let (cluster, server) = {
         let _lock = lock::take()?;
-        let cluster = Cluster::bring_up()?;
-        images::ensure(&cluster)?;
-        (cluster, Server::start()?)
+        (images::bring_up()?, Server::start()?)
     };
     let setting = Setting {
         cluster: &cluster,

@@ -1,44 +1,73 @@
-//! Static release binaries for the images. Always asks cargo, which knows best what changed; the previous release is built once per commit.
+//! Static release binaries for the images. Always asks cargo, which knows best what changed; the previous release is built once per commit. The others are built
+//! beside other work: one processor is often idle while a large crate is compiled, and while a node starts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::beside::{self, Work};
 use crate::{command, paths, progress};
 
-/// Builds `crm-operator` of this checkout.
-pub fn operator() -> Result<PathBuf> {
-    add_target(&target())?;
-    progress::step("built crm-operator", || {
-        cargo(
-            paths::checkout(),
-            &["--bin", "crm-operator"],
-            "cargo-operator",
-        )
-    })?;
-    keep("crm-operator", "crm-operator")
+/// For one build.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+/// What the operator is kept as.
+pub const OPERATOR: &str = "crm-operator";
+/// What the service is kept as.
+pub const SERVICE: &str = "crm-service";
+/// What the service with the fault is kept as.
+pub const FAULTY_SERVICE: &str = "crm-service-faulty";
+
+/// A build at work.
+pub struct Build {
+    work: Work,
+    /// What cargo calls it, and what it is kept as.
+    binaries: &'static [(&'static str, &'static str)],
 }
 
-/// Builds `crm-service` of this checkout.
-pub fn current() -> Result<PathBuf> {
-    progress::step("built crm-service", || {
-        cargo(
-            paths::checkout(),
-            &["--bin", "crm-service"],
-            "cargo-service",
-        )
-    })?;
-    keep("crm-service", "crm-service")
+impl Build {
+    /// Starts to build `crm-operator` and `crm-service` of this checkout.
+    pub fn start() -> Result<Self> {
+        add_target(&target())?;
+        let flags = ["--bin", "crm-operator", "--bin", "crm-service"];
+        let work = work(
+            "built crm-operator and crm-service",
+            &flags,
+            "cargo-current",
+        )?;
+        let binaries = &[("crm-operator", OPERATOR), ("crm-service", SERVICE)];
+        Ok(Self { work, binaries })
+    }
+
+    /// Starts to build `crm-service` of this checkout with the fault that the acceptance suite must find. The other build has ended.
+    pub fn start_faulty() -> Result<Self> {
+        let flags = ["--features", "crm-service/fault", "--bin", "crm-service"];
+        let work = work("built crm-service with the fault", &flags, "cargo-fault")?;
+        let binaries = &[("crm-service", FAULTY_SERVICE)];
+        Ok(Self { work, binaries })
+    }
+
+    /// Waits until the binaries are there and kept.
+    pub fn finish(self) -> Result<()> {
+        self.work.finish(LIMIT)?;
+        for (name, kept) in self.binaries {
+            keep(name, kept)?;
+        }
+        Ok(())
+    }
 }
 
-/// Builds `crm-service` of this checkout with the fault that the acceptance suite must find.
-pub fn faulty() -> Result<PathBuf> {
-    let flags = ["--features", "crm-service/fault", "--bin", "crm-service"];
-    progress::step("built crm-service with the fault", || {
-        cargo(paths::checkout(), &flags, "cargo-fault")
-    })?;
-    keep("crm-service", "crm-service-faulty")
+fn work(what: &str, flags: &[&str], log: &str) -> Result<Work> {
+    let mut cargo = beside::last("cargo");
+    Work::start(what, prepared(&mut cargo, paths::checkout(), flags), log)
+}
+
+/// Where a binary is kept.
+pub fn kept(name: &str) -> PathBuf {
+    paths::state("images/bin").join(name)
 }
 
 /// Builds `crm-service` of the commit in `e2e/previous-release`; nothing when there is no such file.
@@ -51,8 +80,8 @@ pub fn previous() -> Result<Option<PathBuf>> {
         commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
         "e2e/previous-release must hold one full commit id, but holds {commit:?}"
     );
-    let kept = format!("crm-service-{commit}");
-    let path = paths::state("images/bin").join(&kept);
+    let name = format!("crm-service-{commit}");
+    let path = kept(&name);
     if path.exists() {
         return Ok(Some(path));
     }
@@ -63,8 +92,11 @@ pub fn previous() -> Result<Option<PathBuf>> {
         ),
         || {
             let tree = checked_out(commit)?;
-            cargo(&tree, &["--bin", "crm-service"], "cargo-previous")?;
-            keep("crm-service", &kept).map(Some)
+            let mut cargo = command::within(3600, "cargo");
+            let cargo = prepared(&mut cargo, &tree, &["--bin", "crm-service"]);
+            command::logged(cargo, &paths::log("cargo-previous"))?;
+            keep("crm-service", &name)?;
+            Ok(Some(path))
         },
     )
 }
@@ -91,8 +123,7 @@ fn add_target(target: &str) -> Result<()> {
 }
 
 /// Both packages are always named, so that every build shares the same dependencies with the same features.
-fn cargo(folder: &Path, flags: &[&str], log: &str) -> Result<()> {
-    let mut cargo = command::within(3600, "cargo");
+fn prepared<'c>(cargo: &'c mut Command, folder: &Path, flags: &[&str]) -> &'c mut Command {
     cargo
         .current_dir(folder)
         // A folder of its own, so that it waits for no other build of this checkout.
@@ -103,24 +134,19 @@ fn cargo(folder: &Path, flags: &[&str], log: &str) -> Result<()> {
         .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
         .args(["build", "--locked", "--release", "--target", &target()])
         .args(["--package", "crm-operator", "--package", "crm-service"])
-        .args(flags);
-    command::logged(&mut cargo, &paths::log(log))
+        .args(flags)
 }
 
 /// Copies a binary to a name of its own: the next build with other features writes to the same place.
-fn keep(name: &str, kept: &str) -> Result<PathBuf> {
-    let built = paths::state("cargo")
-        .join(target())
-        .join("release")
-        .join(name);
-    let folder = paths::state("images/bin");
-    fs::create_dir_all(&folder)?;
-    let copy = folder.join(kept);
+fn keep(built: &str, name: &str) -> Result<()> {
+    let folder = paths::state("cargo").join(target()).join("release");
+    let (built, copy) = (folder.join(built), kept(name));
+    fs::create_dir_all(paths::state("images/bin"))?;
     // Renamed when it is whole: the previous release's is taken for granted once it is there.
-    let unfinished = folder.join(format!("{kept}.unfinished"));
+    let unfinished = kept(&format!("{name}.unfinished"));
     fs::copy(&built, &unfinished).with_context(|| format!("cargo built no {}", built.display()))?;
-    fs::rename(unfinished, &copy)?;
-    Ok(copy)
+    fs::rename(unfinished, copy)?;
+    Ok(())
 }
 
 /// The sources of a commit in a folder of their own; an archive, because a second work tree would be registered in the repository.

@@ -15,15 +15,12 @@ use anyhow::{Context, Result, ensure};
 use super::failures::Failures;
 use crate::postgres::Server;
 use crate::process::{end_with_descendants, wait_until};
-use crate::{Cluster, command, paths, progress};
+use crate::{Cluster, beside, command, paths, progress};
 
 /// For one run of cargo, compilation included.
 const LIMIT: Duration = Duration::from_secs(75 * 60);
 /// The same with the long campaigns.
 const CAMPAIGN: Duration = Duration::from_secs(12 * 3600);
-
-/// In a session of its own, because the kernel shares the processors out by sessions, and last among them.
-const LAST: &str = "echo 19 >/proc/self/autogroup; exec nice -n 19 cargo \"$@\"";
 
 /// Cargo at work. Dropping it ends it, with all that it has started.
 pub struct Run {
@@ -100,10 +97,8 @@ impl Setting<'_> {
         let log = paths::log("beside");
         fs::create_dir_all(paths::state("logs"))?;
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut cargo = command::program("setsid");
-        cargo.args(["sh", "-c", LAST, "sh"]);
         let cargo = self
-            .prepared(&mut cargo, options, &[])?
+            .prepared(&mut beside::last("cargo"), options, &[])?
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
