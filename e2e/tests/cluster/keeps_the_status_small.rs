@@ -9,8 +9,8 @@ use crate::setting::{INSTALL, RELEASE, Setting, newest, stage};
 /// The most bytes of a status.
 const LIMIT: usize = 32 * 1024;
 const TESTS: usize = 10;
-const TRIES: i64 = 2;
-const ROUNDS: i64 = 2;
+const TRIES: i64 = 1;
+const ROUNDS: i64 = 3;
 
 /// Could not run, and says so at the greatest length that a termination message may have.
 const SCRIPT: &str = r#"words=$(printf '<%.0s' {1..300}); case="{\"name\":\"a case with a long name\",\"message\":\"$words\"}"

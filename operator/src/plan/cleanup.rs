@@ -1,14 +1,18 @@
 //! What no release needs any more: candidate pods, Jobs, recorded inputs and scratch databases. Nothing goes before its verdict is saved.
 
+use k8s_openapi::jiff::SignedDuration;
+
 use super::action::{Created, Target, TargetKind};
 use super::draft::Draft;
 use crate::api::status::{ReleaseRecord, Stage, Verdict};
 use crate::desired::job::Step;
-use crate::desired::{labels, names, scratch};
+use crate::desired::{deployment, labels, names, scratch};
 use crate::observed::{JobEnd, JobView};
 
 /// How many of the last releases keep their ended Jobs, so that a person can read the logs.
 const RELEASES_WITH_JOBS: usize = 3;
+/// Seconds by which a kubelet may be late to end a pod.
+const LATE_SECONDS: i32 = 15;
 
 /// Plans all removals.
 pub(super) fn cleanup(draft: &mut Draft<'_>) {
@@ -151,6 +155,22 @@ fn removal_step() -> Step {
     }
 }
 
+/// Whether pods may still be connected to the scratch database of a release; not all who may drop it may end other people's connections. A pod that is not ready
+/// for longer than it has to end is one of a lost node, or never was connected.
+fn is_occupied(draft: &Draft<'_>, release: &str) -> bool {
+    let ends_within =
+        SignedDuration::from_secs(deployment::GRACE_SECONDS + i64::from(LATE_SECONDS));
+    draft.observed.pods.iter().any(|pod| {
+        let since = pod.unready_since;
+        pod.release == release
+            && labels::is_tried(&pod.track)
+            // Those of tests do not get that far.
+            && !pod.service.is_empty()
+            && !pod.has_ended()
+            && since.is_none_or(|since| draft.now.duration_since(since) < ends_within)
+    })
+}
+
 /// Drops scratch databases; each stays on the list until its Job is complete.
 fn scratch_databases(draft: &mut Draft<'_>) {
     for id in draft.memory.scratch.clone() {
@@ -169,6 +189,7 @@ fn scratch_databases(draft: &mut Draft<'_>) {
             .get(&name)
             .map(|view| (view.end.clone(), view.uid.clone(), view.deleting))
         {
+            None if is_occupied(draft, &id) => draft.wake_in(LATE_SECONDS.into()),
             None => draft.create(
                 Created::Job(Box::new(removal)),
                 format!("the scratch database of release {id} is dropped"),

@@ -1,11 +1,11 @@
-//! Which Jobs are kept for people to read.
+//! Which Jobs are kept for people to read, and when a scratch database is dropped.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::observed::JobView;
+use crate::observed::{JobView, PodView};
 use crate::plan::action::Write;
-use crate::plan::tests::{fresh, now};
+use crate::plan::tests::{Case, fresh, look, now, resting};
 use crate::plan::{plan, record};
 
 #[test]
@@ -36,4 +36,67 @@ fn only_the_last_three_releases_keep_their_jobs() {
         })
         .collect();
     assert_eq!(removed, ["job-of-r1", "job-of-r2", "job-of-r3"]);
+}
+
+#[test]
+fn a_scratch_database_is_dropped_when_no_pod_may_be_connected_any_more() {
+    let case = Case {
+        wanted: false,
+        stable: true,
+        recorded: true,
+        history: true,
+        ..resting()
+    };
+    let (platform, mut observed) = look(&case).unwrap();
+    let stable = observed.memory.stable.clone().unwrap().release;
+    let mut others = observed.releases.keys().filter(|id| **id != stable);
+    let tried = others.next().unwrap().clone();
+    observed.memory.scratch = vec![tried.clone()];
+    let pod = PodView {
+        release: tried,
+        service: "sales".into(),
+        track: labels::CANDIDATE.into(),
+        phase: "Running".into(),
+        ..PodView::default()
+    };
+    let unready = |seconds| PodView {
+        unready_since: Some(now() - SignedDuration::from_secs(seconds)),
+        ..pod.clone()
+    };
+    let beside = PodView {
+        track: labels::BESIDE_STABLE.into(),
+        ..pod.clone()
+    };
+    let test = PodView {
+        service: String::new(),
+        ..pod.clone()
+    };
+    let live = PodView {
+        track: labels::STABLE.into(),
+        ..pod.clone()
+    };
+    let other = PodView {
+        release: stable,
+        ..pod.clone()
+    };
+    let ended = PodView {
+        phase: "Failed".into(),
+        ..pod.clone()
+    };
+    for (pods, drops) in [
+        (vec![], true),
+        (vec![pod.clone()], false),
+        (vec![beside], false),
+        (vec![ended.clone(), unready(50)], false),
+        (vec![unready(61)], true),
+        (vec![ended], true),
+        (vec![test, live, other], true),
+    ] {
+        observed.pods = pods;
+        let plan = plan(&platform, &observed, now());
+        let created = plan.actions.iter().any(|action| {
+            matches!(&action.write, Write::Create(Created::Job(job)) if job.metadata.name.as_ref().unwrap().contains("remove-scratch"))
+        });
+        assert_eq!(created, drops, "{:?}", observed.pods);
+    }
 }
