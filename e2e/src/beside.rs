@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -11,14 +11,18 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::process::{end_with_descendants, wait_until};
 use crate::{command, paths, progress};
 
-/// In a session of its own, because the kernel shares the processors out by sessions, and last among them. No terminal ends it there, so the kernel does when the
-/// thread that started it is gone.
-const LAST: &str = "echo 19 >/proc/self/autogroup; exec setpriv --pdeathsig TERM nice -n 19 \"$@\"";
+/// In a session of its own, because the kernel shares the processors out by sessions, and last among them. No terminal ends it there: when the thread that started it
+/// is gone, the kernel tells the shell, and the shell its whole group.
+const LAST: &str = "trap 'trap - TERM; kill 0' TERM
+echo 19 >/proc/self/autogroup
+nice -n 19 \"$@\" & wait $!";
 
-/// `program` with what others leave of the processors. It ends with the thread that starts it.
+/// `program` with what others leave of the processors. It ends with the thread that starts it, and so does all that it has started.
 pub fn last(program: impl AsRef<OsStr>) -> Command {
     let mut command = command::program("setsid");
-    command.args(["sh", "-c", LAST, "sh"]).arg(program);
+    command
+        .args(["setpriv", "--pdeathsig", "TERM", "sh", "-c", LAST, "sh"])
+        .arg(program);
     command
 }
 
@@ -44,6 +48,10 @@ impl Work {
             .stderr(file)
             .spawn()
             .with_context(|| format!("cannot start what gives: {what}"))?;
+        progress::note(&format!(
+            "started beside what comes next: {what}; log: {}",
+            log.display()
+        ));
         Ok(Self {
             what: what.to_owned(),
             child,
@@ -60,18 +68,27 @@ impl Work {
         progress::step(&what, || {
             let status = self.ended(limit)?;
             if !status.success() {
-                let text = fs::read_to_string(&self.log).unwrap_or_default();
+                let text = fs::read(&self.log).unwrap_or_default();
                 bail!(
                     "it failed ({status}); the end of {}:\n{}",
                     self.log.display(),
-                    command::last_lines(&text, 30)
+                    command::last_lines(&String::from_utf8_lossy(&text), 30)
                 );
             }
             Ok(())
         })
     }
 
-    fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+    /// Where its output is.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// How it ended.
+    ///
+    /// # Errors
+    /// When it did not within `limit`.
+    pub fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
         let mut status = None;
         let ended = || {
             status = self.child.try_wait().ok().flatten();
@@ -103,40 +120,45 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(20);
 
-    fn started(script: &str) -> Work {
-        let log = format!("beside-test-{}", script.len());
+    fn started(log: &str, script: &str) -> Work {
+        let log = format!("test-beside-{log}");
         Work::start("the test", last("sh").args(["-c", script]), &log).unwrap()
     }
 
+    /// Also its session: only within one does the kernel look at how nice a process is.
     #[test]
-    fn it_is_last_in_line_in_a_session_of_its_own() {
-        let work = started("set -- $(cat /proc/$$/stat); test $(nice) = 19 && test $6 = $$");
-        work.finish(SOON).unwrap();
+    fn it_is_last_in_line() {
+        let script = "set -e; test $(nice) = 19
+            [ ! -e /proc/self/autogroup ] || grep -q 'nice 19$' /proc/self/autogroup";
+        started("line", script).finish(SOON).unwrap();
     }
 
     #[test]
     fn a_failure_carries_what_the_program_said() {
-        let error = started("echo broken pipe dream >&2; exit 3").finish(SOON);
+        let error = started("failure", "echo broken pipe dream >&2; exit 3").finish(SOON);
         let text = format!("{:#}", error.unwrap_err());
         assert!(text.contains("broken pipe dream"), "{text}");
+        assert!(text.contains('3'), "{text}");
     }
 
     #[test]
-    fn it_ends_with_whoever_started_it() {
+    fn it_ends_with_whoever_started_it_and_so_does_what_it_has_started() {
         let starter = std::thread::spawn(|| {
-            let work = started("echo it runs; sleep 1001");
-            let runs = || fs::read_to_string(&work.log).is_ok_and(|said| said == "it runs\n");
+            let work = started("starter", "sleep 1001 & echo $!; wait");
+            let runs = || fs::read_to_string(&work.log).is_ok_and(|said| said.ends_with('\n'));
             assert!(wait_until(SOON, runs, || true));
             work
         });
         let mut work = starter.join().unwrap();
-        let status = work.ended(SOON).unwrap();
-        assert_eq!(status.signal(), Some(15));
+        let child = fs::read_to_string(&work.log).unwrap();
+        let child = PathBuf::from(format!("/proc/{}", child.trim()));
+        assert_eq!(work.ended(SOON).unwrap().signal(), Some(15));
+        assert!(wait_until(SOON, || !child.exists(), || true));
     }
 
     #[test]
     fn what_is_dropped_ends() {
-        let work = started("sleep 1000");
+        let work = started("dropped", "sleep 1000");
         let id = work.child.id();
         drop(work);
         assert!(!PathBuf::from(format!("/proc/{id}")).exists());

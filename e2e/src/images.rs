@@ -77,7 +77,7 @@ pub(crate) fn bring_up() -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// Each is pushed as soon as it is there.
+/// Each is pushed as soon as its build has ended.
 fn push_all(cluster: &Cluster, build: Build) -> Result<()> {
     let registry = &cluster.registry;
     let images = Images::in_registry(registry)?;

@@ -36,6 +36,7 @@ pub const NODE: &[Program] = &[
 pub const IMAGES: &[Program] = &[
     program("mmdebstrap", "mmdebstrap"),
     program("musl-gcc", "musl-tools"),
+    program("setpriv", "util-linux"),
     program("tar", "tar"),
     program("git", "git"),
     program("update-ca-certificates", "ca-certificates"),

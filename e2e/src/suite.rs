@@ -65,15 +65,11 @@ fn all(setting: Setting<'_>) -> Result<Vec<Outcome>> {
     workspace.wait_until_built()?;
     let simulation = setting.start_beside(&SIMULATION)?;
     let outcomes = vec![
-        workspace.finish()?,
-        simulation.finish()?,
-        setting.start(&FAULT, &["faulty"])?.finish()?,
+        workspace.finish(),
+        simulation.finish(),
+        setting.start(&FAULT, &["faulty"])?.finish(),
     ];
-    for outcome in &outcomes {
-        let is_empty = outcome.success && outcome.tests == 0;
-        ensure!(!is_empty, "one of the runs of cargo ran no test");
-    }
-    Ok(outcomes)
+    Ok(outcomes.into_iter().map(Outcome::with_tests).collect())
 }
 
 /// The tests of the first run that has one; with the campaigns also those of the simulation, because they are what people ask for.
@@ -84,7 +80,7 @@ fn some(setting: Setting<'_>, filter: &[String]) -> Result<Vec<Outcome>> {
     for options in [&WORKSPACE[..], &SIMULATION, &FAULT] {
         let is_asked = setting.campaign && options == SIMULATION;
         if is_asked || !found(&outcomes) {
-            outcomes.push(setting.start(options, &names)?.finish()?);
+            outcomes.push(setting.start(options, &names)?.finish());
         }
     }
     ensure!(

@@ -1,10 +1,9 @@
 //! One run of cargo's tests. In: what cargo shall run, and on which cluster and database. Out: whether all passed, and how many ran.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,29 +12,30 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::failures::Failures;
+use crate::beside::{self, Work};
 use crate::postgres::Server;
 use crate::process::{end_with_descendants, wait_until};
-use crate::{Cluster, beside, command, paths, progress};
+use crate::{Cluster, command, paths, progress};
 
 /// For one run of cargo, compilation included.
 const LIMIT: Duration = Duration::from_secs(75 * 60);
 /// The same with the long campaigns.
 const CAMPAIGN: Duration = Duration::from_secs(12 * 3600);
 
-/// Cargo at work. Dropping it ends it, with all that it has started.
+/// Cargo at work, whose output is passed on at once. Dropping it ends it, with all that it has started.
 pub struct Run {
     what: String,
     cargo: Child,
     limit: Duration,
-    reader: Reader,
+    reader: JoinHandle<()>,
+    heard: Arc<Heard>,
 }
 
-/// How the output gets to people.
-enum Reader {
-    /// At once, by this thread.
-    Now(JoinHandle<()>, Arc<Heard>),
-    /// In the end, from this file.
-    Later(PathBuf),
+/// Cargo at work beside another, whose output comes when it has ended.
+pub struct RunBeside {
+    what: String,
+    work: Work,
+    limit: Duration,
 }
 
 /// What the output told.
@@ -48,15 +48,46 @@ struct Heard {
     failures: Mutex<Failures>,
 }
 
-/// What runs of cargo came to.
+/// What a run of cargo came to.
 #[derive(Debug)]
 pub struct Outcome {
     /// Whether nothing failed.
     pub success: bool,
     /// How many tests ran.
     pub tests: u64,
-    /// The failed ones and what they said, as lines for people.
+    /// What failed and why, as lines for people.
     pub failures: Vec<String>,
+}
+
+impl Outcome {
+    /// Of a run that ended, or did not.
+    fn of(what: &str, ended: Result<ExitStatus>, heard: &Heard) -> Self {
+        let failures = heard.failures.lock();
+        let mut failures = failures.unwrap_or_else(PoisonError::into_inner).told();
+        let success = ended.as_ref().is_ok_and(ExitStatus::success);
+        match ended {
+            Err(error) => failures.push(format!("{what}: {error:#}")),
+            Ok(status) if !success && failures.is_empty() => failures.push(format!(
+                "{what} failed ({status}) and no test said why: look for its errors above"
+            )),
+            Ok(_) => {}
+        }
+        Self {
+            success,
+            tests: heard.tests.load(Ordering::Relaxed),
+            failures,
+        }
+    }
+
+    /// The same, but a failure if no test ran.
+    pub fn with_tests(mut self) -> Self {
+        if self.success && self.tests == 0 {
+            self.success = false;
+            self.failures
+                .push("one of the runs of cargo ran no test".to_owned());
+        }
+        self
+    }
 }
 
 /// What every run is given.
@@ -86,25 +117,34 @@ impl Setting<'_> {
         let heard = Arc::new(Heard::default());
         let listener = heard.clone();
         let thread = std::thread::spawn(move || pass_on(stdout, &listener));
-        Ok(self.started(options, cargo, Reader::Now(thread, heard)))
+        let what = told(options);
+        progress::note(&format!("running {what}"));
+        Ok(Run {
+            what,
+            cargo,
+            limit: self.limit(),
+            reader: thread,
+            heard,
+        })
     }
 
-    /// Starts cargo with what others leave of the processors; its output comes when it is finished.
+    /// Starts cargo with what others leave of the processors.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_beside(self, options: &[&str]) -> Result<Run> {
-        let log = paths::log("beside");
-        fs::create_dir_all(paths::state("logs"))?;
-        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let cargo = self
-            .prepared(&mut beside::last("cargo"), options, &[])?
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .spawn()
-            .context("cannot start cargo")?;
-        Ok(self.started(options, cargo, Reader::Later(log)))
+    pub fn start_beside(self, options: &[&str]) -> Result<RunBeside> {
+        let what = told(options);
+        let mut cargo = beside::last("cargo");
+        let work = Work::start(&what, self.prepared(&mut cargo, options, &[])?, "beside")?;
+        Ok(RunBeside {
+            what,
+            work,
+            limit: self.limit(),
+        })
+    }
+
+    fn limit(self) -> Duration {
+        if self.campaign { CAMPAIGN } else { LIMIT }
     }
 
     fn prepared<'c>(
@@ -127,17 +167,10 @@ impl Setting<'_> {
         }
         Ok(cargo)
     }
+}
 
-    fn started(self, options: &[&str], cargo: Child, reader: Reader) -> Run {
-        let what = format!("cargo {}", options.join(" "));
-        progress::note(&format!("running {what}"));
-        Run {
-            what,
-            cargo,
-            limit: if self.campaign { CAMPAIGN } else { LIMIT },
-            reader,
-        }
-    }
+fn told(options: &[&str]) -> String {
+    format!("cargo {}", options.join(" "))
 }
 
 impl Run {
@@ -146,8 +179,8 @@ impl Run {
     /// # Errors
     /// When that takes too long.
     pub fn wait_until_built(&mut self) -> Result<()> {
-        let (what, cargo, reader) = (&self.what, &mut self.cargo, &self.reader);
-        let built = || reader.is_built() || !matches!(cargo.try_wait(), Ok(None));
+        let (what, cargo, heard) = (&self.what, &mut self.cargo, &self.heard);
+        let built = || heard.built.load(Ordering::Relaxed) || !matches!(cargo.try_wait(), Ok(None));
         progress::step(&format!("{what}: built"), || {
             ensure!(
                 wait_until(self.limit, built, || true),
@@ -157,16 +190,20 @@ impl Run {
         })
     }
 
-    /// Waits for the end.
-    ///
-    /// # Errors
-    /// When it does not come in time.
-    pub fn finish(mut self) -> Result<Outcome> {
+    /// Waits for the end; one that does not come in time is a failure.
+    pub fn finish(mut self) -> Outcome {
         let what = self.what.clone();
-        progress::step(&what, || self.ended())
+        let ended = progress::step(&what, || self.ended());
+        // Not longer: a program that a test left behind would hold the output open.
+        wait_until(
+            Duration::from_secs(5),
+            || self.reader.is_finished(),
+            || true,
+        );
+        Outcome::of(&what, ended, &self.heard)
     }
 
-    fn ended(&mut self) -> Result<Outcome> {
+    fn ended(&mut self) -> Result<ExitStatus> {
         let mut status = None;
         let cargo = &mut self.cargo;
         let ended = || {
@@ -176,20 +213,9 @@ impl Run {
         let minutes = self.limit.as_secs() / 60;
         ensure!(
             wait_until(self.limit, ended, || true),
-            "{} did not end within {minutes} minutes and was killed: look which test was last{}",
-            self.what,
-            self.reader.place()
+            "it did not end within {minutes} minutes and was killed: look which test was last"
         );
-        let heard = self.reader.heard()?;
-        let failures = heard
-            .failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Ok(Outcome {
-            success: status.is_some_and(|status| status.success()),
-            tests: heard.tests.load(Ordering::Relaxed),
-            failures: failures.told().to_vec(),
-        })
+        status.context("its end was seen and is not known")
     }
 }
 
@@ -201,35 +227,18 @@ impl Drop for Run {
     }
 }
 
-impl Reader {
-    fn is_built(&self) -> bool {
-        matches!(self, Self::Now(_, heard) if heard.built.load(Ordering::Relaxed))
-    }
-
-    /// Where the output is, if it is not here.
-    fn place(&self) -> String {
-        match self {
-            Self::Now(..) => String::new(),
-            Self::Later(log) => format!(" in {}", log.display()),
-        }
-    }
-
-    /// What the output told; called when cargo has ended.
-    fn heard(&self) -> Result<Arc<Heard>> {
-        match self {
-            Self::Now(thread, heard) => {
-                // Not longer: a program that a test left behind would hold the output open.
-                wait_until(Duration::from_secs(5), || thread.is_finished(), || true);
-                Ok(heard.clone())
+impl RunBeside {
+    /// Waits for the end and prints what it said.
+    pub fn finish(mut self) -> Outcome {
+        let heard = Heard::default();
+        let ended = progress::step(&self.what, || {
+            let ended = self.work.ended(self.limit);
+            if let Ok(output) = File::open(self.work.log()) {
+                pass_on(output, &heard);
             }
-            Self::Later(log) => {
-                let file =
-                    File::open(log).with_context(|| format!("cannot read {}", log.display()))?;
-                let heard = Arc::new(Heard::default());
-                pass_on(file, &heard);
-                Ok(heard)
-            }
-        }
+            ended
+        });
+        Outcome::of(&self.what, ended, &heard)
     }
 }
 
