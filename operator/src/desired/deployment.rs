@@ -12,7 +12,7 @@ use crate::api::status::Slot;
 use crate::platform::release::ReleaseService;
 
 /// Seconds a pod gets to drain: the service's own delay (8 s), requests in flight (20 s) and room.
-pub const GRACE_SECONDS: i64 = 45;
+const GRACE_SECONDS: i64 = 45;
 
 /// Deployment of a live service in a slot with so many pods; `None` leaves their number to whoever has set it.
 pub fn live(

@@ -1,18 +1,17 @@
 //! What no release needs any more: candidate pods, Jobs, recorded inputs and scratch databases. Nothing goes before its verdict is saved.
 
-use k8s_openapi::jiff::SignedDuration;
-
 use super::action::{Created, Target, TargetKind};
 use super::draft::Draft;
 use crate::api::status::{ReleaseRecord, Stage, Verdict};
+use crate::cost::seconds;
 use crate::desired::job::Step;
-use crate::desired::{deployment, labels, names, scratch};
+use crate::desired::{labels, names, scratch};
 use crate::observed::{JobEnd, JobView};
 
 /// How many of the last releases keep their ended Jobs, so that a person can read the logs.
 const RELEASES_WITH_JOBS: usize = 3;
-/// Seconds by which a kubelet may be late to end a pod.
-const LATE_SECONDS: i32 = 15;
+/// Seconds by which a kubelet may be late to end a pod; as often it is looked whether it has.
+const LATE_SECONDS: f64 = 15.0;
 
 /// Plans all removals.
 pub(super) fn cleanup(draft: &mut Draft<'_>) {
@@ -155,19 +154,15 @@ fn removal_step() -> Step {
     }
 }
 
-/// Whether pods may still be connected to the scratch database of a release; not all who may drop it may end other people's connections. A pod that is not ready
-/// for longer than it has to end is one of a lost node, or never was connected.
+/// Whether services may still be connected to the scratch database of a release: who may drop it may not always end their connections. One that has not ended in
+/// time is on a node that is lost. Those of Jobs are not waited for: most work as the role that drops it.
 fn is_occupied(draft: &Draft<'_>, release: &str) -> bool {
-    let ends_within =
-        SignedDuration::from_secs(deployment::GRACE_SECONDS + i64::from(LATE_SECONDS));
-    draft.observed.pods.iter().any(|pod| {
-        let since = pod.unready_since;
-        pod.release == release
-            && labels::is_tried(&pod.track)
-            // Those of tests do not get that far.
-            && !pod.service.is_empty()
-            && !pod.has_ended()
-            && since.is_none_or(|since| draft.now.duration_since(since) < ends_within)
+    let observed = draft.observed;
+    observed.pods.iter().any(|pod| {
+        let is_tried = pod.release == release && labels::is_tried(&pod.track);
+        let is_of_service = !pod.controller.is_empty() && !observed.is_of_job(pod);
+        let late = pod.ends_by.map_or(0.0, |by| seconds(by, draft.now));
+        is_tried && is_of_service && !pod.has_ended() && late < LATE_SECONDS
     })
 }
 
@@ -189,7 +184,7 @@ fn scratch_databases(draft: &mut Draft<'_>) {
             .get(&name)
             .map(|view| (view.end.clone(), view.uid.clone(), view.deleting))
         {
-            None if is_occupied(draft, &id) => draft.wake_in(LATE_SECONDS.into()),
+            None if is_occupied(draft, &id) => draft.wake_in(LATE_SECONDS),
             None => draft.create(
                 Created::Job(Box::new(removal)),
                 format!("the scratch database of release {id} is dropped"),

@@ -101,6 +101,7 @@ fn deployment(world: &mut World, name: &str) {
     } else if fresh < wanted {
         seen.pods.push(PodView {
             name: format!("{name}-{}", seen.pods.len()),
+            controller: format!("replicas-of-{}", seen.uid),
             release,
             service,
             track,
@@ -292,6 +293,9 @@ fn run(world: &mut World, name: &str) -> (i32, String) {
     }
     if image == "postgres:15" {
         let script = container.command.clone().unwrap().join(" ");
+        if world.full_server && script.contains("create database") {
+            return (3, "no space left on device".to_owned());
+        }
         world.on_server(&release, &script);
         return (0, String::new());
     }

@@ -1,6 +1,7 @@
 //! Which Jobs are kept for people to read, and when a scratch database is dropped.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::SignedDuration;
 
 use super::*;
 use crate::observed::{JobView, PodView};
@@ -53,22 +54,21 @@ fn a_scratch_database_is_dropped_when_no_pod_may_be_connected_any_more() {
     let tried = others.next().unwrap().clone();
     observed.memory.scratch = vec![tried.clone()];
     let pod = PodView {
+        controller: "replica-set".into(),
         release: tried,
         service: "sales".into(),
         track: labels::CANDIDATE.into(),
         phase: "Running".into(),
+        // For as long as it was waited for.
+        unready_since: Some(now() - SignedDuration::from_secs(600)),
         ..PodView::default()
     };
-    let unready = |seconds| PodView {
-        unready_since: Some(now() - SignedDuration::from_secs(seconds)),
+    let due = |seconds| PodView {
+        ends_by: Some(now() + SignedDuration::from_secs(seconds)),
         ..pod.clone()
     };
     let beside = PodView {
         track: labels::BESIDE_STABLE.into(),
-        ..pod.clone()
-    };
-    let test = PodView {
-        service: String::new(),
         ..pod.clone()
     };
     let live = PodView {
@@ -83,14 +83,29 @@ fn a_scratch_database_is_dropped_when_no_pod_may_be_connected_any_more() {
         phase: "Failed".into(),
         ..pod.clone()
     };
+    let of_nobody = PodView {
+        controller: String::new(),
+        ..pod.clone()
+    };
+    let of_a_job = PodView {
+        controller: "seed".into(),
+        ..pod.clone()
+    };
+    let job = JobView {
+        name: "seed".into(),
+        uid: "seed".into(),
+        ..JobView::default()
+    };
+    observed.jobs.insert(job.name.clone(), job);
     for (pods, drops) in [
         (vec![], true),
         (vec![pod.clone()], false),
         (vec![beside], false),
-        (vec![ended.clone(), unready(50)], false),
-        (vec![unready(61)], true),
+        (vec![ended.clone(), due(45)], false),
+        (vec![due(-14)], false),
+        (vec![due(-15)], true),
         (vec![ended], true),
-        (vec![test, live, other], true),
+        (vec![live, other, of_nobody, of_a_job], true),
     ] {
         observed.pods = pods;
         let plan = plan(&platform, &observed, now());
