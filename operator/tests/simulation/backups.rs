@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crm_operator::api::spec::{BackupSpec, RehearsalData};
+use crm_operator::api::spec::{BackupPolicy, BackupSpec, RehearsalData};
 use crm_operator::desired::names;
 
 use crate::stories::Act::{Backup, Image};
@@ -160,7 +160,8 @@ impl World {
 
     /// Before anything of a release changes the live database, there is a dump of it; but not of one that was being tried when backups were asked for.
     pub fn assert_backed_up(&self, release: &str) {
-        let asked = self.platform.spec.database.backup.is_some();
+        let backup = self.platform.spec.database.backup.as_ref();
+        let asked = backup.is_some_and(|own| own.policy == BackupPolicy::BeforeMigration);
         let excused = self.volume.excused.as_deref() == Some(release);
         let of_it = format!("-{release}-");
         let made = self.volume.own().iter().any(|id| id.contains(&of_it));

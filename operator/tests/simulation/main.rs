@@ -25,6 +25,7 @@ mod pains;
 mod people;
 mod stories;
 mod traffic;
+mod unclear;
 mod world;
 mod writes;
 

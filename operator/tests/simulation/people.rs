@@ -95,7 +95,7 @@ impl World {
     }
 
     /// The release that the spec asks for.
-    fn wanted(&self) -> String {
+    pub fn wanted(&self) -> String {
         let reference = self.platform.spec.image.clone().unwrap();
         let image = reference.replace("crm:", "crm@sha256:");
         let platform = Platform::parse(&self.platform, &settings()).unwrap();

@@ -95,6 +95,11 @@ pub fn app(image: &str) -> App {
             verify: 1,
             ..good
         },
+        "doubtful" => App {
+            level: 2,
+            verify: 2,
+            ..good
+        },
         "restless" => App {
             level: 2,
             restless: true,
@@ -191,6 +196,8 @@ pub struct World {
     pub forgotten: bool,
     /// The registry does not answer.
     pub registry_away: bool,
+    /// The database server has no room for another database.
+    pub full_server: bool,
     /// Versions in the registry, and the images behind them.
     pub tags: BTreeMap<&'static str, &'static str>,
     /// Nobody told the operator its own image.
@@ -276,6 +283,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             next_uid: 0,
             forgotten: false,
             registry_away: false,
+            full_server: false,
             tags: BTreeMap::new(),
             nameless: false,
             skipped: BTreeSet::new(),

@@ -6,6 +6,7 @@ use super::performance;
 use super::summary::Summary;
 use super::{Ending, said, tail};
 use crate::api::status::{Report, Verdict};
+use crate::desired::job::UNCLEAR;
 use crate::desired::report::CONTAINER;
 use crate::observed::{ContainerState, PodView};
 use crate::report::Collected;
@@ -29,7 +30,7 @@ pub(super) fn ended(pod: &PodView, (code, words): (i32, &str), asked: Asked) -> 
         (true, false) => format!(": {}", tail(words)),
         _ => String::new(),
     };
-    if let 2 | 3 | 126 | 127 = code {
+    if UNCLEAR.contains(&code) {
         let otherwise = match otherwise.as_str() {
             "" => format!("exit code {code}: it could not run, see its log"),
             words => format!("exit code {code}{words}"),
