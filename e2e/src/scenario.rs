@@ -109,6 +109,24 @@ impl Platform {
         command::output_with_input(&mut kubectl, &object.to_string())
     }
 
+    /// Asks the API server whether it would take the committed definition; a warning is an error.
+    ///
+    /// # Errors
+    /// When it would not.
+    pub fn try_definition(&self) -> Result<String> {
+        let mut kubectl = self.cluster.kubectl(CALL);
+        kubectl.args([
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "--warnings-as-errors",
+            "--filename",
+        ]);
+        kubectl.arg(paths::checkout().join("crds/crmplatforms.crmplatform.io.yaml"));
+        command::output(&mut kubectl)
+    }
+
     /// Runs kubectl in the platform's namespace.
     ///
     /// # Errors

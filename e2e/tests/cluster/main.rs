@@ -24,6 +24,7 @@ mod proves_its_backup_by_restoring_it;
 mod reads_the_report_of_a_test;
 mod refuses_a_foreign_job_of_our_name;
 mod refuses_an_image_below_the_schema_floor;
+mod refuses_what_breaks_a_rule;
 mod restores_deleted_rows_as_the_document_says;
 mod retries_once_per_token;
 mod returns_to_stable_when_verify_fails;
