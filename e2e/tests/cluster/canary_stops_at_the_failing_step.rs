@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::setting::{RELEASE, Setting, stage};
+use crate::setting::{RELEASE, Setting, stage, unharmed};
 
 #[test]
 #[ignore = "needs a cluster: run cargo e2e test"]
@@ -23,7 +23,7 @@ fn canary_stops_at_the_failing_step() {
         .patch(&json!({ "image": setting.images.current, "tests": tests }))
         .unwrap();
     let (after, reason) = platform.wait_stalled(RELEASE).unwrap();
-    let traffic = load.stop().unwrap();
+    unharmed(load, 100);
     assert_eq!(reason, "CanaryFailed", "{}", after["status"]);
     assert!(stage(&after, "Verify").is_null(), "it never got so far");
     let jobs = stage(&after, "Rollout")["jobs"].as_array().unwrap().clone();
@@ -55,12 +55,4 @@ fn canary_stops_at_the_failing_step() {
         pods.iter().all(|uid| stable.contains(uid)),
         "stable was never touched"
     );
-    assert_eq!(
-        (traffic.failed, traffic.wrong),
-        (0, 0),
-        "{}",
-        traffic.summary
-    );
-    assert!(traffic.requests > 100, "only {} requests", traffic.requests);
-    println!("{}", traffic.summary);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use e2e::scenario::{Platform, message, reason};
 use serde_json::{Value, json};
 
-use crate::setting::{RELEASE, Setting, stage};
+use crate::setting::{RELEASE, Setting, stage, unharmed};
 
 /// Seconds that a window must have left when it is set, so that it is seen before it ends.
 const ROOM: u64 = 15;
@@ -53,19 +53,11 @@ fn freezes_and_thaws() {
     let (_, ends) = told.split_once("nothing live is changed before ").unwrap();
     let (ends, _) = ends.split_once(' ').unwrap();
     let thawed = platform.wait_ready(RELEASE).unwrap();
-    let traffic = load.stop().unwrap();
+    unharmed(load, 100);
     let began = stage(&thawed, "Migrate")["startedAt"].as_str().unwrap();
     assert!(began >= ends, "it went on at {began}, before {ends}");
     assert!(stage(&thawed, "Approve")["humanWaitSeconds"].is_i64());
     assert_eq!(thawed["status"]["stable"]["release"], release);
-    assert_eq!(
-        (traffic.failed, traffic.wrong),
-        (0, 0),
-        "{}",
-        traffic.summary
-    );
-    assert!(traffic.requests > 100, "only {} requests", traffic.requests);
-    println!("{}", traffic.summary);
 }
 
 fn is_frozen(platform: &Value) -> bool {

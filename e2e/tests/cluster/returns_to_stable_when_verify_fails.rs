@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::setting::{RELEASE, Setting, stage};
+use crate::setting::{RELEASE, Setting, stage, unharmed};
 
 #[test]
 #[ignore = "needs a cluster: run cargo e2e test"]
@@ -17,7 +17,7 @@ fn returns_to_stable_when_verify_fails() {
         .patch(&json!({ "image": setting.images.current, "tests": tests }))
         .unwrap();
     let (after, reason) = platform.wait_stalled(RELEASE).unwrap();
-    let traffic = load.stop().unwrap();
+    unharmed(load, 100);
     assert_eq!(reason, "VerifyFailed", "{}", after["status"]);
     assert_eq!(
         stage(&after, "Rollout")["verdict"],
@@ -44,17 +44,5 @@ fn returns_to_stable_when_verify_fails() {
         serving
             .iter()
             .all(|pod| pod["metadata"]["labels"]["crmplatform.io/release"] == stable)
-    );
-    assert_eq!(
-        (traffic.failed, traffic.wrong),
-        (0, 0),
-        "{}",
-        traffic.summary
-    );
-    assert!(
-        traffic.requests > 100,
-        "only {} requests: {}",
-        traffic.requests,
-        traffic.summary
     );
 }

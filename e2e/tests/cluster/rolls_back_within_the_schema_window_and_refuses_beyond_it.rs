@@ -1,4 +1,5 @@
-//! `rollback-to` brings an earlier release back without its gate, which it has passed, while the schema allows it; once old columns are dropped it is refused.
+//! `rollback-to` brings an earlier release back without its gate, which it has passed, and without a failed request, while the schema allows it; once old columns are
+//! dropped it is refused.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 use e2e::scenario::{Platform, condition};
 use serde_json::{Value, json};
 
-use crate::setting::{RELEASE, Setting, newest, stage};
+use crate::setting::{RELEASE, Setting, newest, stage, unharmed};
 
 #[test]
 #[ignore = "needs a cluster: run cargo e2e test"]
@@ -29,11 +30,13 @@ fn rolls_back_within_the_schema_window_and_refuses_beyond_it() {
         move |platform: &Value| platform["status"]["stable"]["release"] == release.as_str()
     };
 
+    let load = platform.start_load(&setting.images.current, 20).unwrap();
     ask(platform, &format!("{first} anna: slower than before"));
     let after = platform
         .wait("the first release", RELEASE, serves(first.clone()))
         .unwrap();
     assert_eq!(stage(&after, "Gate")["verdict"], "Skipped");
+    unharmed(load, 100);
     let ready = platform
         .wait("word of it", RELEASE, |platform| {
             condition(platform, "Stalled") == "True"

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use e2e::scenario::{self, Platform};
+use e2e::scenario::{self, Load, Platform};
 use e2e::{Cluster, Images};
 use serde_json::Value;
 
@@ -102,6 +102,19 @@ fn remove(cluster: &Cluster, namespace: &str, wait: bool) {
         &format!("--wait={wait}"),
     ]);
     e2e::command::output(&mut kubectl).unwrap();
+}
+
+/// Stops the traffic: of at least `least` requests none failed, and none was answered with something else than what had been written.
+pub fn unharmed(load: Load, least: u64) {
+    let traffic = load.stop().unwrap();
+    let summary = &traffic.summary;
+    assert_eq!((traffic.failed, traffic.wrong), (0, 0), "{summary}");
+    assert!(
+        traffic.requests >= least,
+        "only {} requests: {summary}",
+        traffic.requests
+    );
+    println!("{summary}");
 }
 
 /// The record of the newest release.

@@ -3,7 +3,7 @@
 use e2e::scenario;
 use serde_json::{Value, json};
 
-use crate::setting::{RELEASE, Setting};
+use crate::setting::{RELEASE, Setting, unharmed};
 
 #[test]
 #[ignore = "needs a cluster: run cargo e2e test"]
@@ -73,14 +73,7 @@ fn switches_all_services_together() {
         blue.iter().all(|uid| again.contains(uid)),
         "it went back to the pods that still ran: {blue:?} of {again:?}"
     );
-    let traffic = load.stop().unwrap();
-    assert_eq!(
-        (traffic.failed, traffic.wrong),
-        (0, 0),
-        "{}",
-        traffic.summary
-    );
-    assert!(traffic.requests > 100, "only {} requests", traffic.requests);
+    unharmed(load, 100);
 
     let shorter = json!({ "release": { "strategy": { "scaleDownDelaySeconds": 0 } } });
     platform.patch(&shorter).unwrap();
@@ -91,7 +84,6 @@ fn switches_all_services_together() {
             Ok(left.is_empty())
         })
         .unwrap();
-    println!("{}", traffic.summary);
 }
 
 const LIVE: &str = "crmplatform.io/platform=acme,crmplatform.io/track=stable";
