@@ -131,10 +131,16 @@ fn tests_in(place: &str) -> BTreeSet<String> {
     tests
 }
 
-/// The Rust files at a place: itself, or all in that folder.
+/// The Rust files at a place: all in that folder, or itself and those in the folder of its name.
 fn sources(place: &Path) -> Vec<PathBuf> {
     if place.is_file() {
-        return vec![place.to_owned()];
+        let folder = place.with_extension("");
+        let modules = if folder.is_dir() {
+            sources(&folder)
+        } else {
+            Vec::new()
+        };
+        return [place.to_owned()].into_iter().chain(modules).collect();
     }
     let entries =
         fs::read_dir(place).unwrap_or_else(|error| panic!("{}: {error}", place.display()));
