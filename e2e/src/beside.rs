@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::process::{end_with_descendants, wait_until};
+use crate::process::{end_group, wait_until};
 use crate::{command, paths, progress};
 
 /// In a session of its own, because the kernel shares the processors out by sessions, and last among them. No terminal ends it there: when the thread that started it
@@ -34,7 +34,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Starts the command, best one of [`last`], with its output in the log of that name; `what` reads like "etcd is up".
+    /// Starts a command of [`last`], with its output in the log of that name; `what` reads like "etcd is up".
     ///
     /// # Errors
     /// When it cannot be started.
@@ -47,7 +47,7 @@ impl Work {
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
-            .with_context(|| format!("cannot start what gives: {what}"))?;
+            .with_context(|| format!("cannot start `setsid` for: {what}"))?;
         progress::note(&format!(
             "started beside what comes next: {what}; log: {}",
             log.display()
@@ -107,7 +107,7 @@ impl Work {
 impl Drop for Work {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            end_with_descendants(&mut self.child);
+            end_group(&mut self.child);
         }
     }
 }
@@ -157,10 +157,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_ends() {
-        let work = started("dropped", "sleep 1000");
-        let id = work.child.id();
-        drop(work);
-        assert!(!PathBuf::from(format!("/proc/{id}")).exists());
+    fn what_is_dropped_ends_whole_however_early() {
+        for milliseconds in 0..20 {
+            let work = started("dropped", "sleep 1002");
+            let group = work.child.id().to_string();
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            drop(work);
+            let is_empty = || !groups().contains(&group);
+            assert!(
+                wait_until(SOON, is_empty, || true),
+                "after {milliseconds} ms"
+            );
+        }
+    }
+
+    /// The groups of all processes that run.
+    fn groups() -> Vec<String> {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let texts = entries.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+        let group = |text: String| {
+            let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+            let state = fields.next()?;
+            (state != "Z").then(|| fields.nth(1).map(str::to_owned))?
+        };
+        texts.filter_map(group).collect()
     }
 }

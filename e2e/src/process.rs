@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{command, paths};
 
@@ -143,6 +143,17 @@ pub fn end_with_descendants(child: &mut Child) {
         signal(pid, Signal::KILL);
     }
     child.kill().ok();
+    child.wait().ok();
+}
+
+/// Ends a child that was not waited for yet and leads a group, and all of the group. What a program starts while it is ended is of its group, and would be missed
+/// by [`end_with_descendants`].
+pub fn end_group(child: &mut Child) {
+    // Before it leads a group, it has started nothing.
+    child.kill().ok();
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        kill_process_group(group, Signal::KILL).ok();
+    }
     child.wait().ok();
 }
 
