@@ -24,7 +24,7 @@ const fn program(name: &'static str, package: &'static str) -> Program {
 /// What the local node runs on.
 pub const NODE: &[Program] = &[
     program("containerd", "containerd"),
-    program("runc", "runc"),
+    program("crun", "crun"),
     program("/usr/lib/cni/bridge", "containernetworking-plugins"),
     program("iptables", "iptables"),
     program("ip", "iproute2"),

@@ -85,11 +85,16 @@ fn hold() -> Result<i32> {
 /// The kubelet and CNI write to these folders whatever their flags say; the node has its own instead.
 const COVERED: &[&str] = &["/var/log", "/var/lib/cni", "/var/lib/kubelet"];
 
+/// Where a system that still has the cgroups of version 1 mounts those of version 2, too.
+const HYBRID: &str = "/sys/fs/cgroup/unified";
+
 /// What makes the mount namespace the node's own; `$0` is the mark.
 fn script() -> Result<String> {
     // Shared among themselves, so that a mount made by containerd is seen by the kubelet.
     let mut script =
         "set -e; mount --make-rshared /; mount -t tmpfs -o mode=755 \"$0\" /run\n".to_owned();
+    // Beside the cgroups of version 1 it may have no controller, and then crun makes no container.
+    script += &format!("if mountpoint -q {HYBRID}; then umount {HYBRID}; fi\n");
     for folder in COVERED {
         let own = paths::state("node/covered").join(folder.trim_start_matches('/'));
         fs::create_dir_all(&own)?;
