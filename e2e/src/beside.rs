@@ -1,4 +1,5 @@
-//! Work beside other work: a program that gets what others leave of the processors. Its output is in its log; dropping it ends it, with all that it has started.
+//! Work beside other work: a program that gets its share of the processors, or only what others leave. Its output is in its log; dropping it ends it, with all that
+//! it has started.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -11,17 +12,30 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::process::{end_group, wait_until};
 use crate::{command, paths, progress};
 
-/// In a session of its own, because the kernel shares the processors out by sessions, and last among them. No terminal ends it there: when the thread that started it
-/// is gone, the kernel tells the shell, and the shell its whole group.
-const LAST: &str = "trap 'trap - TERM; kill 0' TERM
-echo 19 >/proc/self/autogroup
-nice -n 19 \"$@\" & wait $!";
+/// In a session of its own, because the kernel shares the processors out by sessions; `$0` is how nice it is. No terminal ends it there: when the thread that started
+/// it is gone, the kernel tells the shell, and the shell its whole group.
+const SCRIPT: &str = "trap 'trap - TERM; kill 0' TERM
+echo $0 >/proc/self/autogroup
+nice -n $0 \"$@\" & wait $!";
 
-/// `program` with what others leave of the processors. It ends with the thread that starts it, and so does all that it has started.
-pub fn last(program: impl AsRef<OsStr>) -> Command {
+/// What a program gets of the processors.
+#[derive(Clone, Copy, Debug)]
+pub enum Share {
+    /// As much as any other.
+    Fair,
+    /// What others leave.
+    Rest,
+}
+
+/// `program`, which ends with the thread that starts it, and so does all that it has started.
+pub fn program(program: impl AsRef<OsStr>, share: Share) -> Command {
+    let nice = match share {
+        Share::Fair => "0",
+        Share::Rest => "19",
+    };
     let mut command = command::program("setsid");
     command
-        .args(["setpriv", "--pdeathsig", "TERM", "sh", "-c", LAST, "sh"])
+        .args(["setpriv", "--pdeathsig", "TERM", "sh", "-c", SCRIPT, nice])
         .arg(program);
     command
 }
@@ -34,7 +48,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Starts a command of [`last`], with its output in the log of that name; `what` reads like "etcd is up".
+    /// Starts a command of [`program`], with its output in the log of that name; `what` reads like "etcd is up".
     ///
     /// # Errors
     /// When it cannot be started.
@@ -122,7 +136,8 @@ mod tests {
 
     fn started(log: &str, script: &str) -> Work {
         let log = format!("test-beside-{log}");
-        Work::start("the test", last("sh").args(["-c", script]), &log).unwrap()
+        let mut command = program("sh", Share::Rest);
+        Work::start("the test", command.args(["-c", script]), &log).unwrap()
     }
 
     /// Also its session: only within one does the kernel look at how nice a process is.

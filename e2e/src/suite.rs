@@ -2,14 +2,17 @@
 
 mod failures;
 mod run;
+mod targets;
 
+use std::panic::resume_unwind;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 
 use crate::postgres::Server;
 use crate::{images, lock, progress};
-use run::{Outcome, Setting};
+use run::{Outcome, Setting, Share};
+use targets::CLUSTER;
 
 /// The test of the service's cargo feature, with the whole workspace, so that the dependencies are those of the other tests.
 const FAULT: [&str; 6] = [
@@ -23,6 +26,7 @@ const FAULT: [&str; 6] = [
 /// Optimised, so it is a build of its own; an alias of the project.
 const SIMULATION: [&str; 1] = ["simulation"];
 const WORKSPACE: [&str; 2] = ["test", "--workspace"];
+const BUILD: [&str; 3] = ["test", "--workspace", "--no-run"];
 
 /// Runs all tests whose name contains `filter`, with the long campaigns if that is wanted. Without a filter these are all runs; with one it is the first run that has such a test, and with the campaigns the simulation.
 ///
@@ -58,18 +62,38 @@ pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
     })
 }
 
-/// Every test. The simulation only computes, and those on the cluster wait most of their time: it runs beside them.
+/// Every test. Those on the cluster wait for it, above all the first of them, beside which none may run: all others run meanwhile.
 fn all(setting: Setting<'_>) -> Result<Vec<Outcome>> {
-    let mut workspace = setting.start(&WORKSPACE, &[])?;
-    // Cargo builds for one run at a time.
-    workspace.wait_until_built()?;
-    let simulation = setting.start_beside(&SIMULATION)?;
-    let outcomes = vec![
-        workspace.finish(),
-        simulation.finish(),
-        setting.start(&FAULT, &["faulty"])?.finish(),
+    let built = setting.start(&BUILD, &[])?.finish();
+    if !built.success {
+        return Ok(vec![built]);
+    }
+    let mut outcomes = std::thread::scope(|scope| {
+        let others = scope.spawn(|| beside_the_cluster(setting));
+        let cluster = setting.start(&CLUSTER, &[])?.finish();
+        let mut outcomes = others.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        outcomes.push(cluster);
+        anyhow::Ok(outcomes)
+    })?;
+    outcomes = outcomes.into_iter().map(Outcome::with_tests).collect();
+    Ok(outcomes)
+}
+
+/// One run after the other: cargo builds for one at a time.
+fn beside_the_cluster(setting: Setting<'_>) -> Result<Vec<Outcome>> {
+    let others = targets::others()?;
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    let runs: [(&[&str], &[&str], _); 3] = [
+        // Some of them have deadlines.
+        (&others, &[], Share::Fair),
+        (&FAULT, &["faulty"], Share::Rest),
+        (&SIMULATION, &[], Share::Rest),
     ];
-    Ok(outcomes.into_iter().map(Outcome::with_tests).collect())
+    let ended = runs.map(|(options, filter, share)| {
+        let run = setting.start_beside(options, filter, share)?;
+        Ok(run.finish())
+    });
+    ended.into_iter().collect()
 }
 
 /// The tests of the first run that has one; with the campaigns also those of the simulation, because they are what people ask for.

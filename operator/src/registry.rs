@@ -244,7 +244,21 @@ async fn digest(
     let digest = question
         .await
         .map_err(|error| unresolved(reference, registry, &error))?;
+    if !is_digest(&digest) {
+        return Err(Unresolved::Refused(format!(
+            "{registry} answered for image {reference:?} with something that is no sha256 digest: use another registry, or the image by its digest"
+        )));
+    }
     Ok((format!("{}@{digest}", repository(reference)), digest))
+}
+
+/// Whether a registry's word is a digest: it becomes part of the image.
+fn is_digest(digest: &str) -> bool {
+    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+    hex.len() == 64
+        && hex
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn no_signer((reference, image): (&str, &str), registry: &str, why: NoSigner) -> Unresolved {

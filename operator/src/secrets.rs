@@ -52,14 +52,14 @@ pub fn secret(owner: &CrmPlatform, recipe: &SecretRecipe) -> Result<Secret, Erro
             ("superuser-password".to_owned(), password()?),
         ]),
     }
-    let owner_references = if recipe.owned {
-        owner
-            .controller_owner_ref(&())
-            .map(|reference| vec![reference])
+    let name = owner.name_any();
+    let (owner_references, labels) = if recipe.owned {
+        let owner = owner.controller_owner_ref(&());
+        (owner.map(|owner| vec![owner]), labels::platform(&name))
     } else {
-        None
+        (None, labels::lasting(&name))
     };
-    let labels = labels::platform(&owner.name_any())
+    let labels = labels
         .into_iter()
         .filter_map(|(key, value)| Some((key, value.as_str()?.to_owned())))
         .collect();

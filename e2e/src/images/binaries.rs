@@ -61,7 +61,7 @@ impl Build {
 }
 
 fn work(what: &str, flags: &[&str], log: &str) -> Result<Work> {
-    let mut cargo = beside::last("cargo");
+    let mut cargo = beside::program("cargo", beside::Share::Rest);
     Work::start(what, prepared(&mut cargo, paths::checkout(), flags), log)
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::failures::Failures;
+pub use crate::beside::Share;
 use crate::beside::{self, Work};
 use crate::postgres::Server;
 use crate::process::{end_with_descendants, wait_until};
@@ -41,8 +42,6 @@ pub struct RunBeside {
 /// What the output told.
 #[derive(Default)]
 struct Heard {
-    /// The first program with tests has begun.
-    built: AtomicBool,
     /// How many tests ran.
     tests: AtomicU64,
     failures: Mutex<Failures>,
@@ -128,14 +127,20 @@ impl Setting<'_> {
         })
     }
 
-    /// Starts cargo with what others leave of the processors.
+    /// Starts cargo beside another run.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_beside(self, options: &[&str]) -> Result<RunBeside> {
+    pub fn start_beside(
+        self,
+        options: &[&str],
+        filter: &[&str],
+        share: Share,
+    ) -> Result<RunBeside> {
         let what = told(options);
-        let mut cargo = beside::last("cargo");
-        let work = Work::start(&what, self.prepared(&mut cargo, options, &[])?, "beside")?;
+        let mut cargo = beside::program("cargo", share);
+        let cargo = self.prepared(&mut cargo, options, filter)?;
+        let work = Work::start(&what, cargo, "beside")?;
         Ok(RunBeside {
             what,
             work,
@@ -174,22 +179,6 @@ fn told(options: &[&str]) -> String {
 }
 
 impl Run {
-    /// Waits until the first program with tests begins, or cargo has ended.
-    ///
-    /// # Errors
-    /// When that takes too long.
-    pub fn wait_until_built(&mut self) -> Result<()> {
-        let (what, cargo, heard) = (&self.what, &mut self.cargo, &self.heard);
-        let built = || heard.built.load(Ordering::Relaxed) || !matches!(cargo.try_wait(), Ok(None));
-        progress::step(&format!("{what}: built"), || {
-            ensure!(
-                wait_until(self.limit, built, || true),
-                "{what} did not build in time"
-            );
-            Ok(())
-        })
-    }
-
     /// Waits for the end; one that does not come in time is a failure.
     pub fn finish(mut self) -> Outcome {
         let what = self.what.clone();
@@ -253,9 +242,6 @@ fn pass_on(output: impl Read, heard: &Heard) {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .hear(&line);
-        if line.starts_with("running ") {
-            heard.built.store(true, Ordering::Relaxed);
-        }
     }
 }
 

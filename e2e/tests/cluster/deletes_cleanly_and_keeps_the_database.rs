@@ -1,8 +1,12 @@
-//! Deleting a platform removes all it made but the data; a platform of the same name takes the data up again, without what a rehearsal left behind long ago.
+//! Deleting a platform removes all it made but the data; a platform of the same name takes the data up again, without what a rehearsal left behind long ago. With
+//! `deletionPolicy: Delete` the data goes too.
 
 use std::time::{Duration, Instant};
 
-use crate::setting::{INSTALL, Setting};
+use e2e::scenario::Platform;
+use serde_json::json;
+
+use crate::setting::{INSTALL, RELEASE, Setting};
 
 const LONG_AGO: &str = "scratch_0a1b2c3d_r0123456789";
 const LATELY: &str = "scratch_0a1b2c3d_r9876543210";
@@ -24,28 +28,9 @@ fn deletes_cleanly_and_keeps_the_database() {
         let comment = format!("comment on database {name} is 'made {made}'");
         platform.sql(&comment).unwrap();
     }
-    platform
-        .kubectl(&["delete", "crmplatform", "acme", "--timeout=50s"])
-        .unwrap();
+    delete(platform);
     let kinds = "deployments,statefulsets,services,jobs,configmaps,controllerrevisions,pods";
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
-        let left = platform
-            .list(kinds, "crmplatform.io/platform=acme")
-            .unwrap();
-        if left.is_empty() {
-            break;
-        }
-        let names: Vec<_> = left
-            .iter()
-            .map(|object| format!("{} {}", object["kind"], object["metadata"]["name"]))
-            .collect();
-        assert!(
-            Instant::now() < deadline,
-            "120 s after the platform was deleted these are left: {names:?}"
-        );
-        std::thread::sleep(Duration::from_secs(1));
-    }
+    wait_until_gone(platform, kinds);
     assert!(
         platform
             .kubectl(&["get", "persistentvolumeclaim", "data-acme-postgres-0"])
@@ -77,4 +62,39 @@ fn deletes_cleanly_and_keeps_the_database() {
     let left =
         format!("select datname from pg_database where datname in ('{LONG_AGO}', '{LATELY}')");
     assert_eq!(platform.sql(&left).unwrap(), LATELY);
+
+    platform
+        .patch(&json!({ "deletionPolicy": "Delete" }))
+        .unwrap();
+    platform.wait_ready(RELEASE).unwrap();
+    delete(platform);
+    // Only on demand, the data too.
+    wait_until_gone(platform, &format!("{kinds},secrets,persistentvolumeclaims"));
+}
+
+fn delete(platform: &Platform) {
+    platform
+        .kubectl(&["delete", "crmplatform", "acme", "--timeout=50s"])
+        .unwrap();
+}
+
+fn wait_until_gone(platform: &Platform, kinds: &str) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let left = platform
+            .list(kinds, "crmplatform.io/platform=acme")
+            .unwrap();
+        if left.is_empty() {
+            break;
+        }
+        let names: Vec<_> = left
+            .iter()
+            .map(|object| format!("{} {}", object["kind"], object["metadata"]["name"]))
+            .collect();
+        assert!(
+            Instant::now() < deadline,
+            "120 s after the platform was deleted these are left: {names:?}"
+        );
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }

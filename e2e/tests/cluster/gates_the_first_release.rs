@@ -1,6 +1,6 @@
 //! The first deployment passes the same gate: a bad first image serves nobody.
 
-use e2e::scenario::message;
+use e2e::scenario::{Platform, message};
 
 use crate::setting::{INSTALL, Setting};
 
@@ -26,4 +26,28 @@ fn gates_the_first_release() {
         .sql("select count(*) from pg_namespace where nspname in ('customer', 'sales')")
         .unwrap();
     assert_eq!(schemas, "0", "the live database was not touched");
+    drops_what_was_in_use(&setting.platform);
+}
+
+/// The candidate's pods are connected to the scratch database when it is dropped, and that takes one pod only.
+fn drops_what_was_in_use(platform: &Platform) {
+    let left = "select count(*) from pg_database where datname like 'scratch%'";
+    platform
+        .watch(
+            "no scratch database",
+            60,
+            |_| Ok(platform.sql(left)? == "0"),
+        )
+        .unwrap();
+    let events = platform.kubectl(&[
+        "get",
+        "events",
+        "--field-selector=reason=SuccessfulCreate,involvedObject.kind=Job",
+        "--output=jsonpath={range .items[*]}{.message}{\"\\n\"}{end}",
+    ]);
+    let events = events.unwrap();
+    let mut pods = events
+        .lines()
+        .filter(|line| line.contains("-remove-scratch-"));
+    assert!(pods.next().is_some() && pods.next().is_none(), "{events}");
 }

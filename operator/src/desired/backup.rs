@@ -8,7 +8,7 @@ use super::environment::{self, Role};
 use super::job::{Shape, Step, job};
 use super::{Scope, Track, labels, names, object};
 use crate::api::spec::{BackupSpec, DeletionPolicy};
-use crate::api::status::{BackupRecord, Memory};
+use crate::api::status::BackupRecord;
 use crate::platform::Platform;
 use crate::platform::release::DatabaseUse;
 
@@ -60,23 +60,31 @@ pg_restore --exit-on-error --no-owner ${CRM_OWNER_ROLE:+"--role=$CRM_OWNER_ROLE"
 
 /// The volume of all dumps of a platform. It outlives the platform unless `deletionPolicy: Delete` says otherwise.
 pub fn claim(platform: &Platform, backup: &BackupSpec) -> PersistentVolumeClaim {
-    let owners = match platform.deletion {
-        DeletionPolicy::Delete => json!([platform.owner]),
-        DeletionPolicy::Retain => json!([]),
+    let name = &platform.name;
+    let (owners, labels) = match platform.deletion {
+        DeletionPolicy::Delete => (json!([platform.owner]), labels::platform(name)),
+        DeletionPolicy::Retain => (json!([]), labels::lasting(name)),
     };
     object(json!({
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": { "name": names::backup_claim(&platform.name), "namespace": platform.namespace, "labels": labels::platform(&platform.name), "ownerReferences": owners },
+        "metadata": { "name": names::backup_claim(name), "namespace": platform.namespace, "labels": labels, "ownerReferences": owners },
         "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": backup.storage } } }
     }))
 }
 
-/// Dumps the live database, then removes what has no room on the volume any more: `keep` dumps beside the new one. What `memory` lists stays.
-pub fn dump(scope: Scope<'_>, step: &Step, (backup, memory): (&BackupSpec, &Memory)) -> Job {
-    let kept: Vec<_> = memory.backups.iter().map(|kept| kept.id.as_str()).collect();
-    let stable = memory.stable.as_ref();
-    let stable = stable.map_or("", |stable| stable.release.as_str());
+/// Which dumps stay on the volume.
+pub struct Kept<'a> {
+    /// Those in the status.
+    pub listed: &'a [BackupRecord],
+    /// The release of which the newest one stays, too.
+    pub stable: Option<String>,
+}
+
+/// Dumps the live database, then removes what has no room on the volume any more: `keep` dumps beside the new one and those that are `kept`.
+pub fn dump(scope: Scope<'_>, step: &Step, (backup, kept): (&BackupSpec, &Kept<'_>)) -> Job {
+    let stable = kept.stable.as_deref().unwrap_or_default();
+    let kept: Vec<_> = kept.listed.iter().map(|kept| kept.id.as_str()).collect();
     let uid = &scope.platform.uid;
     let mut env = environment::database(scope, Role::Migrator, Track::Live);
     env.extend([

@@ -62,14 +62,15 @@ pub fn secrets(platform: &Platform) -> Vec<SecretRecipe> {
     recipes
 }
 
-/// Script that makes roles and database on the first start of the volume.
+/// Script that makes roles and database on the first start of the volume. The migrator may end connections, because it drops scratch databases to which pods of the
+/// application may be connected still.
 pub fn config_map(platform: &Platform) -> ConfigMap {
     let script = format!(
         r#"#!/bin/sh
 set -eu
 psql -v ON_ERROR_STOP=1 -v migrator="$CRM_MIGRATOR_PASSWORD" -v app="$CRM_APP_PASSWORD" --username "$POSTGRES_USER" --dbname postgres <<'SQL'
 create role {OWNER_ROLE} nologin;
-create role {MIGRATOR_ROLE} login createdb password :'migrator' in role {OWNER_ROLE};
+create role {MIGRATOR_ROLE} login createdb password :'migrator' in role {OWNER_ROLE}, pg_signal_backend;
 create role {APP_ROLE} login password :'app';
 create database {DATABASE} owner {OWNER_ROLE};
 SQL

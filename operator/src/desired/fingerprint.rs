@@ -6,13 +6,12 @@ use serde_json::{Value, json};
 
 use super::{content_hash, report};
 
-/// A hash over name, image, command, arguments and environment of each container of a Job, and over what its report is read from. Two Jobs of one fingerprint do the same.
-/// An empty list counts as a missing one: the API server stores no empty lists.
+/// A hash over name, image, command, arguments and environment of each container of a Job, over what is laid over its image, and over where names lead. Two Jobs of one
+/// fingerprint do the same. An empty list counts as a missing one: the API server stores no empty lists.
 ///
 /// Of the operator's own image in it only the repository counts. A Job that a crashed operator made must be known to the newer one that takes over, or an upgrade at that
 /// moment would hold the release as `JobNotOurs`. It is no door for strangers: they would have to push into the operator's own repository, and who can do that needs no forged
-/// Job. The container's name, command, arguments and environment count in full, and so does the folder it reads: one that looks elsewhere would find no report, and leave the
-/// last word to the test itself.
+/// Job. All else of that container counts in full, above all the folder it reads: one that looks elsewhere would find no report, and leave the last word to the test itself.
 pub fn fingerprint(job: &Job) -> String {
     let Some(pod) = job
         .spec
@@ -38,8 +37,9 @@ pub fn fingerprint(job: &Job) -> String {
             .map(|container| what(container, json!(container.image))),
     );
     for container in collectors {
-        runs.push(json!([container.restart_policy, folder(pod)]));
+        runs.push(json!(container.restart_policy));
     }
+    runs.push(around(pod));
     content_hash(&runs)
 }
 
@@ -60,24 +60,40 @@ fn what(container: &Container, image: Value) -> Value {
         image,
         container.command.as_deref().unwrap_or_default(),
         container.args.as_deref().unwrap_or_default(),
-        env
+        env,
+        container.env_from.as_deref().unwrap_or_default(),
+        container.working_dir,
+        container.lifecycle.is_some(),
+        plain(json!(
+            container.volume_mounts.as_deref().unwrap_or_default()
+        )),
     ])
 }
 
-/// What the folder of the reports is, and where each container has it.
-fn folder(pod: &PodSpec) -> Value {
-    let volumes = pod.volumes.iter().flatten();
-    let empty =
-        volumes.filter(|volume| volume.name == report::CONTAINER && volume.empty_dir.is_some());
-    let all = pod.init_containers.iter().flatten().chain(&pod.containers);
-    let mounts = all.flat_map(|container| {
-        let mounts = container.volume_mounts.iter().flatten();
-        let at = mounts.filter(|mount| {
-            mount.mount_path.starts_with(report::FOLDER) || mount.name == report::CONTAINER
-        });
-        at.map(|mount| json!([container.name, mount.name, mount.mount_path, mount.sub_path]))
-    });
-    json!([empty.count(), mounts.collect::<Vec<_>>()])
+/// What volumes hold, and where names lead.
+fn around(pod: &PodSpec) -> Value {
+    json!([
+        plain(json!(pod.volumes.as_deref().unwrap_or_default())),
+        pod.host_aliases.as_deref().unwrap_or_default(),
+        pod.dns_config,
+        pod.host_network.unwrap_or_default(),
+    ])
+}
+
+/// A value without what the API server adds or leaves out when it says nothing new.
+fn plain(value: Value) -> Value {
+    let says_something = |(key, value): &(String, Value)| {
+        let is_empty = value.as_array().is_some_and(Vec::is_empty);
+        key != "defaultMode" && *value != json!(false) && !value.is_null() && !is_empty
+    };
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.into_iter().filter(says_something);
+            Value::Object(kept.map(|(key, value)| (key, plain(value))).collect())
+        }
+        Value::Array(all) => all.into_iter().map(plain).collect(),
+        other => other,
+    }
 }
 
 /// An image without its tag and digest.

@@ -26,6 +26,8 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Its value.
 pub const MANAGER: &str = "crm-operator";
 
+const INSTANCE: &str = "app.kubernetes.io/instance";
+
 /// Label of a user's Secret: name of the platform that may use it.
 pub const USABLE_BY: &str = "crmplatform.io/usable-by";
 /// Annotation of live pods: what stands for the versions of the Secrets that they read.
@@ -69,11 +71,18 @@ pub fn platform(name: &str) -> Map<String, Value> {
     let labels = json!({
         MANAGED_BY: MANAGER,
         "app.kubernetes.io/name": "crm",
-        "app.kubernetes.io/instance": name,
+        INSTANCE: name,
         "app.kubernetes.io/part-of": name,
         PLATFORM: name,
     });
     into_map(labels)
+}
+
+/// Labels of what outlives its platform and so has no owner: without the one by which a GitOps tool may tell what is its own, and would prune what is not in Git.
+pub fn lasting(name: &str) -> Map<String, Value> {
+    let mut labels = platform(name);
+    labels.remove(INSTANCE);
+    labels
 }
 
 /// What tells an object of a platform from one that only has its name, as `kubectl label` takes it.

@@ -49,8 +49,8 @@ pub struct PodView {
     pub cpu: f64,
     /// Memory it asks for, in bytes.
     pub memory: f64,
-    /// By when it shall have ended, while it is being deleted.
-    pub ends_by: Option<Timestamp>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
 }
 
 /// State of a container.
@@ -146,7 +146,7 @@ impl From<&Pod> for PodView {
             restarts: container.map_or(0, |container| container.restart_count),
             cpu,
             memory,
-            ends_by: metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            deleting: metadata.deletion_timestamp.is_some(),
         }
     }
 }

@@ -3,12 +3,18 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
-use super::{admit, record};
+use super::{admit, record, requests};
 use crate::api::status::{Asked, Stage};
 use crate::cost::whole_seconds;
 
 /// Notes that the spec asks for something that does not serve and is not being tried.
 pub(super) fn note(draft: &mut Draft<'_>) {
+    let was = draft.memory.asked.clone();
+    note_release(draft);
+    bind(draft, was);
+}
+
+fn note_release(draft: &mut Draft<'_>) {
     let now = Time(draft.now);
     let generation = draft.platform.generation;
     let release = draft.wanted.as_ref().map(|(id, _)| id.clone());
@@ -46,9 +52,24 @@ pub(super) fn note(draft: &mut Draft<'_>) {
             resolved_at: release.as_ref().map(|_| now),
             release,
             waiting_since: None,
+            skip_gate: None,
         },
     };
     draft.memory.asked = Some(asked);
+}
+
+/// Notes what a waiting request to skip the gate speaks of: what the spec asks for when the request is first seen. `was` is what was noted before.
+fn bind(draft: &mut Draft<'_>, was: Option<Asked>) {
+    let Some(waits) = requests::to_skip_the_gate(draft) else {
+        return;
+    };
+    let meant = was.filter(|was| was.skip_gate.as_ref() == Some(&waits));
+    match &mut draft.memory.asked {
+        Some(asked) if meant.is_none() || asked.skip_gate.as_ref() == Some(&waits) => {
+            asked.skip_gate = Some(waits);
+        }
+        _ => draft.skips_nothing = true,
+    }
 }
 
 /// Notes that a pause keeps the release from beginning.

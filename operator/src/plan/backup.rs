@@ -6,10 +6,11 @@ use super::Progress;
 use super::action::Created;
 use super::draft::Draft;
 use super::judge::{BackupSummary, Kind};
+use super::record;
 use super::steps::{self, Work};
 use crate::api::conditions::BACKUP_FAILED;
 use crate::api::spec::RehearsalData;
-use crate::api::status::{BackupRecord, Candidate, JobRecord, ServiceLevel, Stage};
+use crate::api::status::{BackupRecord, Candidate, JobRecord, Memory, ServiceLevel, Stage};
 use crate::desired::{backup as objects, names};
 
 /// Jobs made for a dump.
@@ -32,11 +33,7 @@ pub(super) fn make_room(draft: &mut Draft<'_>) {
         return;
     };
     let mut newest = usize::try_from(backup.keep - 1).unwrap_or(0);
-    let stable = draft
-        .memory
-        .stable
-        .as_ref()
-        .map(|stable| stable.release.clone());
+    let stable = of_stable(&draft.memory);
     let mut of_stable = 1;
     draft.memory.backups.retain(|record| {
         let needed = Some(&record.release) == stable.as_ref() && of_stable > 0;
@@ -45,6 +42,12 @@ pub(super) fn make_room(draft: &mut Draft<'_>) {
         newest = newest.saturating_sub(1);
         kept || needed
     });
+}
+
+/// The release whose dump stable can be brought back with: a change of configuration makes none.
+fn of_stable(memory: &Memory) -> Option<String> {
+    let stable = memory.stable.as_ref()?;
+    Some(record::code_of(memory, &stable.release))
 }
 
 /// Makes the volume and the dump.
@@ -69,7 +72,11 @@ pub(super) fn backup(draft: &mut Draft<'_>) -> Progress {
     };
     let begun = draft.actions.len();
     let progress = steps::run(draft, &work, |draft, step| {
-        objects::dump(draft.scope(&id, &release), step, (&backup, &draft.memory))
+        let kept = objects::Kept {
+            listed: &draft.memory.backups,
+            stable: of_stable(&draft.memory),
+        };
+        objects::dump(draft.scope(&id, &release), step, (&backup, &kept))
     });
     // A Job is about to be made: its volume first.
     if draft.actions.len() > begun {

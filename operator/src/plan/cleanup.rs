@@ -3,15 +3,12 @@
 use super::action::{Created, Target, TargetKind};
 use super::draft::Draft;
 use crate::api::status::{ReleaseRecord, Stage, Verdict};
-use crate::cost::seconds;
 use crate::desired::job::Step;
 use crate::desired::{labels, names, scratch};
 use crate::observed::{JobEnd, JobView};
 
 /// How many of the last releases keep their ended Jobs, so that a person can read the logs.
 const RELEASES_WITH_JOBS: usize = 3;
-/// Seconds by which a kubelet may be late to end a pod; as often it is looked whether it has.
-const LATE_SECONDS: f64 = 15.0;
 
 /// Plans all removals.
 pub(super) fn cleanup(draft: &mut Draft<'_>) {
@@ -154,18 +151,6 @@ fn removal_step() -> Step {
     }
 }
 
-/// Whether services may still be connected to the scratch database of a release: who may drop it may not always end their connections. One that has not ended in
-/// time is on a node that is lost. Those of Jobs are not waited for: most work as the role that drops it.
-fn is_occupied(draft: &Draft<'_>, release: &str) -> bool {
-    let observed = draft.observed;
-    observed.pods.iter().any(|pod| {
-        let is_tried = pod.release == release && labels::is_tried(&pod.track);
-        let is_of_service = !pod.controller.is_empty() && !observed.is_of_job(pod);
-        let late = pod.ends_by.map_or(0.0, |by| seconds(by, draft.now));
-        is_tried && is_of_service && !pod.has_ended() && late < LATE_SECONDS
-    })
-}
-
 /// Drops scratch databases; each stays on the list until its Job is complete.
 fn scratch_databases(draft: &mut Draft<'_>) {
     for id in draft.memory.scratch.clone() {
@@ -184,7 +169,6 @@ fn scratch_databases(draft: &mut Draft<'_>) {
             .get(&name)
             .map(|view| (view.end.clone(), view.uid.clone(), view.deleting))
         {
-            None if is_occupied(draft, &id) => draft.wake_in(LATE_SECONDS),
             None => draft.create(
                 Created::Job(Box::new(removal)),
                 format!("the scratch database of release {id} is dropped"),

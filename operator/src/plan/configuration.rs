@@ -39,10 +39,10 @@ pub(super) fn begin(draft: &mut Draft<'_>, release: &Release) {
     }
 }
 
-/// The stable release, if it passed a gate and has the same code.
+/// The release whose gate counts for stable, if stable has the same code.
 fn proven(draft: &Draft<'_>, release: &Release) -> Option<String> {
     let stable = draft.memory.stable.as_ref()?;
     let code = draft.release(&stable.release)?;
     let passed = !stable.untested && rollback::has_served(&draft.memory, &stable.release);
-    (passed && release.has_code_of(&code)).then(|| stable.release.clone())
+    (passed && release.has_code_of(&code)).then(|| record::code_of(&draft.memory, &stable.release))
 }

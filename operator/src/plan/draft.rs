@@ -54,6 +54,8 @@ pub(super) struct Draft<'a> {
     pub superseded: bool,
     /// Why the operator's policy ends the release at work, if it does.
     pub forbidden: Option<Finding>,
+    /// The spec asks for another release than when a request to skip the gate was seen, or for none that could begin.
+    pub skips_nothing: bool,
     /// A release changed its stage: no write may follow in this plan.
     pub moved: bool,
     /// The embedded database, if there is to be one, is up.
@@ -83,6 +85,7 @@ impl<'a> Draft<'a> {
             wanted: None,
             superseded: false,
             forbidden: None,
+            skips_nothing: false,
             moved: false,
             database_answers: false,
             wake: None,

@@ -82,7 +82,7 @@ fn hindrance(draft: &Draft<'_>) -> (f64, Option<String>) {
     };
     let since = |time: Option<Timestamp>| time.map_or(0.0, |time| seconds(time, draft.now));
     let pods = draft.observed.pods.iter();
-    let pods = pods.filter(|pod| pod.controller == set.uid && pod.ends_by.is_none());
+    let pods = pods.filter(|pod| pod.controller == set.uid && !pod.deleting);
     let Some(pod) = pods.max_by_key(|pod| pod.created) else {
         // Not since when it stands there: its pod may just have been drained.
         let candidate = draft.memory.candidate.as_ref();

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::status::{
-    Finding, JobRecord, Rejected, ReleaseRecord, Stage, StageRecord, Verdict,
+    Finding, JobRecord, Memory, Rejected, ReleaseRecord, Stage, StageRecord, Verdict,
 };
 
 /// How many releases keep the details of their Jobs.
@@ -49,6 +49,14 @@ pub(super) fn open(releases: &mut Vec<ReleaseRecord>, id: &str, generation: i64,
 /// The record at work of a release.
 pub(super) fn of<'a>(releases: &'a mut [ReleaseRecord], id: &str) -> Option<&'a mut ReleaseRecord> {
     releases.iter_mut().find(|record| record.release == id)
+}
+
+/// The release whose code a release has: itself, unless only configuration differs. It met the gate and the migrations.
+pub(super) fn code_of(memory: &Memory, id: &str) -> String {
+    let mut records = memory.releases.iter();
+    let record = records.find(|record| record.release == id);
+    let of = record.and_then(|record| record.code_of.clone());
+    of.unwrap_or_else(|| id.to_owned())
 }
 
 /// A stage of a release.

@@ -22,10 +22,8 @@ pub(super) type Outcome = Result<(String, String), String>;
 pub(super) fn handle(draft: &mut Draft<'_>) {
     let all = draft.platform.requests.iter();
     let mut unhandled = all.filter(|(token, request)| {
-        let last = draft.memory.last_handled.clone().of(*token).clone();
         let is_late = outdated(draft, *token).is_some();
-        let is_new = last.is_none_or(|last| last.value != request.value);
-        is_new && (is_late || !is_early(draft, *token))
+        is_new(draft, *token, request) && (is_late || !is_early(draft, *token))
     });
     let Some((token, request)) = unhandled.next().cloned() else {
         return;
@@ -68,8 +66,29 @@ pub(super) fn handle(draft: &mut Draft<'_>) {
     draft.moved = true;
 }
 
-/// Why a person can have meant neither release: that at work, which the spec has left, nor that of the spec, which may not be able to begin for hours.
+/// Whether a request was not handled yet.
+fn is_new(draft: &Draft<'_>, token: Token, request: &Request) -> bool {
+    let last = draft.memory.last_handled.clone().of(token).clone();
+    last.is_none_or(|last| last.value != request.value)
+}
+
+/// The value of a request to skip the gate that has to wait for its release to begin.
+pub(super) fn to_skip_the_gate(draft: &Draft<'_>) -> Option<String> {
+    let mut all = draft.platform.requests.iter();
+    let found = all.find(|(token, request)| {
+        *token == Token::SkipGate && is_new(draft, *token, request) && is_early(draft, *token)
+    });
+    found.map(|(_, request)| request.value.clone())
+}
+
+/// Why a person can have meant neither release: that at work, which the spec has left, nor that of the spec, which may not be able to begin for hours, or is
+/// another than the one that the spec asked for then.
 fn outdated(draft: &Draft<'_>, token: Token) -> Option<String> {
+    if token == Token::SkipGate && draft.skips_nothing {
+        return Some(
+            "the spec does not ask for the same any more as when this was first seen".to_owned(),
+        );
+    }
     let (id, release) = draft.wanted.as_ref()?;
     let candidate = draft.memory.candidate.as_ref()?;
     let is_left = candidate.release != *id && candidate.rollback.is_none();
@@ -84,8 +103,13 @@ fn outdated(draft: &Draft<'_>, token: Token) -> Option<String> {
 /// Whether a request comes before the release that it speaks of: with a new spec, whose images are not known yet or which is about to take the place of the
 /// candidate. It waits, so that it never acts on the release that the spec has left.
 fn is_early(draft: &Draft<'_>, token: Token) -> bool {
-    let Some((wanted, _)) = draft.wanted.as_ref().filter(|_| token != Token::Abort) else {
-        return token != Token::Abort;
+    // It would wait for whatever comes first: the first gate of a platform is skipped by `gate: None`, or when it is held.
+    let is_fresh = draft.memory.stable.is_none() && draft.memory.candidate.is_none();
+    if token == Token::Abort || (token == Token::SkipGate && is_fresh) {
+        return false;
+    }
+    let Some((wanted, _)) = &draft.wanted else {
+        return token != Token::RollbackTo;
     };
     if !matches!(token, Token::Retry | Token::Approve | Token::SkipGate) {
         return false;

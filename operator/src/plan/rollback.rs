@@ -117,7 +117,7 @@ fn refusal(draft: &Draft<'_>, target: &str, stable: &str) -> Result<Release, Str
     }
     if draft.memory.scratch.iter().any(|id| id == target) {
         return Err(format!(
-            "the scratch database of an earlier try of release {target} is being dropped: ask again in two minutes"
+            "the scratch database of an earlier try of release {target} is being dropped: ask again in a minute"
         ));
     }
     Ok(release)

@@ -49,8 +49,9 @@ fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
     for wanted in &place.release.services {
         match live::keep(draft, place, wanted) {
             Kept::Complete => {}
-            Kept::Written => return written(draft, &wanted.name),
-            Kept::Moving => {
+            Kept::Written if is_rolled_out(draft) => return written(draft, &wanted.name),
+            // A write that is refused is made again and again.
+            Kept::Written | Kept::Moving => {
                 let candidate = draft.memory.candidate.as_ref();
                 let age = candidate.map_or(0.0, |candidate| draft.seconds_since(&candidate.since));
                 return moving(draft, place, (&wanted.name, age));
@@ -59,6 +60,11 @@ fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
         }
     }
     Progress::Passed
+}
+
+fn is_rolled_out(draft: &Draft<'_>) -> bool {
+    let candidate = draft.memory.candidate.as_ref();
+    candidate.is_some_and(|candidate| candidate.stage > Stage::Rollout)
 }
 
 /// Each service has the deadline of the spec by its Deployment. That one ends with the first success, so there is one for all of them too, in the seconds of `age`:

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crm_operator::api::spec::{BackupPolicy, BackupSpec, RehearsalData};
 use crm_operator::desired::names;
 
-use crate::stories::Act::{Backup, Image};
+use crate::stories::Act::{Backup, Env, Image};
 use crate::world::{Schema, World};
 use crate::{Run, STORIES, Story, tail};
 
@@ -191,11 +191,13 @@ impl World {
         };
         self.assert_listed();
         let mut listed = memory.backups.iter();
+        let mut releases = memory.releases.iter();
+        let record = releases.find(|record| record.release == stable.release);
+        let code = record.and_then(|record| record.code_of.as_ref());
+        let code = code.unwrap_or(&stable.release);
         assert!(
-            !self.volume.dumped.contains(&stable.release)
-                || listed.any(|record| record.release == stable.release),
-            "{whence}: the dump of stable {} is not listed: {:?}",
-            stable.release,
+            !self.volume.dumped.contains(code) || listed.any(|record| record.release == *code),
+            "{whence}: the dump of stable {code} is not listed: {:?}",
             memory.backups
         );
         let (own, keep) = (self.volume.own(), usize::try_from(spec.keep).unwrap());
@@ -247,6 +249,30 @@ fn the_dump_of_stable_stays_while_others_come_and_go() {
     assert_eq!((listed.len(), own.len()), (2, 2), "{listed:?} {own:?}");
     assert_eq!(listed[1], stable);
     assert_eq!(own[1], format!("0a1b2c3d-{stable}-1"));
+}
+
+#[test]
+fn the_dump_of_stable_stays_after_a_change_of_its_configuration() {
+    let mut run = Run::installed(Story {
+        acts: &[
+            Image("v1"),
+            Backup,
+            Image("v2"),
+            Env("a"),
+            Env("b"),
+            Image("bad"),
+            Image("silent"),
+        ],
+        ..STORIES[0]
+    });
+    rest(&mut run);
+    run.world.assert_dumps("in order");
+    let (listed, own) = dumps(&run.world);
+    assert_eq!((listed.len(), own.len()), (2, 2), "{listed:?} {own:?}");
+    assert_eq!(own[1], format!("0a1b2c3d-{}-1", listed[1]));
+    let memory = run.world.memory();
+    let stable = memory.stable.unwrap().release;
+    assert_ne!(listed[1], stable);
 }
 
 #[test]

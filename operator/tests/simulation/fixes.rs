@@ -1,10 +1,10 @@
 //! What people expect after a bad release: a fix begins at once, what is bad stays away, and what was bad long ago is forgotten.
 
-use crm_operator::api::status::{Stage, Verdict};
+use crm_operator::api::status::{Stage, Token, Verdict};
 
 use crate::controllers;
 use crate::operator::{check, reconcile};
-use crate::stories::Act::{Follow, Image, Push};
+use crate::stories::Act::{Annotate, Follow, Image, ImageWith, Paused, Push};
 use crate::{Run, STORIES, Story, end, tail};
 
 /// Far below every deadline of the model: 60 s for pods, 600 s for tests.
@@ -141,4 +141,54 @@ fn what_was_found_never_goes_back_by_itself() {
     assert_eq!(tries(&run, ":v1b"), 1);
     let image = run.world.memory().image_update.unwrap().image;
     assert_eq!(image, "registry.example/crm:1.1.0");
+}
+
+/// What it said of the last request to skip the gate.
+fn answer(run: &Run) -> String {
+    let handled = run.world.memory().last_handled.of(Token::SkipGate).clone();
+    handled.unwrap().result
+}
+
+#[test]
+fn a_gate_is_skipped_for_what_the_spec_asked_for_and_for_nothing_later() {
+    let hotfix = ImageWith("bad", Token::SkipGate, "anna: the hotfix");
+    let mut run = run(&[Image("v1")]);
+    run.rest();
+    run.world.act(Paused(true));
+    run.world.act(hotfix);
+    run.rest();
+    run.world.act(Image("silent"));
+    run.world.act(Paused(false));
+    run.rest();
+    assert!(end(&run.world)["stable"].ends_with(":v1"));
+    assert!(
+        answer(&run).starts_with("nothing was done"),
+        "{}",
+        answer(&run)
+    );
+
+    run.world.act(Paused(true));
+    run.world
+        .act(ImageWith("bad", Token::SkipGate, "anna: the hotfix, again"));
+    run.rest();
+    run.world.act(Paused(false));
+    run.rest();
+    assert!(end(&run.world)["stable"].ends_with(":bad"));
+}
+
+#[test]
+fn a_request_that_was_left_in_a_manifest_skips_no_first_gate() {
+    let mut run = Run::new(Story {
+        acts: &[Image("bad")],
+        ..STORIES[0]
+    });
+    run.world
+        .act(Annotate(Token::SkipGate, "anna: the hotfix of last year"));
+    run.rest();
+    assert_eq!(end(&run.world)["stable"], "");
+    assert!(
+        answer(&run).starts_with("nothing was done"),
+        "{}",
+        answer(&run)
+    );
 }

@@ -3,7 +3,9 @@
 use crm_operator::api::status::Stage;
 use crm_operator::desired::labels;
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
 
 use crate::world::{ModelJob, World, label};
 use crate::{Run, STORIES};
@@ -11,7 +13,7 @@ use crate::{Run, STORIES};
 type Forgery = (&'static str, fn(&mut Job));
 
 /// What a stranger, an older release or a restored backup could leave under a name that we need.
-const FORGERIES: [Forgery; 6] = [
+const FORGERIES: [Forgery; 9] = [
     ("belongs to nobody", |job| {
         job.metadata.owner_references = None
     }),
@@ -35,18 +37,33 @@ const FORGERIES: [Forgery; 6] = [
             .find(|variable| variable.name == "CRM_CUSTOMER_URL");
         address.unwrap().value = Some("http://elsewhere:8080".into());
     }),
+    ("has another program laid over its image", |job| {
+        let volume = json!({ "name": "over", "configMap": { "name": "over" } });
+        let mount = json!({ "name": "over", "mountPath": "/crm-service", "subPath": "true" });
+        pod(job)
+            .volumes
+            .get_or_insert_default()
+            .push(serde_json::from_value(volume).unwrap());
+        let mounts = container(job).volume_mounts.get_or_insert_default();
+        mounts.push(serde_json::from_value(mount).unwrap());
+    }),
+    ("finds another host by the name", |job| {
+        let alias = json!({ "ip": "10.0.0.1", "hostnames": ["acme-customer"] });
+        pod(job).host_aliases = Some(vec![serde_json::from_value(alias).unwrap()]);
+    }),
+    ("takes its environment from elsewhere, too", |job| {
+        let from = json!({ "configMapRef": { "name": "other" } });
+        container(job).env_from = Some(vec![serde_json::from_value(from).unwrap()]);
+    }),
 ];
 
-fn container(job: &mut Job) -> &mut k8s_openapi::api::core::v1::Container {
-    &mut job
-        .spec
-        .as_mut()
-        .unwrap()
-        .template
-        .spec
-        .as_mut()
-        .unwrap()
-        .containers[0]
+fn pod(job: &mut Job) -> &mut PodSpec {
+    let template = &mut job.spec.as_mut().unwrap().template;
+    template.spec.as_mut().unwrap()
+}
+
+fn container(job: &mut Job) -> &mut Container {
+    &mut pod(job).containers[0]
 }
 
 /// A cluster in which the release of the first story is installed, and the id of that release.

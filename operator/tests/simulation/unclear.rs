@@ -1,12 +1,12 @@
 //! What could not be found out is no verdict, wherever it happens; and what the spec leaves out of the pipeline is left out, and nothing else.
 
-use crm_operator::api::spec::{BackupPolicy, GatePolicy, RehearsalData};
+use crm_operator::api::spec::{BackupPolicy, GatePolicy, RehearsalData, StrategyType};
 use crm_operator::api::status::Stage;
 use crm_operator::desired::labels;
 use crm_operator::observed::ContainerState;
 use k8s_openapi::jiff::SignedDuration;
 
-use crate::stories::Act::Image;
+use crate::stories::Act::{self, Image};
 use crate::world::{ModelDeployment, World, label};
 use crate::{Run, STORIES, Story, end, tail};
 
@@ -143,6 +143,21 @@ fn a_scratch_database_that_cannot_be_made_holds_the_release() {
     run.world.set_image("v1b");
     run.rest();
     assert!(end(&run.world)["stable"].ends_with(":v1b"));
+}
+
+#[test]
+fn pods_that_the_api_server_refuses_bring_all_services_back() {
+    for strategy in [StrategyType::RollingUpdate, StrategyType::BlueGreen] {
+        let mut run = serving();
+        run.world.act(Act::Strategy(strategy));
+        run.rest();
+        run.world.refused_image = Some(":v2");
+        run.world.set_image("v2");
+        run.rest();
+        let rejected = &run.world.memory().rejected;
+        assert_eq!(rejected[0].reason, "RolloutFailed", "{rejected:?}");
+        assert!(end(&run.world)["stable"].ends_with(":v1"));
+    }
 }
 
 #[test]

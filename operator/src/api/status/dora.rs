@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::VALUE_LIMIT;
+
 /// A release that the spec asks for.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -21,6 +23,10 @@ pub struct Asked {
     /// Since when `spec.paused` keeps it from beginning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<Time>,
+    /// The value of an annotation that asks to skip its gate and waits until it begins: it speaks of nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = VALUE_LIMIT))]
+    pub skip_gate: Option<String>,
 }
 
 /// What was delivered on one day.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::api::status::Memory;
+use crate::api::status::BackupRecord;
 
 /// First characters of the platform's UID.
 const OWN: &str = "0a1b2c3d";
@@ -95,8 +95,11 @@ impl Volume {
             release: &release,
         };
         let spec = platform.backup.as_ref().unwrap();
-        let memory = memory(kept, stable);
-        let job = backup::dump(scope, &step(Stage::Backup, "dump"), (spec, &memory));
+        let kept = backup::Kept {
+            listed: &records(kept),
+            stable: Some(stable.to_owned()),
+        };
+        let job = backup::dump(scope, &step(Stage::Backup, "dump"), (spec, &kept));
         let container = containers(&json!(job)).remove(0);
         let root = self.0.to_str().unwrap();
         let script = container["command"][2].as_str().unwrap();
@@ -124,13 +127,12 @@ impl Drop for Volume {
     }
 }
 
-fn memory(kept: &[&str], stable: &str) -> Memory {
+fn records(kept: &[&str]) -> Vec<BackupRecord> {
     let at = "2026-01-01T00:00:00Z";
     let record =
         |id: &&str| json!({ "id": id, "release": "r", "at": at, "bytes": 1, "sha256": "" });
     let known: Vec<_> = kept.iter().map(record).collect();
-    let stable = json!({ "release": stable, "since": at, "images": [] });
-    serde_json::from_value(json!({ "backups": known, "stable": stable })).unwrap()
+    serde_json::from_value(json!(known)).unwrap()
 }
 
 #[test]

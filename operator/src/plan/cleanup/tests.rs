@@ -1,12 +1,11 @@
-//! Which Jobs are kept for people to read, and when a scratch database is dropped.
+//! Which Jobs are kept for people to read.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::SignedDuration;
 
 use super::*;
-use crate::observed::{JobView, PodView};
+use crate::observed::JobView;
 use crate::plan::action::Write;
-use crate::plan::tests::{Case, fresh, look, now, resting};
+use crate::plan::tests::{fresh, now};
 use crate::plan::{plan, record};
 
 #[test]
@@ -37,81 +36,4 @@ fn only_the_last_three_releases_keep_their_jobs() {
         })
         .collect();
     assert_eq!(removed, ["job-of-r1", "job-of-r2", "job-of-r3"]);
-}
-
-#[test]
-fn a_scratch_database_is_dropped_when_no_pod_may_be_connected_any_more() {
-    let case = Case {
-        wanted: false,
-        stable: true,
-        recorded: true,
-        history: true,
-        ..resting()
-    };
-    let (platform, mut observed) = look(&case).unwrap();
-    let stable = observed.memory.stable.clone().unwrap().release;
-    let mut others = observed.releases.keys().filter(|id| **id != stable);
-    let tried = others.next().unwrap().clone();
-    observed.memory.scratch = vec![tried.clone()];
-    let pod = PodView {
-        controller: "replica-set".into(),
-        release: tried,
-        service: "sales".into(),
-        track: labels::CANDIDATE.into(),
-        phase: "Running".into(),
-        // For as long as it was waited for.
-        unready_since: Some(now() - SignedDuration::from_secs(600)),
-        ..PodView::default()
-    };
-    let due = |seconds| PodView {
-        ends_by: Some(now() + SignedDuration::from_secs(seconds)),
-        ..pod.clone()
-    };
-    let beside = PodView {
-        track: labels::BESIDE_STABLE.into(),
-        ..pod.clone()
-    };
-    let live = PodView {
-        track: labels::STABLE.into(),
-        ..pod.clone()
-    };
-    let other = PodView {
-        release: stable,
-        ..pod.clone()
-    };
-    let ended = PodView {
-        phase: "Failed".into(),
-        ..pod.clone()
-    };
-    let of_nobody = PodView {
-        controller: String::new(),
-        ..pod.clone()
-    };
-    let of_a_job = PodView {
-        controller: "seed".into(),
-        ..pod.clone()
-    };
-    let job = JobView {
-        name: "seed".into(),
-        uid: "seed".into(),
-        ..JobView::default()
-    };
-    observed.jobs.insert(job.name.clone(), job);
-    for (pods, drops) in [
-        (vec![], true),
-        (vec![pod.clone()], false),
-        (vec![beside], false),
-        (vec![ended.clone(), due(45)], false),
-        (vec![due(-14)], false),
-        (vec![due(-15)], true),
-        (vec![ended], true),
-        (vec![live, other, of_nobody, of_a_job], true),
-    ] {
-        observed.pods = pods;
-        let plan = plan(&platform, &observed, now());
-        let created = plan.actions.iter().any(|action| {
-            matches!(&action.write, Write::Create(Created::Job(job)) if job.metadata.name.as_ref().unwrap().contains("remove-scratch"))
-        });
-        assert_eq!(created, drops, "{:?}", observed.pods);
-    }
 }

@@ -59,8 +59,9 @@ pub(super) fn rollout(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) ->
         let size = size_of(draft, &wanted.name, shift);
         match live::pods(draft, place, wanted, size) {
             Kept::Complete => {}
-            Kept::Written => return written(draft, &wanted.name),
-            Kept::Moving => return waiting(draft, place, (shift, &wanted.name)),
+            Kept::Written if shift.ready_at.is_some() => return written(draft, &wanted.name),
+            // A write that is refused is made again and again.
+            Kept::Written | Kept::Moving => return waiting(draft, place, (shift, &wanted.name)),
             Kept::Overdue(why) => return late(draft, place, (&wanted.name, Some(why))),
         }
     }
