@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::api::CrmPlatform;
 use crate::api::status::Memory;
 use crate::context::{Context, PlatformKey};
-use crate::observed::{JobView, Listing, Observed, Resolution, Stamp, Unresolved};
+use crate::observed::{JobView, Listing, Observed, Resolution, Stamp, Unresolved, WorkloadView};
 use crate::platform::Platform;
 
 pub mod around;
@@ -104,7 +104,7 @@ pub async fn observe(
         .into_iter()
         .map(|revision| (revision.id, revision.release))
         .collect();
-    let mut seen = workloads(ctx, &key);
+    let mut seen = workloads(ctx, &key, &object.uid().unwrap_or_default());
     Ok(Observed {
         memory: memory(object),
         resolutions,
@@ -127,10 +127,13 @@ fn own_secrets(ctx: &Context, key: &PlatformKey) -> Option<BTreeSet<String>> {
     (own.is_ready()).then(|| own.of(key).into_keys().collect())
 }
 
-/// Deployments and the embedded database, with what became of their content hashes.
-fn workloads(ctx: &Context, key: &PlatformKey) -> Observed {
+/// Deployments and the embedded database, with what became of their content hashes. Those of an earlier platform of that name are about to go.
+fn workloads(ctx: &Context, key: &PlatformKey, uid: &str) -> Observed {
+    let is_own = |seen: &WorkloadView| seen.owner.is_empty() || seen.owner == uid;
     let mut deployments = ctx.stores.deployments.of(key);
-    let mut database = ctx.stores.stateful_sets.of(key).into_values().next();
+    deployments.retain(|_, seen| is_own(seen));
+    let mut sets = ctx.stores.stateful_sets.of(key).into_values();
+    let mut database = sets.find(is_own);
     let mut drifted = BTreeMap::new();
     let all = deployments.values_mut().map(|seen| ("Deployment", seen));
     let all = all.chain(database.iter_mut().map(|seen| ("StatefulSet", seen)));

@@ -108,6 +108,8 @@ pub struct WorkloadView {
     pub name: String,
     /// Its UID.
     pub uid: String,
+    /// UID of the controlling owner.
+    pub owner: String,
     /// Content hash we wrote on it; empty when it has drifted.
     pub hash: String,
     /// How it has drifted.
@@ -144,6 +146,13 @@ pub struct WorkloadView {
     pub created: Option<Timestamp>,
     /// Image of its first container; of an embedded database the one that it shall keep.
     pub image: String,
+}
+
+/// UID of the controlling owner, or an empty string.
+pub fn controller(metadata: &ObjectMeta) -> String {
+    let mut owners = metadata.owner_references.iter().flatten();
+    let owner = owners.find(|owner| owner.controller == Some(true));
+    owner.map(|owner| owner.uid.clone()).unwrap_or_default()
 }
 
 /// The value of a label, or an empty string.
@@ -279,6 +288,7 @@ impl WorkloadView {
             drift,
             name: metadata.name.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
+            owner: controller(metadata),
             hash,
             release: label(metadata, labels::RELEASE),
             service: label(metadata, labels::SERVICE),

@@ -9,15 +9,18 @@ use crm_operator::backoff::asked;
 use crm_operator::context::PlatformKey;
 use crm_operator::controller::Watched;
 use crm_operator::observe::{Questions, observe};
+use crm_operator::observed::Stamp;
 use crm_operator::plan::action::{
     Action, Created, Object, Replicas, SecretContent, SecretRecipe, Target, TargetKind, Write,
 };
 use crm_operator::reconcile::reconcile;
 use http::Method;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::core::DeserializeGuard;
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
 #[path = "wire/images.rs"]
@@ -69,10 +72,13 @@ fn deletion(uid: &str) -> Action {
     }))
 }
 
+fn stored() -> Value {
+    json!({ "metadata": { "name": "acme-postgres", "namespace": "crm", "resourceVersion": "12", "labels": { "crmplatform.io/platform": "acme" } } })
+}
+
 #[tokio::test]
-async fn applies_whole_objects_by_force_under_one_manager() {
-    let stored = json!({ "metadata": { "name": "acme-postgres", "namespace": "crm", "resourceVersion": "12" } });
-    let (ctx, server) = context(vec![(200, stored)]);
+async fn applies_whole_objects_under_one_manager() {
+    let (ctx, server) = context(vec![(200, stored())]);
     apply(&ctx, &platform(), &[config_map("acme-postgres")])
         .await
         .unwrap();
@@ -89,13 +95,48 @@ async fn applies_whole_objects_by_force_under_one_manager() {
             "/api/v1/namespaces/crm/configmaps/acme-postgres"
         )
     );
-    assert!(
-        seen[0].query.contains("force=true") && seen[0].query.contains("fieldManager=crm-operator"),
-        "{}",
-        seen[0].query
-    );
+    let query = &seen[0].query;
+    assert!(query.contains("fieldManager=crm-operator"), "{query}");
     assert_eq!(seen[0].content_type, "application/apply-patch+yaml");
     assert_eq!(seen[0].body["kind"], "ConfigMap");
+}
+
+#[tokio::test]
+async fn takes_by_force_only_what_is_its_own() {
+    let action = || [config_map("acme-postgres")];
+    let (ctx, server) = context(vec![refusal(409, "Conflict"), (200, stored())]);
+    let error = apply(&ctx, &platform(), &action()).await.unwrap_err();
+    let words = error.finding().message;
+    assert!(words.contains("that others have made"), "{words}");
+    let own: ConfigMap = serde_json::from_value(stored()).unwrap();
+    let hash = |_: &ConfigMap| Some(Stamp::default());
+    ctx.stores.config_maps.take(Event::Apply(own), hash);
+    apply(&ctx, &platform(), &action()).await.unwrap();
+    drop(ctx);
+    let seen = server.await.unwrap();
+    let forced = seen.iter().map(|seen| seen.query.contains("force=true"));
+    assert_eq!(forced.collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_platform_of_that_name_has_left_is_not_its_own() {
+    let (ctx, server) = context(Vec::new());
+    for (name, owner) in [("own", "u1"), ("left", "u0")] {
+        let reference = json!({ "apiVersion": "crmplatform.io/v1alpha1", "kind": "CrmPlatform", "name": "acme", "uid": owner, "controller": true });
+        let object = json!({
+            "metadata": { "name": name, "namespace": "crm", "uid": name, "labels": { "crmplatform.io/platform": "acme" }, "ownerReferences": [reference] },
+            "spec": { "selector": {}, "template": {} }
+        });
+        let object: Deployment = serde_json::from_value(object).unwrap();
+        let view = |seen: &Deployment| Some(seen.into());
+        ctx.stores.deployments.take(Event::Apply(object), view);
+    }
+    let platform = platform();
+    let seen = observe(&ctx, &platform, Questions::default());
+    let seen = seen.await.unwrap();
+    assert_eq!(seen.deployments.keys().collect::<Vec<_>>(), ["own"]);
+    drop(ctx);
+    assert!(server.await.unwrap().is_empty());
 }
 
 fn three_pods() -> Action {

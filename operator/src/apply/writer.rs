@@ -99,10 +99,15 @@ impl Writer<'_> {
         }
     }
 
+    /// By force only what is known as the platform's own: what others have made under a name that it needs is theirs.
     async fn apply_one<K: Child>(&self, kind: Kind, object: &K) -> Result<(), Error> {
         let name = object.name_any();
+        let is_own = self.ctx.stores.child(&self.key, kind, &name).is_some();
         let manager = labels::field_manager(&self.key.name);
-        let params = PatchParams::apply(&manager).force();
+        let params = PatchParams {
+            force: is_own,
+            ..PatchParams::apply(&manager)
+        };
         match self
             .call(self.api::<K>().patch(&name, &params, &Patch::Apply(object)))
             .await
@@ -117,6 +122,10 @@ impl Writer<'_> {
                 let object = format!("{}/{name}", K::KIND);
                 self.ctx.drift.applied(&self.key, &object, drift.as_deref());
                 Ok(())
+            }
+            Err(Refusal::Conflict) if !is_own => {
+                let refusal = Refusal::Other(self.foreign());
+                Err(self.error("apply", K::KIND, &name, refusal))
             }
             Err(refusal) => Err(self.error("apply", K::KIND, &name, refusal)),
         }
@@ -335,6 +344,14 @@ impl Writer<'_> {
                 DEADLINE.as_secs()
             ))),
         }
+    }
+
+    /// Why an object is not taken over.
+    fn foreign(&self) -> String {
+        format!(
+            "one of that name is there that others have made, and it is left as it is: use another name for the platform or its service, or remove it if nobody needs it; if it is this platform's own, label it {}",
+            labels::own(&self.key.name)
+        )
     }
 
     /// The error of a call that was refused.

@@ -198,9 +198,15 @@ impl Stores {
     /// UID and version of an object of a platform, as the watches have it. Of the platform itself the `object` in hand counts, not the store: the store may
     /// have moved on since it was taken from there.
     pub fn seen(&self, object: &CrmPlatform, kind: Kind, name: &str) -> Option<Seen> {
-        let platform = &PlatformKey::of(object);
         match kind {
             Kind::Platform => Some(seen(object)),
+            kind => self.child(&PlatformKey::of(object), kind, name),
+        }
+    }
+
+    /// UID and version of what a platform has made.
+    pub fn child(&self, platform: &PlatformKey, kind: Kind, name: &str) -> Option<Seen> {
+        match kind {
             Kind::Deployment => self.deployments.seen(platform, name),
             Kind::StatefulSet => self.stateful_sets.seen(platform, name),
             Kind::Service => self.services.seen(platform, name),

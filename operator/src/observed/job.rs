@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 
-use super::label;
+use super::{controller, label};
 use crate::desired::{fingerprint, labels};
 
 /// A Job as seen.
@@ -58,15 +58,10 @@ impl From<&Job> for JobView {
                 condition.status == "True"
                     && matches!(condition.type_.as_str(), "Complete" | "Failed")
             });
-        let owner = metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|owner| owner.controller == Some(true));
         Self {
             name: metadata.name.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
-            owner: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
+            owner: controller(metadata),
             release: label(metadata, labels::RELEASE),
             stage: label(metadata, labels::STAGE),
             fingerprint: fingerprint(job),

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::jiff::Timestamp;
 
-use super::label;
+use super::{controller, label};
 use crate::desired::{labels, report};
 
 /// Names of the containers that the operator makes: of Jobs and of services.
@@ -120,13 +120,7 @@ impl From<&Pod> for PodView {
         let (cpu, memory) = requests(pod);
         Self {
             name: metadata.name.clone().unwrap_or_default(),
-            controller: metadata
-                .owner_references
-                .iter()
-                .flatten()
-                .find(|owner| owner.controller == Some(true))
-                .map(|owner| owner.uid.clone())
-                .unwrap_or_default(),
+            controller: controller(metadata),
             release: label(metadata, labels::RELEASE),
             service: label(metadata, labels::SERVICE),
             track: label(metadata, labels::TRACK),

@@ -25,6 +25,7 @@ async fn manifest(
             tokio::time::sleep(3 * PATIENCE).await;
             [("docker-content-digest", DIGEST)].into_response()
         }
+        "liar" => [("docker-content-digest", "sha256:../other@sha256:aa")].into_response(),
         "private" => (StatusCode::FORBIDDEN, envelope("DENIED")).into_response(),
         _ => (StatusCode::NOT_FOUND, envelope("MANIFEST_UNKNOWN")).into_response(),
     }
@@ -89,6 +90,8 @@ async fn what_is_missing_or_hidden_is_said_with_the_reference_and_the_remedy() {
         hidden.contains("/private:1\" without credentials"),
         "{hidden}"
     );
+    let lie = refused(&registry, &format!("{host}/liar:1")).await;
+    assert!(lie.contains("no sha256 digest"), "{lie}");
     let nonsense = refused(&registry, "Not A Reference").await;
     assert!(nonsense.contains("correct it in the spec"), "{nonsense}");
 }

@@ -1,5 +1,6 @@
 //! What outlives a platform, and what becomes of the files on the volume of its dumps: the script runs here as the Job runs it, with a `pg_dump` that only writes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -23,6 +24,10 @@ fn the_deletion_policy_decides_what_outlives_a_platform() {
     for (policy, goes) in [("Retain", false), ("Delete", true)] {
         let (platform, _) = platform(&asking(policy));
         let claim = backup::claim(&platform, platform.backup.as_ref().unwrap());
+        let prunable = |labels: Option<BTreeMap<String, String>>| {
+            labels.is_some_and(|own| own.contains_key("app.kubernetes.io/instance"))
+        };
+        assert_eq!(prunable(claim.metadata.labels), goes, "{policy}: the dumps");
         let owners = claim.metadata.owner_references.unwrap_or_default();
         let owners: Vec<_> = owners.iter().map(|owner| owner.uid.as_str()).collect();
         let expected: &[&str] = if goes { &["0a1b2c3d-0000"] } else { &[] };
@@ -38,6 +43,7 @@ fn the_deletion_policy_decides_what_outlives_a_platform() {
         let owned = database::secrets(&platform).into_iter().map(|recipe| {
             let secret = crate::secrets::secret(&owner, &recipe).unwrap();
             let owners = secret.metadata.owner_references.unwrap_or_default();
+            assert_eq!(prunable(secret.metadata.labels), !owners.is_empty());
             (recipe.name, !owners.is_empty())
         });
         let expected = [
