@@ -1,12 +1,9 @@
 //! Deleting a platform removes all it made but the data; a platform of the same name takes the data up again, without what a rehearsal left behind long ago. With
 //! `deletionPolicy: Delete` the data goes too.
 
-use std::time::{Duration, Instant};
-
-use e2e::scenario::Platform;
 use serde_json::json;
 
-use crate::setting::{INSTALL, RELEASE, Setting};
+use crate::setting::{INSTALL, RELEASE, Setting, delete, wait_until_gone};
 
 const LONG_AGO: &str = "scratch_0a1b2c3d_r0123456789";
 const LATELY: &str = "scratch_0a1b2c3d_r9876543210";
@@ -68,33 +65,6 @@ fn deletes_cleanly_and_keeps_the_database() {
         .unwrap();
     platform.wait_ready(RELEASE).unwrap();
     delete(platform);
-    // Only on demand, the data too.
-    wait_until_gone(platform, &format!("{kinds},secrets,persistentvolumeclaims"));
-}
-
-fn delete(platform: &Platform) {
-    platform
-        .kubectl(&["delete", "crmplatform", "acme", "--timeout=50s"])
-        .unwrap();
-}
-
-fn wait_until_gone(platform: &Platform, kinds: &str) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
-        let left = platform
-            .list(kinds, "crmplatform.io/platform=acme")
-            .unwrap();
-        if left.is_empty() {
-            break;
-        }
-        let names: Vec<_> = left
-            .iter()
-            .map(|object| format!("{} {}", object["kind"], object["metadata"]["name"]))
-            .collect();
-        assert!(
-            Instant::now() < deadline,
-            "120 s after the platform was deleted these are left: {names:?}"
-        );
-        std::thread::sleep(Duration::from_secs(1));
-    }
+    // The Secrets were made before, and are removed by hand.
+    wait_until_gone(platform, &format!("{kinds},persistentvolumeclaims"));
 }

@@ -1,14 +1,15 @@
-//! The first deployment passes the same gate: a bad first image serves nobody.
+//! The first deployment passes the same gate: a bad first image serves nobody. And what is made with `deletionPolicy: Delete` goes whole.
 
 use e2e::scenario::{Platform, message};
 
-use crate::setting::{INSTALL, Setting};
+use crate::setting::{INSTALL, Setting, delete, wait_until_gone};
 
 #[test]
 #[ignore = "needs a cluster: run cargo e2e test"]
 fn gates_the_first_release() {
     let setting = Setting::new("gates-first");
-    let object = setting.platform.sample(&setting.images.faulty).unwrap();
+    let mut object = setting.platform.sample(&setting.images.faulty).unwrap();
+    object["spec"]["deletionPolicy"] = "Delete".into();
     setting.platform.apply(&object).unwrap();
     let (platform, reason) = setting.platform.wait_stalled(INSTALL).unwrap();
     assert_eq!(reason, "TestsFailed", "{}", platform["status"]);
@@ -27,6 +28,10 @@ fn gates_the_first_release() {
         .unwrap();
     assert_eq!(schemas, "0", "the live database was not touched");
     drops_what_was_in_use(&setting.platform);
+    delete(&setting.platform);
+    let kinds =
+        "deployments,statefulsets,services,jobs,configmaps,pods,secrets,persistentvolumeclaims";
+    wait_until_gone(&setting.platform, kinds);
 }
 
 /// The candidate's pods are connected to the scratch database when it is dropped, and that takes one pod only.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use e2e::scenario::{self, Load, Platform};
 use e2e::{Cluster, Images};
@@ -102,6 +102,35 @@ fn remove(cluster: &Cluster, namespace: &str, wait: bool) {
         &format!("--wait={wait}"),
     ]);
     e2e::command::output(&mut kubectl).unwrap();
+}
+
+/// Deletes the platform.
+pub fn delete(platform: &Platform) {
+    platform
+        .kubectl(&["delete", "crmplatform", "acme", "--timeout=50s"])
+        .unwrap();
+}
+
+/// Waits until nothing of these kinds is left of the platform.
+pub fn wait_until_gone(platform: &Platform, kinds: &str) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let left = platform
+            .list(kinds, "crmplatform.io/platform=acme")
+            .unwrap();
+        if left.is_empty() {
+            break;
+        }
+        let names: Vec<_> = left
+            .iter()
+            .map(|object| format!("{} {}", object["kind"], object["metadata"]["name"]))
+            .collect();
+        assert!(
+            Instant::now() < deadline,
+            "120 s after the platform was deleted these are left: {names:?}"
+        );
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 /// Stops the traffic: of at least `least` requests none failed, and none was answered with something else than what had been written.
