@@ -62,21 +62,20 @@ pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
     })
 }
 
-/// Every test. Those on the cluster wait for it, above all the first of them, beside which none may run: all others run meanwhile.
+/// Every test. Those on the cluster wait for it, above all the first of them, beside which no other may use it: what does not need it runs meanwhile.
 fn all(setting: Setting<'_>) -> Result<Vec<Outcome>> {
     let built = setting.start(&BUILD, &[])?.finish();
     if !built.success {
         return Ok(vec![built]);
     }
-    let mut outcomes = std::thread::scope(|scope| {
+    let outcomes = std::thread::scope(|scope| {
         let others = scope.spawn(|| beside_the_cluster(setting));
         let cluster = setting.start(&CLUSTER, &[])?.finish();
         let mut outcomes = others.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         outcomes.push(cluster);
         anyhow::Ok(outcomes)
     })?;
-    outcomes = outcomes.into_iter().map(Outcome::with_tests).collect();
-    Ok(outcomes)
+    Ok(outcomes.into_iter().map(Outcome::with_tests).collect())
 }
 
 /// One run after the other: cargo builds for one at a time.

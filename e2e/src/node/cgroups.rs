@@ -24,7 +24,8 @@ pub fn make() -> Result<()> {
         for (file, value) in SHARES {
             let file = group.join(file);
             if file.exists() {
-                fs::write(file, value)?;
+                fs::write(&file, value)
+                    .with_context(|| format!("cannot write {}", file.display()))?;
             }
         }
         // In version 1 a new cpuset is empty, and nothing can run in it.

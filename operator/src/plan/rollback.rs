@@ -19,7 +19,7 @@ pub(super) fn rollback_to(draft: &mut Draft<'_>, target: &str, words: &Request) 
     let (wanted, wanted_release) = draft
         .wanted
         .clone()
-        .ok_or("the images of the spec are not known yet")?;
+        .ok_or("the images that the spec asks for are not known, so they could not be kept away: set spec.image to one that the registry has, or wait for the registry, and annotate with another value")?;
     let said = |verb: &str| {
         format!(
             "{} {verb} release {target}: {}",

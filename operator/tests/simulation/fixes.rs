@@ -143,10 +143,35 @@ fn what_was_found_never_goes_back_by_itself() {
     assert_eq!(image, "registry.example/crm:1.1.0");
 }
 
-/// What it said of the last request to skip the gate.
-fn answer(run: &Run) -> String {
-    let handled = run.world.memory().last_handled.of(Token::SkipGate).clone();
+/// What it said of the last request.
+fn answer(run: &Run, token: Token) -> String {
+    let handled = run.world.memory().last_handled.of(token).clone();
     handled.unwrap().result
+}
+
+fn assert_refused(run: &Run, token: Token) {
+    let words = answer(run, token);
+    assert!(words.starts_with("nothing was done"), "{words}");
+}
+
+#[test]
+fn a_way_back_that_cannot_be_gone_is_refused_at_once_and_not_gone_later() {
+    let mut run = run(&[Image("v1")]);
+    run.rest();
+    run.world.act(Image("v1b"));
+    run.rest();
+    run.world.registry_away = true;
+    run.world.act(Image("v2"));
+    run.world
+        .act(Annotate(Token::RollbackTo, "v1 anna: it is slow"));
+    // It asks the registry again and again.
+    for _ in 0..20 {
+        run.turn(None);
+    }
+    assert_refused(&run, Token::RollbackTo);
+    run.world.registry_away = false;
+    run.rest();
+    assert!(end(&run.world)["stable"].ends_with(":v2"));
 }
 
 #[test]
@@ -161,11 +186,7 @@ fn a_gate_is_skipped_for_what_the_spec_asked_for_and_for_nothing_later() {
     run.world.act(Paused(false));
     run.rest();
     assert!(end(&run.world)["stable"].ends_with(":v1"));
-    assert!(
-        answer(&run).starts_with("nothing was done"),
-        "{}",
-        answer(&run)
-    );
+    assert_refused(&run, Token::SkipGate);
 
     run.world.act(Paused(true));
     run.world
@@ -186,9 +207,5 @@ fn a_request_that_was_left_in_a_manifest_skips_no_first_gate() {
         .act(Annotate(Token::SkipGate, "anna: the hotfix of last year"));
     run.rest();
     assert_eq!(end(&run.world)["stable"], "");
-    assert!(
-        answer(&run).starts_with("nothing was done"),
-        "{}",
-        answer(&run)
-    );
+    assert_refused(&run, Token::SkipGate);
 }
