@@ -47,9 +47,9 @@ pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
         filter => some(setting, filter)?,
     };
     let is_green = outcomes.iter().all(|outcome| outcome.success);
-    for line in outcomes.iter().flat_map(|outcome| &outcome.failures) {
-        println!("{line}");
-    }
+    let whole = outcomes.iter().flat_map(|outcome| &outcome.failures);
+    let in_short = outcomes.iter().flat_map(|outcome| &outcome.in_short);
+    whole.chain(in_short).for_each(|line| println!("{line}"));
     progress::note(if is_green {
         "all tests passed"
     } else {

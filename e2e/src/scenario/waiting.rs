@@ -121,15 +121,21 @@ impl Platform {
             "logs",
             "--selector=app.kubernetes.io/name=crm-operator",
             "--prefix",
-            "--tail=15",
+            "--tail=1000",
         ]))
         .unwrap_or_default();
+        let own = format!("/{}.{}\"", self.name, self.namespace);
+        let words: String = words
+            .split_inclusive('\n')
+            .filter(|line| line.contains(&own))
+            .collect();
         let rejected = &status["rejected"];
         format!(
-            "stage {}\n{}\nrejected {rejected}\n{pods}\n{}\n{words}",
+            "stage {}\n{}\nrejected {rejected}\n{pods}\n{}\n{}",
             status["stage"],
             conditions.join("\n"),
-            command::last_lines(&events, 15)
+            command::last_lines(&events, 15),
+            command::last_lines(&words, 15)
         )
     }
 }

@@ -4,6 +4,8 @@
 /// Lines that are told of the beginning and of the end of what a test said. A simulation's last steps stand at its end.
 const HEAD: usize = 12;
 const TAIL: usize = 30;
+/// Lines, and letters of them, that tell in short what a test said: where it stopped, and why.
+const SHORT: (usize, usize) = (3, 400);
 /// What libtest prints around the name of a test before its words.
 const FRAME: (&str, &str) = ("---- ", " stdout ----");
 
@@ -64,6 +66,11 @@ impl Failures {
     pub fn told(&self) -> Vec<String> {
         self.failed.iter().flat_map(Failed::told).collect()
     }
+
+    /// A line for each failed test, for those who see only the end of it all.
+    pub fn in_short(&self) -> Vec<String> {
+        self.failed.iter().map(Failed::in_short).collect()
+    }
 }
 
 impl Failed {
@@ -83,6 +90,13 @@ impl Failed {
             .chain(shown(&rest[left_out..]))
             .collect()
     }
+
+    fn in_short(&self) -> String {
+        let (lines, letters) = SHORT;
+        let first = &self.words[..lines.min(self.words.len())];
+        let words: String = first.join(" ").chars().take(letters).collect();
+        format!("{}: {words}", self.name)
+    }
 }
 
 /// Whether a line is of a backtrace: `   7: core::...`, `             at ./tests/...`, and what stands around them.
@@ -93,7 +107,9 @@ fn is_of_a_stack(line: &str) -> bool {
             || text
                 .split_once(": ")
                 .is_some_and(|(number, _)| number.parse::<u32>().is_ok()));
-    is_frame || text == "stack backtrace:" || text.starts_with("note: Some details are omitted")
+    is_frame
+        || text.eq_ignore_ascii_case("stack backtrace:")
+        || text.starts_with("note: Some details are omitted")
 }
 
 #[cfg(test)]
@@ -158,6 +174,27 @@ mod tests {
         assert_eq!(told[1], "    word 0");
         assert_eq!(told[1 + HEAD], "    (458 lines are left out)");
         assert_eq!(told.last().unwrap(), "    word 499");
+    }
+
+    #[test]
+    fn in_short_a_failed_test_is_a_line_that_says_where_and_why() {
+        let mut failures = Failures::default();
+        let long = "x".repeat(5000);
+        let lines = [
+            "failures:",
+            "---- one stdout ----",
+            "",
+            "thread 'one' (7) panicked at tests/one.rs:1:1:",
+            "left is not right",
+            &long,
+            "---- two stdout ----",
+        ];
+        lines.into_iter().for_each(|line| failures.hear(line));
+        let told = failures.in_short();
+        let begin = "one: thread 'one' (7) panicked at tests/one.rs:1:1: left is not right xxx";
+        assert!(told[0].starts_with(begin), "{}", told[0]);
+        assert_eq!(told[0].len(), "one: ".len() + SHORT.1);
+        assert_eq!(told[1..], ["two: "]);
     }
 
     #[test]

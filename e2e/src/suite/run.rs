@@ -56,13 +56,16 @@ pub struct Outcome {
     pub tests: u64,
     /// What failed and why, as lines for people.
     pub failures: Vec<String>,
+    /// The same, a line for each.
+    pub in_short: Vec<String>,
 }
 
 impl Outcome {
     /// Of a run that ended, or did not.
     fn of(what: &str, ended: Result<ExitStatus>, heard: &Heard) -> Self {
-        let failures = heard.failures.lock();
-        let mut failures = failures.unwrap_or_else(PoisonError::into_inner).told();
+        let told = heard.failures.lock();
+        let told = told.unwrap_or_else(PoisonError::into_inner);
+        let (mut failures, in_short) = (told.told(), told.in_short());
         let success = ended.as_ref().is_ok_and(ExitStatus::success);
         match ended {
             Err(error) => failures.push(format!("{what}: {error:#}")),
@@ -75,6 +78,7 @@ impl Outcome {
             success,
             tests: heard.tests.load(Ordering::Relaxed),
             failures,
+            in_short,
         }
     }
 
