@@ -20,6 +20,7 @@ mod ignores_a_rejected_tag;
 mod installs_from_nothing;
 mod keeps_report_and_log_of_a_failed_test;
 mod keeps_the_status_small;
+mod migrates_a_database_that_others_made;
 mod proves_its_backup_by_restoring_it;
 mod reads_the_report_of_a_test;
 mod refuses_a_foreign_job_of_our_name;

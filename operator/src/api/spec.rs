@@ -54,7 +54,8 @@ pub use strategy::{CanaryStep, StrategySpec, StrategyType};
     validation = Rule::new("self.gate == 'None' || self.tests.exists(t, 'Gate' in t.when)").message("no entry of spec.tests has when: [Gate]: add one, or set spec.gate to None to roll out untested images"),
     validation = Rule::new("has(self.image) || self.services.all(s, has(s.image))").message("spec.image is not set and a service has no image of its own: set spec.image, or services[].image for every service"),
     validation = Rule::new("!has(self.imageUpdate) || (has(self.image) && self.image.matches(':v?[0-9]+[.][0-9]+[.][0-9]+(-[0-9A-Za-z.-]+)?$'))").message("spec.imageUpdate begins at the tag of spec.image, which is not a version of three numbers: write it as repository:1.4.0 and without a digest, or remove spec.imageUpdate"),
-    validation = Rule::new("has(self.image) || self.tests.all(t, has(t.image))").message("spec.image is not set and a test has no image of its own: set spec.image, or tests[].image for every test"),
+    validation = Rule::new("has(self.image) || self.tests.all(t, has(t.image) || has(t.service))").message("spec.image is not set and a test has no image of its own: set spec.image, or tests[].image or tests[].service for every test"),
+    validation = Rule::new("self.tests.all(t, !has(t.service) || self.services.exists(s, s.name == t.service))").message("spec.tests[].service must name a service of this platform"),
     validation = Rule::new("self.deletionPolicy == oldSelf.deletionPolicy || self.deletionPolicy == 'Delete'").message("spec.deletionPolicy cannot go from Delete to Retain: the passwords of the embedded database would still be deleted; make a new platform and restore a backup into it"),
     validation = Rule::new("self.release.strategy.type != 'Canary' || self.gate == 'None' || self.tests.exists(t, 'Verify' in t.when)").message("a Canary is tested in each step, and no entry of spec.tests has when: [Verify]: add one, or choose another strategy"),
     validation = Rule::new("!self.tests.exists(t, 'Performance' in t.when) || !self.services.exists(s, s.name.startsWith('stable-'))").message("a test with when: [Performance] finds stable at CRM_STABLE_<SERVICE>_URL, and the name of a service begins with stable-: rename the service, or leave the test out"),
@@ -254,6 +255,7 @@ pub struct SeedSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.minTests == 0 || has(self.report)").message("minTests counts the tests of a report: set report: JUnit too, or leave minTests out"),
+    validation = Rule::new("!has(self.service) || !has(self.image)").message("a test of a service has that service's image: leave image or service out"),
     validation = Rule::new("!('Performance' in self.when) || size(self.when) == 1").message("a test with Performance in its when needs two releases side by side, which the other phases do not have: make it an entry of its own"),
     validation = Rule::new("!has(self.maxRegressionPercent) || 'Performance' in self.when").message("maxRegressionPercent is the budget of a test with when: [Performance]: set that, or leave maxRegressionPercent out")
 )]
@@ -264,10 +266,17 @@ pub struct TestSpec {
         regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
     )]
     pub name: String,
-    /// Image of the test, if not `spec.image`.
+    /// Image of the test, if neither `spec.image` nor that of a service.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
     pub image: Option<String>,
+    /// The service whose image this test comes with, so that a new image of the service is tested by what was built with it. It finds all services, as any test does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 20),
+        regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub service: Option<String>,
     /// `Gate`: against the candidate on a scratch database, before live data or traffic is touched. `Verify`: against the live Services after the roll-out.
     /// `Compat`: when the next release comes, against this one, on the schema that the next one's `expand` makes, and again after its `backfill`: a failure
     /// rejects the next one. `Performance`: against the candidate and stable side by side; skipped while no release serves.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::release::Release;
 use super::{Invalid, Platform, Settings, invalid};
-use crate::api::spec::CrmPlatformSpec;
+use crate::api::spec::{CrmPlatformSpec, TestSpec};
 use crate::api::status::ResolvedImage;
 
 /// Most characters of all image references of a spec that the status has to remember, each counted once.
@@ -40,12 +40,21 @@ pub(super) fn bounded(
     ))
 }
 
+/// The image of a test that is not that of all: its own, or that of its service.
+pub(super) fn own_image<'a>(spec: &'a CrmPlatformSpec, test: &'a TestSpec) -> Option<&'a String> {
+    let of_service = || {
+        let mut services = spec.services.iter();
+        services.find(|own| Some(&own.name) == test.service.as_ref())
+    };
+    test.image.as_ref().or_else(|| of_service()?.image.as_ref())
+}
+
 /// The first field that names it, by image reference.
 fn fields(spec: &CrmPlatformSpec) -> BTreeMap<String, String> {
     let services = spec.services.iter();
-    let services = services.map(|own| ("services", &own.name, &own.image));
+    let services = services.map(|own| ("services", &own.name, own.image.as_ref()));
     let tests = spec.tests.iter();
-    let tests = tests.map(|own| ("tests", &own.name, &own.image));
+    let tests = tests.map(|own| ("tests", &own.name, own_image(spec, own)));
     let mut fields = BTreeMap::new();
     for (list, name, image) in services.chain(tests) {
         let (field, image) = match image {

@@ -73,6 +73,31 @@ fn refuses_a_required_gate_without_tests() {
 }
 
 #[test]
+fn a_test_of_a_service_comes_with_its_image() {
+    let image = |service: &str, test: &str| {
+        let spec = SOUND
+            .replace("{name: customer}", &format!("{{name: customer{service}}}"))
+            .replace("{name: smoke, ", &format!("{{name: smoke{test}, "));
+        let platform = Platform::parse(&object(&spec), &settings());
+        platform.map(|platform| platform.wanted.tests[0].image.clone())
+    };
+    let (all, own) = ("registry.example/crm:1", "registry.example/customer:7");
+    let with_own = format!(", image: {own:?}");
+    for (service, test, expected) in [
+        (with_own.as_str(), ", service: customer", own),
+        (&with_own, ", service: sales", all),
+        (&with_own, "", all),
+        ("", ", service: customer", all),
+        ("", &with_own, own),
+    ] {
+        assert_eq!(image(service, test).unwrap(), expected, "{service} {test}");
+    }
+    let unknown = image("", ", service: support").unwrap_err();
+    assert_eq!(unknown.field, "spec.tests[smoke].service");
+    assert!(unknown.to_string().contains("is support"), "{unknown}");
+}
+
+#[test]
 fn waits_for_every_digest_before_there_is_a_release() {
     let platform = Platform::parse(&object(SOUND), &settings()).unwrap();
     assert_eq!(platform.references(), ["registry.example/crm:1"]);

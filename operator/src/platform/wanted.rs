@@ -1,6 +1,7 @@
 //! The release that a spec asks for: `CrmPlatformSpec` in, [`Release`] with its images as the spec writes them out, or [`Invalid`].
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+use super::images::own_image;
 use super::release::{DatabaseUse, Release, ReleaseMigration, ReleaseService, ReleaseTest};
 use super::{Invalid, invalid};
 use crate::api::spec::{
@@ -37,7 +38,7 @@ pub(super) fn wanted(spec: &CrmPlatformSpec) -> Result<Release, Invalid> {
 fn service(spec: &CrmPlatformSpec, own: &ServiceSpec) -> Result<ReleaseService, Invalid> {
     Ok(ReleaseService {
         name: own.name.clone(),
-        image: image(spec, &own.image, ("services", &own.name))?,
+        image: image(spec, own.image.as_ref(), ("services", &own.name))?,
         args: own.args.clone(),
         port: own.port,
         resources: own.resources.clone(),
@@ -62,7 +63,17 @@ fn tests(spec: &CrmPlatformSpec) -> Result<Vec<ReleaseTest>, Invalid> {
         ));
     }
     let read = |own: &TestSpec| {
-        let image = image(spec, &own.image, ("tests", &own.name))?;
+        let mut services = spec.services.iter();
+        if let Some(name) = &own.service
+            && !services.any(|service| service.name == *name)
+        {
+            return Err(invalid(
+                &format!("spec.tests[{}].service", own.name),
+                &format!("is {name}, which is no service of this platform"),
+                "name one of spec.services",
+            ));
+        }
+        let image = image(spec, own_image(spec, own), ("tests", &own.name))?;
         Ok(ReleaseTest::new(own, image))
     };
     spec.tests.iter().map(read).collect()
@@ -71,10 +82,10 @@ fn tests(spec: &CrmPlatformSpec) -> Result<Vec<ReleaseTest>, Invalid> {
 /// The image of a service or test: its own, or the one for all.
 fn image(
     spec: &CrmPlatformSpec,
-    own: &Option<String>,
+    own: Option<&String>,
     (list, name): (&str, &str),
 ) -> Result<String, Invalid> {
-    let image = own.as_ref().or(spec.image.as_ref());
+    let image = own.or(spec.image.as_ref());
     image.cloned().ok_or_else(|| {
         let field = format!("spec.{list}[{name}].image");
         invalid(&field, "is not set", "set it, or spec.image for all")

@@ -52,6 +52,13 @@ fn cases() -> Vec<(&'static str, Break)> {
         ("spec.image is not set", |object| {
             object["spec"]["image"] = serde_json::Value::Null
         }),
+        ("tests[].service must name a service", |object| {
+            object["spec"]["tests"][0]["service"] = json!("marketing")
+        }),
+        ("a test of a service has that service's image", |object| {
+            object["spec"]["tests"][0]["service"] = json!("customer");
+            object["spec"]["tests"][0]["image"] = object["spec"]["image"].clone();
+        }),
         ("dependsOn must name other services", |object| {
             object["spec"]["services"][1]["dependsOn"] = json!(["marketing"])
         }),
