@@ -1,4 +1,4 @@
-//! The command line: `run` starts the operator, `crd` prints its CustomResourceDefinition.
+//! The command line: `run` starts the operator, `crd` prints its CustomResourceDefinition, `collect-report` reads the report of a test beside it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

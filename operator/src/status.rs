@@ -270,15 +270,14 @@ fn migrated(next: &mut Conditions, memory: &Memory) {
             .find(|stage| stage.name == Stage::Optimise)
     });
     match optimise.and_then(|stage| stage.verdict) {
-        Some(Verdict::Failed | Verdict::Inconclusive) => {
-            let message = optimise
-                .and_then(|stage| stage.message.clone())
-                .unwrap_or_default();
-            next.set(
-                words::MIGRATED,
-                "False",
-                &finding(words::CONTRACT_REFUSED, message),
-            );
+        Some(verdict @ (Verdict::Failed | Verdict::Inconclusive)) => {
+            let reason = match verdict {
+                Verdict::Failed => words::OPTIMISE_FAILED,
+                _ => words::CONTRACT_REFUSED,
+            };
+            let message = optimise.and_then(|stage| stage.message.clone());
+            let why = finding(reason, message.unwrap_or_default());
+            next.set(words::MIGRATED, "False", &why);
         }
         _ if stable.optimised => next.set(
             words::MIGRATED,

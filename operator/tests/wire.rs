@@ -451,7 +451,7 @@ async fn a_platform_that_failed_is_left_alone_until_its_time_or_something_new_is
     ctx.backoff.failed(&key(), asked(&platform().metadata));
     look(platform()).await.unwrap();
     let mut aborted = platform();
-    let abort = ("crmplatform.io/abort".to_owned(), "anna: stop".to_owned());
+    let abort = ("crmplatform.io/abort".to_owned(), "ops: stop".to_owned());
     aborted.metadata.annotations = Some([abort].into());
     look(aborted).await.unwrap_err();
     let mut fixed = platform();

@@ -84,7 +84,7 @@ impl Fields {
                 && !text.contains(char::is_whitespace)
         });
         if !well_formed {
-            return self.mismatch(name, "must be an address such as ada@example.com");
+            return self.mismatch(name, "must be an address such as name@example.com");
         }
         Some(text)
     }

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_process_of_a_node_names_its_checkout() {
-        let node = "22 28 0:21 / /run rw - tmpfs crm-e2e:/home/ada/crm rw,mode=755\n";
-        assert_eq!(mark_in(node), Some("crm-e2e:/home/ada/crm".to_owned()));
+        let node = "22 28 0:21 / /run rw - tmpfs crm-e2e:/srv/crm rw,mode=755\n";
+        assert_eq!(mark_in(node), Some("crm-e2e:/srv/crm".to_owned()));
     }
 }

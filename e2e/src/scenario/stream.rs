@@ -25,7 +25,9 @@ impl Platform {
     pub(super) fn stream(&self, seconds: u32) -> Result<Stream> {
         let mut kubectl = self.cluster.kubectl(seconds);
         kubectl.args(["--namespace", &self.namespace, "get", "crmplatform"]);
-        kubectl.args([&self.name, "--watch", "--output=json"]);
+        // A list of one: of an object by its name kubectl leaves out the first that its watch shows, which may be newer than what it has read before.
+        let only = format!("metadata.name={}", self.name);
+        kubectl.args(["--field-selector", &only, "--watch", "--output=json"]);
         let mut kubectl = kubectl
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -43,7 +45,7 @@ impl Stream {
     /// The next state; nothing when none comes within `limit`.
     ///
     /// # Errors
-    /// When kubectl has ended: the platform is not there, or the API server did not answer.
+    /// When kubectl has ended: the API server did not answer, or its time is over.
     pub(super) fn next(&self, limit: Duration) -> Result<Option<Value>> {
         match self.states.recv_timeout(limit) {
             Ok(state) => Ok(Some(state)),

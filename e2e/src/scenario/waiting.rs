@@ -45,7 +45,10 @@ impl Platform {
                 return Ok(platform.clone());
             }
             if Instant::now() > deadline {
-                let seen = seen.map_or_else(|| self.get(), Ok)?;
+                let seen = self.get()?;
+                if holds(&seen)? {
+                    return Ok(seen);
+                }
                 let place = format!("{}/{}", self.namespace, self.name);
                 let story = self.story(&seen);
                 bail!("{place}: waited {seconds} s for: {what}\n{story}");

@@ -60,7 +60,7 @@ fn a_backup_that_cannot_be_restored_stops_the_release() {
     assert_eq!(held["status"]["backups"][0]["restoredAt"], Value::Null);
 
     platform
-        .annotate("crmplatform.io/retry", "anna: the volume was mended")
+        .annotate("crmplatform.io/retry", "ops: the volume was mended")
         .unwrap();
     let after = platform
         .wait("the release to serve", RELEASE, |platform| {

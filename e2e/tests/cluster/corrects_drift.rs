@@ -15,7 +15,7 @@ const PODS: &str = "acme-customer";
 fn corrects_drift() {
     let setting = Setting::new("corrects-drift");
     setting.installed(&setting.images.current, |_| {});
-    let foreign = json!({ "metadata": { "labels": { "team": "sales" }, "annotations": { "example.com/owner": "anna" } } });
+    let foreign = json!({ "metadata": { "labels": { "team": "sales" }, "annotations": { "example.com/owner": "ops" } } });
     edit(&setting, "deployment", &foreign);
     edit(&setting, "service", &foreign);
 

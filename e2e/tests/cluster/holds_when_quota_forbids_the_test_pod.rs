@@ -39,7 +39,7 @@ fn holds_when_quota_forbids_the_test_pod() {
         .kubectl(&["delete", "resourcequota", "tight"])
         .unwrap();
     platform
-        .annotate("crmplatform.io/retry", "anna: there is room now")
+        .annotate("crmplatform.io/retry", "ops: there is room now")
         .unwrap();
     platform.wait_ready(RELEASE).unwrap();
 }

@@ -66,7 +66,7 @@ fn keeps_the_status_small() {
             assert!(job["uid"].is_string() && job["job"].is_string(), "{job}");
         }
         if round < ROUNDS {
-            let value = format!("anna: try {round}");
+            let value = format!("ops: try {round}");
             platform.annotate("crmplatform.io/retry", &value).unwrap();
         }
     }

@@ -8,7 +8,7 @@ use crate::setting::{RELEASE, Setting, newest, stage};
 
 /// Rows of customers as a release finds them, with an address that no mask would make.
 const ROWS: &str = "insert into customer.contact (id, created_by, updated_by, owner_id, last_name, email)
-    select gen_random_uuid(), 'anna', 'anna', 'anna', 'Rossi ' || n, 'rossi' || n || '@kunde.example' from generate_series(1, 300) n";
+    select gen_random_uuid(), 'ops', 'ops', 'ops', 'Contact ' || n, 'contact' || n || '@kunde.example' from generate_series(1, 300) n";
 
 #[test]
 #[ignore = "needs a cluster: run cargo e2e test"]

@@ -17,7 +17,7 @@ fn restores_deleted_rows_as_the_document_says() {
         object["spec"]["database"]["rehearsal"] = json!({ "data": "Backup" });
     });
     let rows = "insert into customer.account (id, created_by, updated_by, owner_id, name, kind)
-        select gen_random_uuid(), 'anna', 'anna', 'anna', 'Account ' || n, 'customer' from generate_series(1, 200) n";
+        select gen_random_uuid(), 'ops', 'ops', 'ops', 'Account ' || n, 'customer' from generate_series(1, 200) n";
     platform.sql(rows).unwrap();
     platform
         .patch(&json!({ "image": setting.images.current, "release": { "soakSeconds": 20 } }))
@@ -28,7 +28,7 @@ fn restores_deleted_rows_as_the_document_says() {
                 && platform["status"]["backups"].as_array().map(Vec::len) == Some(2)
         })
         .unwrap();
-    let count = "select count(*) from customer.account where created_by = 'anna'";
+    let count = "select count(*) from customer.account where created_by = 'ops'";
     platform.sql("delete from customer.account").unwrap();
     assert_eq!(platform.sql(count).unwrap(), "0");
 

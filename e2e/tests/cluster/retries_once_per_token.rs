@@ -20,7 +20,7 @@ fn retries_once_per_token() {
     platform.apply(&object).unwrap();
     failed(platform, 1, INSTALL);
 
-    platform.annotate(RETRY, "anna: once").unwrap();
+    platform.annotate(RETRY, "ops: once").unwrap();
     failed(platform, 2, RELEASE);
 
     // Taken away and set again, as a GitOps tool may do it; the operator has seen both once it has seen the spec that came after them.
@@ -32,22 +32,22 @@ fn retries_once_per_token() {
             "crmplatform.io/retry-",
         ])
         .unwrap();
-    platform.annotate(RETRY, "anna: once").unwrap();
+    platform.annotate(RETRY, "ops: once").unwrap();
     let mut more = object["spec"]["services"].clone();
     more[0]["replicas"] = json!(2);
     platform.patch(&json!({ "services": more })).unwrap();
     let (seen, _) = platform.wait_stalled(60).unwrap();
     assert_eq!(newest(&seen)["round"], 2, "{}", seen["status"]);
     let handled = &seen["status"]["lastHandledRetry"];
-    assert_eq!(handled["value"], "anna: once");
+    assert_eq!(handled["value"], "ops: once");
     let jobs = platform.list("jobs", "crmplatform.io/stage=Gate").unwrap();
     assert_eq!(jobs.len(), 2, "one for each try");
 
-    platform.annotate(RETRY, "anna: once more").unwrap();
+    platform.annotate(RETRY, "ops: once more").unwrap();
     let ready = platform.wait_ready(RELEASE).unwrap();
     assert_eq!(newest(&ready)["round"], 3);
     let handled = &ready["status"]["lastHandledRetry"];
-    assert_eq!(handled["value"], "anna: once more");
+    assert_eq!(handled["value"], "ops: once more");
     let tries = ready["status"]["releases"].as_array().unwrap();
     let asked: Vec<_> = tries
         .iter()

@@ -31,7 +31,7 @@ fn rolls_back_within_the_schema_window_and_refuses_beyond_it() {
     };
 
     let load = platform.start_load(&setting.images.current, 20).unwrap();
-    ask(platform, &format!("{first} anna: slower than before"));
+    ask(platform, &format!("{first} ops: slower than before"));
     let after = platform
         .wait("the first release", RELEASE, serves(first.clone()))
         .unwrap();
@@ -49,7 +49,7 @@ fn rolls_back_within_the_schema_window_and_refuses_beyond_it() {
         .patch(&json!({ "release": { "soakSeconds": 20 } }))
         .unwrap();
     platform
-        .annotate("crmplatform.io/retry", "anna: it was the network")
+        .annotate("crmplatform.io/retry", "ops: it was the network")
         .unwrap();
     platform
         .wait("contract on the live database", RELEASE, |platform| {
@@ -58,7 +58,7 @@ fn rolls_back_within_the_schema_window_and_refuses_beyond_it() {
         })
         .unwrap();
     let pods = platform.live_pods().unwrap();
-    ask(platform, &format!("{first} anna: slower still"));
+    ask(platform, &format!("{first} ops: slower still"));
     let refused = platform
         .wait("the refusal", RELEASE, |platform| {
             platform["status"]["rejected"][0]["release"] == first.as_str()

@@ -56,7 +56,7 @@ fn switches_all_services_together() {
     platform
         .annotate(
             "crmplatform.io/rollback-to",
-            &format!("{first} anna: back again"),
+            &format!("{first} ops: back again"),
         )
         .unwrap();
     platform

@@ -25,17 +25,17 @@ fn waits_for_approval_and_remembers_who() {
     );
     assert_eq!(platform.live_pods().unwrap(), pods);
     platform
-        .annotate("crmplatform.io/approve", "anna: checked by hand")
+        .annotate("crmplatform.io/approve", "ops: checked by hand")
         .unwrap();
     let served = platform.wait_ready(RELEASE).unwrap();
     let by = &newest(&served)["interventions"][0];
     assert_eq!(
         (&by["actor"], &by["reason"]),
-        (&json!("anna"), &json!("checked by hand"))
+        (&json!("ops"), &json!("checked by hand"))
     );
     assert!(stage(&served, "Approve")["humanWaitSeconds"].is_i64());
     assert_eq!(
         served["status"]["lastHandledApprove"]["value"],
-        "anna: checked by hand"
+        "ops: checked by hand"
     );
 }

@@ -29,8 +29,6 @@ pub const IMAGE_NOT_RESOLVED: &str = "ImageNotResolved";
 pub const BACKUP_FAILED: &str = "BackupFailed";
 /// The dump of the live database could not be restored.
 pub const BACKUP_NOT_RESTORABLE: &str = "BackupNotRestorable";
-/// Old columns and tables stay, because the newest dump of the live database was never restored.
-pub const BACKUP_NOT_PROVEN: &str = "BackupNotProven";
 /// The operator's configuration does not allow an image of the spec.
 pub const IMAGE_NOT_ALLOWED: &str = "ImageNotAllowed";
 /// An image of the spec has no signature by a key of the operator's configuration.
@@ -77,7 +75,7 @@ pub const RETURNING_TO_STABLE: &str = "ReturningToStable";
 pub const SUPERSEDED: &str = "Superseded";
 /// A Job of the name we need stands there and is not ours.
 pub const JOB_NOT_OURS: &str = "JobNotOurs";
-/// The conditions for dropping old columns and tables do not hold.
+/// Old columns and tables stay: the conditions for dropping them did not come to hold, or the newest dump of the live database was never restored.
 pub const CONTRACT_REFUSED: &str = "ContractRefused";
 /// Backfill or contract failed; the release stays.
 pub const OPTIMISE_FAILED: &str = "OptimiseFailed";

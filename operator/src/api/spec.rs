@@ -62,7 +62,7 @@ pub use strategy::{CanaryStep, StrategySpec, StrategyType};
     validation = Rule::new("self.services.all(s, !has(s.dependsOn) || s.dependsOn.all(d, d != s.name && self.services.exists(o, o.name == d)))").message("spec.services[].dependsOn must name other services of this platform")
 )]
 pub struct CrmPlatformSpec {
-    /// Image used by every service, test and migration that does not name its own. A tag is resolved to a digest once; that digest is tested,
+    /// Image used by every service, test and migration that neither names its own nor, as a test, that of a service. A tag is resolved to a digest once; that digest is tested,
     /// migrated and deployed. All different references by tag of a platform have at most 1,024 characters together.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]

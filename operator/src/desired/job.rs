@@ -27,7 +27,7 @@ pub struct Step {
     pub attempt: i32,
 }
 
-/// One phase of a service's migration. `image_of` lets a rehearsal bring the scratch database to stable's level with stable's image.
+/// One phase of a service's migration. A rehearsal brings the scratch database to stable's level with stable's own.
 pub fn migration(scope: Scope<'_>, step: &Step, work: &Migration<'_>) -> Job {
     let mut env = environment::database(scope, Role::Migrator, work.track);
     env.extend(environment::roles(scope));
@@ -72,7 +72,7 @@ pub struct Migration<'a> {
     pub service: &'a ReleaseService,
     /// Its migration.
     pub migration: &'a ReleaseMigration,
-    /// `expand`, `backfill`, `verify` or `contract`.
+    /// `expand`, `backfill`, `verify`, `contract` or `mask`.
     pub phase: &'a str,
     /// Which database.
     pub track: Track,

@@ -53,7 +53,9 @@ pub(super) enum Kind {
     },
     /// Exit 10 = nothing to do, 30 and 40 = failed, 20 and 50 = could not be found out.
     Migration,
-    /// The same, and its own words must be read: whether rows are masked rests on what it offers.
+    /// The same of a release that serves, where 30 = not yet: pods that were killed count as alive for a while, and what is left over stays.
+    Optimisation,
+    /// As a migration, and its own words must be read: whether rows are masked rests on what it offers.
     Offering,
     /// As preparation, and its words must tell of a dump.
     Backup,
@@ -233,7 +235,10 @@ fn spoken(pod: &PodView, code: i32, kind: &Kind) -> Ending {
             };
             test::ended(pod, (code, message), asked)
         }
-        Kind::Migration | Kind::Offering => migration(code, summary.as_ref()),
+        Kind::Optimisation if code == 30 => {
+            Ending::inconclusive(said(summary.as_ref(), "exit code 30: refused".to_owned()))
+        }
+        Kind::Migration | Kind::Optimisation | Kind::Offering => migration(code, summary.as_ref()),
         Kind::Backup if code == 0 => dumped(summary.as_ref()),
         Kind::Preparation if code == 0 => Ending {
             message: None,

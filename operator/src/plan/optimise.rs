@@ -6,7 +6,7 @@ use super::judge::Kind;
 use super::rehearse::wanted_after_expand;
 use super::steps::{self, Work};
 use super::{Progress, backup, permit, record};
-use crate::api::conditions::{BACKUP_NOT_PROVEN, CONTRACT_REFUSED, OPTIMISE_FAILED};
+use crate::api::conditions::{CONTRACT_REFUSED, OPTIMISE_FAILED};
 use crate::api::status::{Finding, Stage, Verdict};
 use crate::desired::{Track, job, labels};
 use crate::platform::release::Release;
@@ -122,7 +122,7 @@ fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Pr
     }
     if !backup::is_proven(draft, release.rehearsal) {
         let message = "old columns and tables stay, because the newest backup was never restored: it is with the next release that passes its rehearsal";
-        return Progress::Inconclusive(Finding::new(BACKUP_NOT_PROVEN, message));
+        return Progress::Inconclusive(Finding::new(CONTRACT_REFUSED, message));
     }
     let older = draft.observed.pods.iter().find(|pod| {
         pod.track == labels::STABLE
@@ -156,7 +156,7 @@ fn phase(draft: &mut Draft<'_>, (id, release): (&str, &Release), phase: &str) ->
             release: id,
             stage: Stage::Optimise,
             step: format!("{phase}-{}", service.name),
-            kind: Kind::Migration,
+            kind: Kind::Optimisation,
             tries: TRIES,
             reasons: (OPTIMISE_FAILED, CONTRACT_REFUSED),
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::api::status::{Token, VALUE_LIMIT};
 
-/// The value of one annotation, which may say who asks and why: `anna: the fix for ticket 42`.
+/// The value of one annotation, which may say who asks and why: `ops: the fix for ticket 42`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The value, bounded.
@@ -59,15 +59,15 @@ mod tests {
 
     #[test]
     fn a_value_may_say_who_and_why() {
-        let named = request("anna: ticket 42: checked");
+        let named = request("ops: ticket 42: checked");
         assert_eq!(
             (named.actor(), named.reason()),
-            ("anna", "ticket 42: checked")
+            ("ops", "ticket 42: checked")
         );
         let plain = request("2026-11-24");
         assert_eq!((plain.actor(), plain.reason()), ("unnamed", "2026-11-24"));
-        let (release, rest) = request("r123 anna: worse than before").release();
-        assert_eq!((release.as_str(), rest.actor()), ("r123", "anna"));
+        let (release, rest) = request("r123 ops: worse than before").release();
+        assert_eq!((release.as_str(), rest.actor()), ("r123", "ops"));
     }
 
     #[test]

@@ -199,7 +199,7 @@ fn an_approval_of_what_the_spec_has_left_never_meets_what_comes_next() {
     let mut run = left();
     let before = run.world.memory();
     let waits = before.candidate.clone().unwrap().release;
-    run.world.act(Annotate(Token::Approve, "anna: looks good"));
+    run.world.act(Annotate(Token::Approve, "ops: looks good"));
     run.rest();
     let after = run.world.memory();
     assert_eq!(after.candidate.unwrap().release, waits);

@@ -378,6 +378,10 @@ fn migrate(
         }
         "expand" if schema.level < level => schema.level = level,
         "backfill" if schema.backfilled < level => schema.backfilled = level,
+        "contract" if database == "live" && schema.floor < level && world.refusals > 0 => {
+            world.refusals -= 1;
+            return answer(30, schema);
+        }
         "contract" if schema.floor < level && schema.level == level => {
             assert!(
                 schema.backfilled == level,

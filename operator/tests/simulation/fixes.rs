@@ -163,7 +163,7 @@ fn a_way_back_that_cannot_be_gone_is_refused_at_once_and_not_gone_later() {
     run.world.registry_away = true;
     run.world.act(Image("v2"));
     run.world
-        .act(Annotate(Token::RollbackTo, "v1 anna: it is slow"));
+        .act(Annotate(Token::RollbackTo, "v1 ops: it is slow"));
     // It asks the registry again and again.
     for _ in 0..20 {
         run.turn(None);
@@ -176,7 +176,7 @@ fn a_way_back_that_cannot_be_gone_is_refused_at_once_and_not_gone_later() {
 
 #[test]
 fn a_gate_is_skipped_for_what_the_spec_asked_for_and_for_nothing_later() {
-    let hotfix = ImageWith("bad", Token::SkipGate, "anna: the hotfix");
+    let hotfix = ImageWith("bad", Token::SkipGate, "ops: the hotfix");
     let mut run = run(&[Image("v1")]);
     run.rest();
     run.world.act(Paused(true));
@@ -190,7 +190,7 @@ fn a_gate_is_skipped_for_what_the_spec_asked_for_and_for_nothing_later() {
 
     run.world.act(Paused(true));
     run.world
-        .act(ImageWith("bad", Token::SkipGate, "anna: the hotfix, again"));
+        .act(ImageWith("bad", Token::SkipGate, "ops: the hotfix, again"));
     run.rest();
     run.world.act(Paused(false));
     run.rest();
@@ -204,7 +204,7 @@ fn a_request_that_was_left_in_a_manifest_skips_no_first_gate() {
         ..STORIES[0]
     });
     run.world
-        .act(Annotate(Token::SkipGate, "anna: the hotfix of last year"));
+        .act(Annotate(Token::SkipGate, "ops: the hotfix of last year"));
     run.rest();
     assert_eq!(end(&run.world)["stable"], "");
     assert_refused(&run, Token::SkipGate);

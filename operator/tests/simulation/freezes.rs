@@ -19,7 +19,7 @@ fn an_approval_goes_through_no_window_that_opens_after_it() {
             Image("v1"),
             Approval,
             Image("v2"),
-            Annotate(Token::Approve, "anna: looks good"),
+            Annotate(Token::Approve, "ops: looks good"),
             Reach(Stage::Migrate),
             Freeze("0 * * * *", 120),
         ],
@@ -34,7 +34,7 @@ fn an_approval_goes_through_no_window_that_opens_after_it() {
     );
     assert_eq!(ready(&run).0, "Frozen");
     assert!(!run.world.serves());
-    let again = Annotate(Token::Approve, "anna: also in the freeze");
+    let again = Annotate(Token::Approve, "ops: also in the freeze");
     run.world.act(again);
     run.rest();
     assert!(run.world.serves(), "{}", crate::tail(&run.world));
@@ -54,7 +54,7 @@ fn who_is_asked_for_an_approval_is_told_of_the_window_that_it_goes_through() {
         "{words}"
     );
     run.world
-        .act(Annotate(Token::Approve, "anna: the fix for today"));
+        .act(Annotate(Token::Approve, "ops: the fix for today"));
     run.rest();
     assert!(run.world.serves(), "{}", crate::tail(&run.world));
 }

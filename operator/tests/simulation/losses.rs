@@ -397,7 +397,7 @@ fn a_way_back_to_pods_that_somebody_scaled_to_none_makes_them_again_first() {
         run.world.set_deployment(name, object);
     }
     run.world
-        .act(Annotate(Token::RollbackTo, "v1 anna: slower than before"));
+        .act(Annotate(Token::RollbackTo, "v1 ops: slower than before"));
     run.rest();
     assert!(end(&run.world)["stable"].ends_with(":v1"));
 }

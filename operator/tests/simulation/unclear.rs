@@ -216,3 +216,19 @@ fn it_is_told_whether_the_schema_is_what_the_release_needs() {
     run.rest();
     assert_eq!(migrated(&run), up_to_date);
 }
+
+#[test]
+fn a_contract_that_comes_too_early_is_tried_again() {
+    let optimised = |refusals| {
+        let mut run = serving();
+        run.world.refusals = refusals;
+        run.world.set_image("v2");
+        run.rest();
+        let stable = run.world.memory().stable.unwrap();
+        assert!(run.world.serves(), "{}", tail(&run.world));
+        (stable.optimised, condition(&run.world, "Migrated"))
+    };
+    assert_eq!(optimised(4), (true, ("True".into(), "UpToDate".into())));
+    let given_up = ("False".into(), "ContractRefused".into());
+    assert_eq!(optimised(5), (false, given_up));
+}

@@ -198,6 +198,8 @@ pub struct World {
     pub registry_away: bool,
     /// The database server has no room for another database.
     pub full_server: bool,
+    /// How many more contracts of the live database are refused, because a pod of an older release was killed and counts as alive.
+    pub refusals: u32,
     /// The API server refuses live pods of this image.
     pub refused_image: Option<&'static str>,
     /// Versions in the registry, and the images behind them.
@@ -286,6 +288,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             forgotten: false,
             registry_away: false,
             full_server: false,
+            refusals: 0,
             refused_image: None,
             tags: BTreeMap::new(),
             nameless: false,

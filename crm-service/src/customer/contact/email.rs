@@ -60,7 +60,7 @@ pub const STATEMENTS: [&str; 4] = [STORED, REMOVE, DEMOTE, KEEP];
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize, Deserialize, ToSchema)]
 #[schema(as = ContactEmail)]
 pub struct Email {
-    /// An address such as ada@example.com; several people may share one.
+    /// An address such as name@example.com; several people may share one.
     pub email: String,
     /// What it is for, at most 50 characters; `work` when left out.
     #[serde(default)]

@@ -107,7 +107,7 @@ pub struct JobRecord {
     /// UID of the Job; the verdict holds for this object only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
-    /// Counts the Jobs made for this step, from 1.
+    /// Counts the Jobs made for this step, from 1; from 101 when the release is tried for the second time, and so on.
     pub attempt: i32,
     /// How it ended; absent while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]

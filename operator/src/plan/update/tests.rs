@@ -473,7 +473,7 @@ fn another_tag_of_the_image_that_stands_there_begins_nothing() {
             image: same.image.clone(),
         }],
         reason: conditions::ROLLED_BACK.into(),
-        message: "anna went back".into(),
+        message: "ops went back".into(),
         at: Time(now()),
         left_at: None,
     });
