@@ -154,72 +154,51 @@ fn tests_passed(
     memory: &Memory,
     plan: &Result<Plan, Invalid>,
 ) {
-    let wanted = plan.as_ref().ok().and_then(|plan| plan.wanted.clone());
-    let record = wanted
-        .as_ref()
-        .and_then(|id| memory.releases.iter().find(|record| record.release == *id));
-    let gate =
-        record.and_then(|record| record.stages.iter().find(|stage| stage.name == Stage::Gate));
-    let (status, reason, message) = match gate.and_then(|gate| gate.verdict) {
+    let wanted = plan.as_ref().ok().and_then(|plan| plan.wanted.as_deref());
+    let skipped = skipped_by(memory, wanted);
+    let (status, reason, message) = match skipped {
         _ if object.spec.gate == GatePolicy::None => (
             "False",
             words::GATE_DISABLED,
             "spec.gate is None: images are rolled out untested".to_owned(),
         ),
-        _ if skipped_by(memory, wanted.as_deref()).is_some() => (
-            "False",
-            words::GATE_SKIPPED,
-            skipped_by(memory, wanted.as_deref()).unwrap_or_default(),
-        ),
-        Some(Verdict::Skipped) if let Some(of) = record.and_then(|own| own.code_of.as_ref()) => (
-            "True",
-            words::ALL_TESTS_PASSED,
-            format!(
-                "release {} has the code of release {of}, which has passed all tests",
-                wanted.unwrap_or_default()
-            ),
-        ),
-        Some(Verdict::Passed) => (
-            "True",
-            words::ALL_TESTS_PASSED,
-            format!(
-                "all tests passed for release {}",
-                wanted.unwrap_or_default()
-            ),
-        ),
-        Some(Verdict::Failed) => (
-            "False",
-            words::TESTS_FAILED,
-            gate.and_then(|gate| gate.message.clone())
-                .unwrap_or_default(),
-        ),
-        Some(Verdict::Inconclusive) => (
-            "Unknown",
-            words::GATE_INCONCLUSIVE,
-            gate.and_then(|gate| gate.message.clone())
-                .unwrap_or_default(),
-        ),
-        None if adopted(record) => (
-            "Unknown",
-            words::NOT_TESTED,
-            "the status was lost: whether the release that serves has passed its tests is not known".to_owned(),
-        ),
-        _ if wanted.is_some()
-            && memory.stable.as_ref().map(|stable| &stable.release) == wanted.as_ref() =>
-        {
-            (
-                "True",
-                words::ALL_TESTS_PASSED,
-                "the stable release has passed its tests".to_owned(),
-            )
-        }
-        _ => (
-            "Unknown",
-            words::NOT_TESTED,
-            "the tests of this release have not ended".to_owned(),
-        ),
+        Some(who) => ("False", words::GATE_SKIPPED, who),
+        None => tested(memory, wanted),
     };
     next.set(words::TESTS_PASSED, status, &finding(reason, message));
+}
+
+/// What is known of the tests of the wanted release, of which nobody skipped any.
+fn tested(memory: &Memory, wanted: Option<&str>) -> (&'static str, &'static str, String) {
+    let mut records = memory.releases.iter();
+    let record = records.find(|record| wanted == Some(&record.release));
+    let mut stages = record.into_iter().flat_map(|record| &record.stages);
+    let gate = stages.find(|stage| stage.name == Stage::Gate);
+    let told = || {
+        let message = gate.and_then(|gate| gate.message.clone());
+        message.unwrap_or_default()
+    };
+    let passed = |message| ("True", words::ALL_TESTS_PASSED, message);
+    let not_tested = |message: &str| ("Unknown", words::NOT_TESTED, message.to_owned());
+    let id = wanted.unwrap_or_default();
+    let stable = memory.stable.as_ref();
+    match gate.and_then(|gate| gate.verdict) {
+        Some(Verdict::Skipped) if let Some(of) = record.and_then(|own| own.code_of.as_ref()) => {
+            passed(format!(
+                "release {id} has the code of release {of}, which has passed all tests"
+            ))
+        }
+        Some(Verdict::Passed) => passed(format!("all tests passed for release {id}")),
+        Some(Verdict::Failed) => ("False", words::TESTS_FAILED, told()),
+        Some(Verdict::Inconclusive) => ("Unknown", words::GATE_INCONCLUSIVE, told()),
+        None if adopted(record) => not_tested(
+            "the status was lost: whether the release that serves has passed its tests is not known",
+        ),
+        _ if stable.is_some_and(|stable| wanted == Some(&stable.release)) => {
+            passed("the stable release has passed its tests".to_owned())
+        }
+        _ => not_tested("the tests of this release have not ended"),
+    }
 }
 
 /// Whether a release is stable only because it was live when the status was lost: it went through no stage between the first and the last.

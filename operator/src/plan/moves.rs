@@ -203,18 +203,7 @@ impl Draft<'_> {
                 Time(self.now),
             );
         }
-        let left = candidate.rollback.as_deref();
-        let left = left.map(|left| Rejected {
-            at: Time(self.now),
-            ..left.clone()
-        });
-        self.memory.rejected.retain(|rejected| {
-            let is_left = left
-                .as_ref()
-                .is_some_and(|left| left.release == rejected.release);
-            rejected.release != candidate.release && !is_left
-        });
-        self.memory.rejected.splice(..0, left);
+        self.forget_rejections(&candidate);
         let images = self.images_of(&candidate);
         self.note(
             false,
@@ -230,6 +219,22 @@ impl Draft<'_> {
             slot,
         });
         self.moved = true;
+    }
+
+    /// What serves is rejected no more; what a person went back from is from now on.
+    fn forget_rejections(&mut self, serving: &Candidate) {
+        let left = serving.rollback.as_deref();
+        let left = left.map(|left| Rejected {
+            at: Time(self.now),
+            ..left.clone()
+        });
+        self.memory.rejected.retain(|rejected| {
+            let is_left = left
+                .as_ref()
+                .is_some_and(|left| left.release == rejected.release);
+            rejected.release != serving.release && !is_left
+        });
+        self.memory.rejected.splice(..0, left);
     }
 
     /// The candidate is over. A failed or aborted one is remembered, so that it is not tried again by itself.
