@@ -58,6 +58,8 @@ impl Platform {
     /// When the pod does not start, or ends before the traffic flows.
     pub fn start_traffic(&self, container: &Value) -> Result<Load> {
         let pod = format!("{}-load", self.name);
+        // That of an earlier load may still be on its way out.
+        self.kubectl(&["delete", "pod", &pod, "--ignore-not-found", "--timeout=50s"])?;
         self.apply(&load_pod(self, &pod, container))?;
         let running = "--for=jsonpath={.status.phase}=Running";
         self.kubectl(&["wait", running, "--timeout=50s", &format!("pod/{pod}")])

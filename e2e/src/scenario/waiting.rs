@@ -45,10 +45,13 @@ impl Platform {
                 return Ok(platform.clone());
             }
             if Instant::now() > deadline {
-                let seen = self.get()?;
-                if holds(&seen)? {
-                    return Ok(seen);
+                let now = self.get().ok();
+                if let Some(now) = &now
+                    && holds(now)?
+                {
+                    return Ok(now.clone());
                 }
+                let seen = now.or(seen).unwrap_or_default();
                 let place = format!("{}/{}", self.namespace, self.name);
                 let story = self.story(&seen);
                 bail!("{place}: waited {seconds} s for: {what}\n{story}");
@@ -130,7 +133,7 @@ impl Platform {
         let own = format!("/{}.{}\"", self.name, self.namespace);
         let words: String = words
             .split_inclusive('\n')
-            .filter(|line| line.contains(&own))
+            .filter(|line| line.contains(&own) || line.contains("\"ERROR\""))
             .collect();
         let rejected = &status["rejected"];
         format!(

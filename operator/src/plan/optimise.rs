@@ -69,14 +69,13 @@ pub(super) fn is_at_rest(draft: &mut Draft<'_>) -> bool {
 fn close(draft: &mut Draft<'_>, id: &str, verdict: Verdict, finding: Option<Finding>) {
     let message = finding.map(|finding| finding.message);
     if let Some(message) = &message {
-        draft.note(
-            true,
-            OPTIMISE_FAILED,
-            format!(
-                "the release serves, but its last stage ended {}: {message}",
-                verdict.name()
-            ),
-        );
+        let reason = match verdict {
+            Verdict::Failed => OPTIMISE_FAILED,
+            _ => CONTRACT_REFUSED,
+        };
+        let ended = verdict.name();
+        let words = format!("the release serves, but its last stage ended {ended}: {message}");
+        draft.note(true, reason, words);
     }
     draft.close_stage(id, Stage::Optimise, verdict, message);
     draft.moved = true;

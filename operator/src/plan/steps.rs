@@ -266,13 +266,15 @@ fn close(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Progress {
         return Progress::Waiting;
     };
     let tries = ended.attempt % NUMBERS_PER_ROUND;
-    if ended.verdict == Some(Verdict::Inconclusive)
-        && tries < work.tries
-        && !draft.begins_nothing(work.stage)
-    {
-        return try_again(draft, &ended, RETRY_DELAY * f64::from(tries));
+    if ended.verdict != Some(Verdict::Inconclusive) || tries >= work.tries {
+        return standing(work, &ended);
     }
-    standing(work, &ended)
+    match draft.begins_nothing(work.stage) {
+        false => try_again(draft, &ended, RETRY_DELAY * f64::from(tries)),
+        // A release that serves goes on when it may.
+        true if work.stage == Stage::Optimise => Progress::Stopped,
+        true => standing(work, &ended),
+    }
 }
 
 /// Enters an ending into the record, and a migration of the live database into the ledger.

@@ -232,3 +232,22 @@ fn a_contract_that_comes_too_early_is_tried_again() {
     let given_up = ("False".into(), "ContractRefused".into());
     assert_eq!(optimised(5), (false, given_up));
 }
+
+#[test]
+fn a_pause_right_after_a_refused_contract_only_puts_it_off() {
+    let mut run = serving();
+    run.world.refusals = 1;
+    run.world.set_image("v2");
+    while run.world.refusals > 0 {
+        assert!(!run.turn(None), "{}", tail(&run.world));
+    }
+    run.world.platform.spec.paused = true;
+    run.world.new_spec();
+    run.rest();
+    let optimised = |run: &Run| run.world.memory().stable.unwrap().optimised;
+    assert!(!optimised(&run));
+    run.world.platform.spec.paused = false;
+    run.world.new_spec();
+    run.rest();
+    assert!(optimised(&run), "{}", tail(&run.world));
+}
