@@ -210,6 +210,14 @@ impl Platform {
     /// When the statement fails.
     pub fn sql_in(&self, database: &str, statement: &str) -> Result<String> {
         let pod = format!("{}-postgres-0", self.name);
+        self.sql_at(&pod, (database, statement))
+    }
+
+    /// As [`Platform::sql_in`], of the server in another pod.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub fn sql_at(&self, pod: &str, (database, statement): (&str, &str)) -> Result<String> {
         let psql = [
             "psql",
             "-U",
@@ -222,7 +230,7 @@ impl Platform {
             "-c",
             statement,
         ];
-        let out = self.kubectl(&[&["exec", pod.as_str(), "--"], &psql[..]].concat())?;
+        let out = self.kubectl(&[&["exec", pod, "--"], &psql[..]].concat())?;
         Ok(out.trim().to_owned())
     }
 

@@ -43,6 +43,11 @@ fn migrates_a_database_that_others_made() {
     for name in ["Backup", "Rehearse", "Gate"] {
         assert_eq!(stage(&after, name)["verdict"], "Passed", "{after}");
     }
+    let ledger = after["status"]["schema"].as_array().unwrap();
+    let contract = ledger
+        .iter()
+        .find(|record| record["phase"] == "contract" && record["service"] == "customer");
+    assert_eq!(contract.unwrap()["floor"], 2, "{ledger:?}");
     let owners =
         "select distinct tableowner from pg_tables where schemaname in ('customer', 'sales')";
     assert_eq!(sql(platform, DATABASE, owners), "crm-admin");
@@ -143,19 +148,5 @@ fn wait_until_alone(platform: &Platform) {
 }
 
 fn sql(platform: &Platform, database: &str, statement: &str) -> String {
-    let psql = [
-        "exec",
-        SERVER,
-        "--",
-        "psql",
-        "-U",
-        "postgres",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-Atqd",
-        database,
-        "-c",
-        statement,
-    ];
-    platform.kubectl(&psql).unwrap().trim().to_owned()
+    platform.sql_at(SERVER, (database, statement)).unwrap()
 }

@@ -2,6 +2,7 @@
 //!
 //! It was written by the image under test, so nothing in it is trusted: no document type (and so no entity of its own), bounded depth and number of cases, and a failure in a
 //! place where it would be counted nowhere makes the file unreadable. Attributes of suites are not looked at.
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
