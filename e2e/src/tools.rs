@@ -1,6 +1,8 @@
 //! Builds the pinned Go programs of `e2e/tools` into `target/e2e/bin`; does nothing when they are there for the same sources and flags.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -15,8 +17,17 @@ const CLIENTS: &[&str] = &[
     "helm.sh/helm/v4/cmd/helm",
     "k8s.io/kubernetes/cmd/kubectl",
 ];
-/// `tool` is Go's word for every tool that the module file lists.
-const EVERYTHING: &[&str] = &["tool", "./etcd", "./coredns"];
+const NODE: &[&str] = &[
+    "k8s.io/kubernetes/cmd/kube-apiserver",
+    "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "k8s.io/kubernetes/cmd/kube-proxy",
+    "k8s.io/kubernetes/cmd/kube-scheduler",
+    "k8s.io/kubernetes/cmd/kubeadm",
+    "k8s.io/kubernetes/cmd/kubelet",
+    "./etcd",
+    "./coredns",
+];
+const GATEWAY: &[&str] = &["github.com/projectcontour/contour/cmd/contour"];
 const SOURCES: &[&str] = &["go.mod", "go.sum", "etcd/main.go", "coredns/main.go"];
 
 /// Which programs are needed.
@@ -26,6 +37,43 @@ pub enum Set {
     Clients,
     /// The clients and everything the local node runs.
     Node,
+    /// `contour`, which makes a Gateway of the Gateway API out of Envoy.
+    Gateway,
+}
+
+impl Set {
+    /// The packages to build.
+    fn programs(self) -> Vec<&'static str> {
+        match self {
+            Self::Clients => CLIENTS.to_vec(),
+            Self::Node => [CLIENTS, NODE].concat(),
+            Self::Gateway => GATEWAY.to_vec(),
+        }
+    }
+
+    /// The sets that it is made of; each has a stamp of its own.
+    fn parts(self) -> &'static [Self] {
+        match self {
+            Self::Clients => &[Self::Clients],
+            Self::Node => &[Self::Clients, Self::Node],
+            Self::Gateway => &[Self::Gateway],
+        }
+    }
+
+    /// What a person is told while it is built.
+    fn told(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Clients => (
+                "built kubectl, helm and crane",
+                "(some minutes on 2 cores, once)",
+            ),
+            Self::Node => (
+                "built Kubernetes, etcd, CoreDNS, helm and crane",
+                "(about 10 minutes on 2 cores, once)",
+            ),
+            Self::Gateway => ("built Contour", "(about 2 minutes on 2 cores, once)"),
+        }
+    }
 }
 
 /// Builds what is missing and returns the mark of the build: it changes when a program may have changed.
@@ -43,34 +91,48 @@ pub fn ensure(set: Set) -> Result<String> {
         );
     }
     let log = paths::log("tools");
-    let what = match set {
-        Set::Clients => "built kubectl, helm and crane",
-        Set::Node => "built Kubernetes, etcd, CoreDNS, helm and crane",
-    };
-    let hint = "(about 10 minutes on 2 cores, once)";
+    let (what, hint) = set.told();
     progress::note(&format!(
         "building programs from e2e/tools {hint}; log: {}",
         log.display()
     ));
     progress::step_with_hint(what, hint, || build(set, &log))?;
-    for part in [Set::Clients, set] {
-        fs::write(stamp(part), &mark)?;
+    for part in set.parts() {
+        fs::write(stamp(*part), &mark)?;
     }
     Ok(mark)
 }
 
-fn build(set: Set, log: &std::path::Path) -> Result<()> {
+fn build(set: Set, log: &Path) -> Result<()> {
     fs::create_dir_all(paths::bin())?;
     // Until the build is done, what lies there may be a mixture.
-    for part in [Set::Clients, Set::Node] {
-        fs::remove_file(stamp(part)).ok();
+    for part in set.parts() {
+        fs::remove_file(stamp(*part)).ok();
     }
-    let packages = if set == Set::Clients {
-        CLIENTS
-    } else {
-        EVERYTHING
-    };
-    let mut go = command::within(5400, "go");
+    let mut go = go(5400);
+    go.args(["build", "-trimpath", "-buildvcs=false", "-ldflags"])
+        .arg(linker_flags())
+        // The trailing slash makes Go put each program into this folder.
+        .arg("-o")
+        .arg(format!("{}/", paths::bin().display()))
+        .args(set.programs());
+    command::logged(&mut go, log)
+}
+
+/// The folder of a module's sources, as they were pinned and downloaded.
+///
+/// # Errors
+/// When the module is none of `go.mod`, or is not there yet: it comes with the first build of a program of it.
+pub fn sources(module: &str) -> Result<PathBuf> {
+    let folder = command::output(go(120).args(["list", "-m", "-f", "{{.Dir}}", module]))?;
+    let folder = Some(folder.trim()).filter(|folder| !folder.is_empty());
+    let folder = folder.with_context(|| format!("the Go module {module} was not downloaded"))?;
+    Ok(folder.into())
+}
+
+/// Go for the module `e2e/tools`, with caches of this checkout, ended after `seconds`.
+fn go(seconds: u32) -> Command {
+    let mut go = command::within(seconds, "go");
     go.current_dir(paths::checkout().join("e2e/tools"))
         .env("CGO_ENABLED", "0")
         // A compiler that ends soon need not tidy up its memory: a quarter less work.
@@ -79,14 +141,8 @@ fn build(set: Set, log: &std::path::Path) -> Result<()> {
         .env("GOFLAGS", "-mod=readonly -modcacherw")
         .env("GOPATH", paths::state("go"))
         .env("GOMODCACHE", paths::state("go/pkg/mod"))
-        .env("GOCACHE", paths::state("go/build"))
-        .args(["build", "-trimpath", "-buildvcs=false", "-ldflags"])
-        .arg(linker_flags())
-        // The trailing slash makes Go put each program into this folder.
-        .arg("-o")
-        .arg(format!("{}/", paths::bin().display()))
-        .args(packages);
-    command::logged(&mut go, log)
+        .env("GOCACHE", paths::state("go/build"));
+    go
 }
 
 fn linker_flags() -> String {
@@ -98,16 +154,23 @@ fn linker_flags() -> String {
 }
 
 fn built(set: Set, mark: &str) -> bool {
-    let present = |name: &str| paths::tool(name).is_file();
-    fs::read_to_string(stamp(set)).is_ok_and(|stamp| stamp == mark)
-        && present("kubectl")
-        && (set == Set::Clients || (present("kubelet") && present("etcd")))
+    let mut names = set
+        .programs()
+        .into_iter()
+        .filter_map(|package| package.rsplit('/').next());
+    let mut stamps = set
+        .parts()
+        .iter()
+        .map(|part| fs::read_to_string(stamp(*part)));
+    stamps.all(|stamp| stamp.is_ok_and(|stamp| stamp == mark))
+        && names.all(|name| paths::tool(name).is_file())
 }
 
-fn stamp(set: Set) -> std::path::PathBuf {
+fn stamp(set: Set) -> PathBuf {
     paths::bin().join(match set {
         Set::Clients => ".clients",
         Set::Node => ".node",
+        Set::Gateway => ".gateway",
     })
 }
 
