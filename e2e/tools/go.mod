@@ -1,7 +1,7 @@
 // The programs of the local test cluster, pinned. `cargo e2e up` builds them; go.sum is committed.
 module crmplatform.io/e2e/tools
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/coredns/coredns v1.14.7
