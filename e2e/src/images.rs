@@ -4,6 +4,7 @@
 mod binaries;
 mod debian;
 mod flask;
+pub mod gateway;
 mod pack;
 mod postgres;
 

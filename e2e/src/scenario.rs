@@ -4,6 +4,7 @@
 //! deadline and says what it waited for.
 
 mod conditions;
+mod gateway;
 mod install;
 mod kill;
 mod load;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use crate::{Cluster, command, paths};
 
 pub use conditions::{condition, message, reason};
+pub use gateway::Gateway;
 pub use install::{digest, install_operator};
 pub use kill::{kill_leader, operator_pods};
 pub use load::{Load, Traffic};

@@ -6,7 +6,8 @@ use super::debian::FileSystem;
 use super::pack::{Config, Content, Image};
 use crate::{Cluster, paths, progress};
 
-const FILE_SYSTEM: FileSystem = FileSystem {
+/// Python and Flask of Debian 12.
+pub const FILE_SYSTEM: FileSystem = FileSystem {
     kept_as: "flask-bookworm-1.tar",
     of: "flask",
     packages: "python3-flask",

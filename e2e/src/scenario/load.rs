@@ -49,7 +49,17 @@ impl Platform {
     /// # Errors
     /// When the pod does not start, or ends before the traffic flows.
     pub fn start_load(&self, image: &str, rate: u32) -> Result<Load> {
-        self.start_traffic(&load_container(self, image, rate))
+        let url = |service: &str| format!("http://{}-{service}:8080", self.name);
+        self.start_traffic(&load_container(self, (image, rate), url))
+    }
+
+    /// As [`Platform::start_load`], by one host that leads to all services.
+    ///
+    /// # Errors
+    /// When the pod does not start, or ends before the traffic flows.
+    pub fn start_load_by(&self, host: &str, image: &str, rate: u32) -> Result<Load> {
+        let url = |_: &str| format!("http://{host}");
+        self.start_traffic(&load_container(self, (image, rate), url))
     }
 
     /// As [`Platform::start_load`], by a container that makes requests of another kind and tells of them as `crm-service load` does.
@@ -230,8 +240,11 @@ impl Traffic {
     }
 }
 
-fn load_container(platform: &Platform, image: &str, rate: u32) -> Value {
-    let url = |service: &str| format!("http://{}-{service}:8080", platform.name);
+fn load_container(
+    platform: &Platform,
+    (image, rate): (&str, u32),
+    url: impl Fn(&str) -> String,
+) -> Value {
     let identity = |key: &str| json!({ "secretKeyRef": { "name": format!("{}-identity", platform.name), "key": key } });
     json!({
         "image": image,

@@ -1,5 +1,4 @@
-//! What stands around the pods: an autoscaler whose number of pods survives a release, disruption budgets, network policies and an Ingress; and a cluster without the
-//! Gateway API, of which only a condition tells.
+//! What stands around the pods: an autoscaler whose number of pods survives a release, disruption budgets, network policies and an Ingress.
 //!
 //! The network of the local node does not enforce NetworkPolicies, so that this shows only that the API server takes them and that they are there. Whom they let through
 //! is shown by `operator/src/desired/tests/around.rs`.
@@ -49,7 +48,7 @@ fn exposes_and_scales() {
         "{own}"
     );
 
-    gateway_without_gateway_api(platform);
+    without_exposure(platform);
     without_autoscaling(platform);
 }
 
@@ -89,25 +88,9 @@ fn everything_is_there(platform: &Platform) {
     assert_eq!(scenario::reason(&now, "Exposed"), "RoutesMade");
 }
 
-/// The Ingress goes, the condition tells what is missing, and nothing else is touched.
-fn gateway_without_gateway_api(platform: &Platform) {
-    let kinds = platform.kubectl(&[
-        "api-resources",
-        "--api-group=gateway.networking.k8s.io",
-        "--output=name",
-    ]);
-    if kinds.unwrap().contains("httproutes") {
-        println!("this cluster knows HTTPRoutes: what happens without them is not shown");
-        return;
-    }
-    let gateway = json!({ "exposure": { "ingress": null, "gateway": { "name": "public" } } });
-    platform.patch(&gateway).unwrap();
-    let after = platform
-        .wait("the missing Gateway API to be told of", 60, |platform| {
-            scenario::reason(platform, "Exposed") == "GatewayApiMissing"
-        })
-        .unwrap();
-    assert_eq!(scenario::condition(&after, "Ready"), "True");
+/// Nothing asks for it any more.
+fn without_exposure(platform: &Platform) {
+    platform.patch(&json!({ "exposure": null })).unwrap();
     platform
         .watch("the Ingress to go", 30, |_| {
             Ok(platform

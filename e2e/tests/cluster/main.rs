@@ -4,6 +4,7 @@
 
 mod a_backup_that_cannot_be_restored_stops_the_release;
 mod a_failed_then_passed_job_counts_as_passed_and_a_failed_job_never;
+mod a_gateway_gives_a_canary_its_share;
 mod a_newer_spec_cancels_tests_but_not_a_migration;
 mod alone;
 mod an_image_with_only_exit_codes_is_enough;
