@@ -1,23 +1,23 @@
 //! What a Job runs, as a hash: by it a Job that stands under our name is taken for the one that we would have made, or not.
 
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::{Value, json};
 
 use super::{content_hash, report};
 
-/// A hash over name, image, command, arguments and environment of each container of a Job, over what is laid over its image, and over where names lead. Two Jobs of one
-/// fingerprint do the same. An empty list counts as a missing one: the API server stores no empty lists.
+/// Who manages a Job that names nobody.
+const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
+
+/// A hash over name, image, command, arguments and environment of each container of a Job, over what is laid over its image, over where names lead, and over what its
+/// success is. Two Jobs of one fingerprint do the same. An empty list counts as a missing one: the API server stores no empty lists.
 ///
 /// Of the operator's own image in it only the repository counts. A Job that a crashed operator made must be known to the newer one that takes over, or an upgrade at that
 /// moment would hold the release as `JobNotOurs`. It is no door for strangers: they would have to push into the operator's own repository, and who can do that needs no forged
 /// Job. All else of that container counts in full, above all the folder it reads: one that looks elsewhere would find no report, and leave the last word to the test itself.
 pub fn fingerprint(job: &Job) -> String {
-    let Some(pod) = job
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.template.spec.as_ref())
-    else {
+    let spec = job.spec.as_ref();
+    let Some((spec, pod)) = spec.and_then(|spec| Some((spec, spec.template.spec.as_ref()?))) else {
         return content_hash(&json!([]));
     };
     let collector = |container: &&Container| container.name == report::CONTAINER;
@@ -40,6 +40,7 @@ pub fn fingerprint(job: &Job) -> String {
         runs.push(json!(container.restart_policy));
     }
     runs.push(around(pod));
+    runs.push(success(spec));
     content_hash(&runs)
 }
 
@@ -77,6 +78,19 @@ fn around(pod: &PodSpec) -> Value {
         pod.host_aliases.as_deref().unwrap_or_default(),
         pod.dns_config,
         pod.host_network.unwrap_or_default(),
+    ])
+}
+
+/// When the Job is complete, and who says so: one of no completions is complete without a pod.
+fn success(job: &JobSpec) -> Value {
+    json!([
+        job.completions.unwrap_or(1),
+        job.parallelism.unwrap_or(1),
+        job.completion_mode.as_deref().unwrap_or("NonIndexed"),
+        job.success_policy,
+        job.managed_by.as_deref().unwrap_or(JOB_CONTROLLER),
+        job.backoff_limit,
+        plain(json!(job.pod_failure_policy)),
     ])
 }
 

@@ -2,7 +2,7 @@
 
 use crm_operator::api::status::Stage;
 use crm_operator::desired::labels;
-use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
+use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus};
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::{Run, STORIES};
 type Forgery = (&'static str, fn(&mut Job));
 
 /// What a stranger, an older release or a restored backup could leave under a name that we need.
-const FORGERIES: [Forgery; 9] = [
+const FORGERIES: [Forgery; 13] = [
     ("belongs to nobody", |job| {
         job.metadata.owner_references = None
     }),
@@ -55,10 +55,27 @@ const FORGERIES: [Forgery; 9] = [
         let from = json!({ "configMapRef": { "name": "other" } });
         container(job).env_from = Some(vec![serde_json::from_value(from).unwrap()]);
     }),
+    ("is complete without a pod", |job| {
+        spec(job).completions = Some(0)
+    }),
+    ("is complete when somebody else says so", |job| {
+        spec(job).managed_by = Some("elsewhere.example/controller".into())
+    }),
+    ("is complete by one pod of many", |job| {
+        let policy = json!({ "rules": [{ "succeededCount": 1 }] });
+        spec(job).success_policy = Some(serde_json::from_value(policy).unwrap());
+    }),
+    ("tries until it passes", |job| {
+        spec(job).backoff_limit = Some(100)
+    }),
 ];
 
+fn spec(job: &mut Job) -> &mut JobSpec {
+    job.spec.as_mut().unwrap()
+}
+
 fn pod(job: &mut Job) -> &mut PodSpec {
-    let template = &mut job.spec.as_mut().unwrap().template;
+    let template = &mut spec(job).template;
     template.spec.as_mut().unwrap()
 }
 
