@@ -40,7 +40,12 @@ impl<'p> Gateway<'p> {
     /// # Errors
     /// When kubectl fails.
     pub fn remove(cluster: &Cluster) -> Result<()> {
-        let kinds = "customresourcedefinitions,clusterroles,clusterrolebindings";
+        let class = if Self::is_known(cluster)? {
+            "gatewayclasses,"
+        } else {
+            ""
+        };
+        let kinds = &format!("{class}customresourcedefinitions,clusterroles,clusterrolebindings");
         let mut kubectl = cluster.kubectl(CALL);
         kubectl.args(["delete", kinds, "--selector", OURS, "--timeout=50s"]);
         command::output(&mut kubectl)?;
@@ -78,6 +83,19 @@ impl<'p> Gateway<'p> {
         kubectl.args(["--namespace", &platform.namespace, "rollout", "status"]);
         command::output(kubectl.args(["deployment/gateway", "--timeout=120s"]))?;
         Ok(Self { platform })
+    }
+
+    /// Waits until the Gateway has taken the platform's route.
+    ///
+    /// # Errors
+    /// When it has not within a minute.
+    pub fn accepts(&self) -> Result<()> {
+        let accepted =
+            r#"--for=jsonpath={.status.parents[0].conditions[?(@.type=="Accepted")].status}=True"#;
+        let route = format!("httproute/{}", self.platform.name);
+        self.platform
+            .kubectl(&["wait", accepted, &route, "--timeout=50s"])?;
+        Ok(())
     }
 
     /// Its name for clients in the cluster, for which a route has to be made.

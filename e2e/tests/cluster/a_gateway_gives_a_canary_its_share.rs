@@ -34,6 +34,7 @@ fn a_gateway_gives_a_canary_its_share() {
 
     let gateway = Gateway::install(platform).unwrap();
     exposed(platform, "RoutesMade");
+    gateway.accepts().unwrap();
     stops_at_the_failing_step(&setting, &gateway, &before);
     goes_to_its_end(&setting, &gateway, &before);
 
