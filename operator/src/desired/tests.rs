@@ -94,9 +94,9 @@ fn all(scope: Scope<'_>) -> Vec<Value> {
         json!(database::config_map(scope.platform)),
         json!(database::service(scope.platform)),
         json!(deployment::live(scope, customer, Slot::Blue, Some(2))),
-        json!(service::live(scope, customer, Pods::Of(Slot::Blue))),
+        json!(service::live(scope, customer, (Pods::Of(Slot::Blue), None))),
         json!(deployment::live(scope, customer, Slot::Green, Some(2))),
-        json!(service::live(scope, customer, Pods::Both)),
+        json!(service::live(scope, customer, (Pods::Both, None))),
         json!(service::preview(scope, customer, Slot::Green)),
         json!(deployment::candidate(scope, customer)),
         json!(service::candidate(scope, customer)),
@@ -335,12 +335,12 @@ fn no_live_address_leads_to_a_candidate() {
             json!(deployment::live(scope, customer, Slot::Blue, Some(2))),
             json!(deployment::candidate(scope, customer)),
         );
-        let address = json!(service::live(scope, customer, Pods::Of(Slot::Blue)));
+        let address = json!(service::live(scope, customer, (Pods::Of(Slot::Blue), None)));
         assert!(selects(&address, &live) && !selects(&address, &candidate));
         let address = json!(service::candidate(scope, customer));
         assert!(!selects(&address, &live) && selects(&address, &candidate));
         let green = json!(deployment::live(scope, customer, Slot::Green, Some(2)));
-        let both = json!(service::live(scope, customer, Pods::Both));
+        let both = json!(service::live(scope, customer, (Pods::Both, None)));
         assert!(selects(&both, &live) && selects(&both, &green) && !selects(&both, &candidate));
         let preview = json!(service::preview(scope, customer, Slot::Green));
         assert!(!selects(&preview, &live) && selects(&preview, &green));

@@ -43,8 +43,6 @@ pub(super) fn admit(draft: &mut Draft<'_>) {
                 .rollback
                 .as_ref()
                 .is_some_and(|left| left.release == id) => {}
-        // What stable needs is not asked for: nothing of it has to be made.
-        Some(_) if hindered && !stable => {}
         Some(candidate) => {
             draft.superseded = true;
             replace(draft, &candidate);

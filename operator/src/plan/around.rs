@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::action::{Object, Target, TargetKind};
-use super::correction;
 use super::draft::Draft;
+use super::{correction, rollout};
 use crate::api::conditions::{GATEWAY_API_MISSING, PROGRESSING};
 use crate::api::spec::AutoscalingSpec;
 use crate::api::status::{Finding, Shift, Slot, Stage};
@@ -222,7 +222,10 @@ fn is_addressed(
     (id, release): (&str, &Release),
     wanted: &ReleaseService,
 ) -> bool {
-    let pods = Pods::Of(draft.stable_slot());
+    let pods = (
+        Pods::Of(draft.stable_slot()),
+        rollout::other_port(draft, wanted),
+    );
     let address = service::live(draft.scope(id, release), wanted, pods);
     stands(draft, &Object::Service(Box::new(address)))
 }

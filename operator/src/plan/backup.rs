@@ -10,7 +10,9 @@ use super::record;
 use super::steps::{self, Work};
 use crate::api::conditions::BACKUP_FAILED;
 use crate::api::spec::RehearsalData;
-use crate::api::status::{BackupRecord, Candidate, JobRecord, Memory, ServiceLevel, Stage};
+use crate::api::status::{
+    BackupRecord, Candidate, JobRecord, Memory, ServiceLevel, Stage, Verdict,
+};
 use crate::desired::{backup as objects, names};
 
 /// Jobs made for a dump.
@@ -140,8 +142,32 @@ pub(super) fn restored(draft: &mut Draft<'_>, id: &str) {
     }
 }
 
-/// Whether the newest dump was restored once, or nobody asked for that.
-pub(super) fn is_proven(draft: &Draft<'_>, rehearsal: RehearsalData) -> bool {
+/// Why stable's contract has to wait for another release: nobody could bring back what it takes away.
+pub(super) fn unproven(draft: &Draft<'_>, rehearsal: RehearsalData) -> Option<&'static str> {
     let newest = draft.memory.backups.first();
-    rehearsal != RehearsalData::Backup || newest.is_some_and(|record| record.restored_at.is_some())
+    let is_restored = newest.is_some_and(|record| record.restored_at.is_some());
+    let of_stable = of_stable(&draft.memory).and_then(|stable| of(draft, &stable));
+    if draft.platform.backup.is_some() && of_stable.is_none() {
+        return Some("no dump was made before this release");
+    }
+    (rehearsal == RehearsalData::Backup && !is_restored)
+        .then_some("the newest backup was never restored")
+}
+
+/// Whether backups were asked for after the stage of the candidate had passed that makes one, and nothing of it has changed the live database yet.
+pub(super) fn came_too_late(draft: &Draft<'_>, candidate: &Candidate) -> bool {
+    let mut records = draft.memory.releases.iter();
+    let record = records.find(|record| record.release == candidate.release);
+    let stages = record.map_or(&[][..], |record| &record.stages);
+    let of = |name: Stage| stages.iter().find(|stage| stage.name == name);
+    let is_made = of(Stage::Backup).is_some_and(|stage| stage.verdict == Some(Verdict::Passed));
+    let begun = of(Stage::Migrate).is_some_and(|stage| !stage.jobs.is_empty());
+    let is_between = candidate.stage > Stage::Backup && candidate.stage <= Stage::Migrate;
+    is_between
+        && !is_made
+        && !begun
+        && candidate.code_of.is_none()
+        && candidate.rollback.is_none()
+        && is_wanted(draft, candidate)
+        && draft.live_migration("").is_none()
 }

@@ -2,9 +2,10 @@
 
 use super::action::{Created, Target, TargetKind};
 use super::draft::Draft;
-use crate::api::status::{ReleaseRecord, Stage, Verdict};
+use crate::api::conditions::JOB_NOT_OURS;
+use crate::api::status::{Finding, ReleaseRecord, Stage, Verdict};
 use crate::desired::job::Step;
-use crate::desired::{labels, names, scratch};
+use crate::desired::{fingerprint, labels, names, scratch};
 use crate::observed::{JobEnd, JobView};
 
 /// How many of the last releases keep their ended Jobs, so that a person can read the logs.
@@ -163,41 +164,48 @@ fn scratch_databases(draft: &mut Draft<'_>) {
         };
         let removal = scratch::remove(draft.scope(&id, &release), &removal_step());
         let name = removal.metadata.name.clone().unwrap_or_default();
-        match draft
-            .observed
-            .jobs
-            .get(&name)
-            .map(|view| (view.end.clone(), view.uid.clone(), view.deleting))
-        {
-            None => draft.create(
-                Created::Job(Box::new(removal)),
-                format!("the scratch database of release {id} is dropped"),
-            ),
-            Some((Some(JobEnd::Complete), uid, _)) => {
+        let Some(view) = draft.observed.jobs.get(&name).cloned() else {
+            let because = format!("the scratch database of release {id} is dropped");
+            draft.create(Created::Job(Box::new(removal)), because);
+            continue;
+        };
+        let is_other = view.release != id || view.fingerprint != fingerprint(&removal);
+        let because = match &view.end {
+            _ if view.owner != draft.platform.uid => {
+                in_the_way(draft, &view, &id);
+                continue;
+            }
+            // An older operator's runs another image of PostgreSQL; a forged one runs anything.
+            _ if is_other => "it is not the Job that drops the scratch database",
+            Some(JobEnd::Complete) => {
                 draft.memory.scratch.retain(|listed| *listed != id);
-                draft.delete(
-                    Target {
-                        kind: TargetKind::Job,
-                        name,
-                        uid,
-                    },
-                    "the scratch database is dropped",
-                );
+                "the scratch database is dropped"
             }
-            Some((Some(JobEnd::Failed { .. }), uid, false)) => {
-                draft.delete(
-                    Target {
-                        kind: TargetKind::Job,
-                        name,
-                        uid,
-                    },
-                    "the scratch database could not be dropped; it is tried again",
-                );
-                draft.wake_in(30.0);
+            Some(JobEnd::Failed { .. }) => {
+                "the scratch database could not be dropped; it is tried again"
             }
-            Some(_) => draft.wake_in(30.0),
+            None => "",
+        };
+        let is_dropped = !draft.memory.scratch.contains(&id);
+        if !because.is_empty() && (is_dropped || !view.deleting) {
+            let (name, uid) = (view.name, view.uid);
+            let kind = TargetKind::Job;
+            draft.delete(Target { kind, name, uid }, because);
+        }
+        if !is_dropped {
+            draft.wake_in(30.0);
         }
     }
+}
+
+/// A Job that somebody else has made under the name of one of ours is left alone, and told of.
+fn in_the_way(draft: &mut Draft<'_>, view: &JobView, id: &str) {
+    let message = format!(
+        "Job {} has the name of the one that drops the scratch database of release {id}, and this platform does not own it: delete that Job",
+        view.name
+    );
+    let finding = Finding::new(JOB_NOT_OURS, message);
+    draft.problem.get_or_insert(finding);
 }
 
 fn revisions(draft: &mut Draft<'_>) {

@@ -44,6 +44,15 @@ impl Draft<'_> {
         record.delivery = Some(delivery::sums(record));
     }
 
+    /// Counts what the live pods of a release have cost that goes back: they are gone by the end of its stage.
+    pub fn count_before_return(&mut self, id: &str, name: Stage) {
+        let own = self.price_of_pods(id, name);
+        if let Some(stage) = record::stage(&mut self.memory.releases, id, name) {
+            let before = stage.cost.as_deref().map_or(0.0, parse);
+            stage.cost = Some(decimal(before + own));
+        }
+    }
+
     /// Price of the pods, other than those of Jobs, that are there because of a stage: the candidate's in the gate, the new live ones in the roll-out, and in the
     /// verification those beside stable's.
     fn price_of_pods(&mut self, id: &str, name: Stage) -> f64 {
@@ -59,6 +68,10 @@ impl Draft<'_> {
         let Some(began) = stage.map(|stage| stage.started_at.0) else {
             return 0.0;
         };
+        // Those of a release that is on its way back are counted already, when that began.
+        let candidate = self.memory.candidate.as_ref();
+        let returns = candidate.filter(|candidate| candidate.returning.is_some());
+        let began = returns.map_or(began, |candidate| began.max(candidate.since.0));
         let observed = self.observed;
         let needed = |pod: &&PodView| {
             let serves = pod.release == id && counts(&pod.track) && !pod.service.is_empty();

@@ -103,7 +103,11 @@ impl<'a> Draft<'a> {
         let candidate = self.memory.candidate.iter();
         let at_work = candidate.map(|candidate| &candidate.release);
         let stable = self.memory.stable.iter().map(|stable| &stable.release);
-        let at_work: Vec<_> = at_work.chain(stable).cloned().collect();
+        // A change of configuration has no Jobs of its own: what is asked of its code is in the record of another.
+        let code = stable
+            .clone()
+            .map(|stable| record::code_of(&self.memory, stable));
+        let at_work: Vec<_> = at_work.chain(stable).cloned().chain(code).collect();
         record::bound(&mut self.memory.releases, RELEASES_KEPT, &at_work);
         record::bound_tails(&mut self.memory.releases);
         let jobs = self.observed.jobs.values();

@@ -318,6 +318,7 @@ impl Draft<'_> {
             candidate.release, finding.message
         );
         self.note(true, conditions::RETURNING_TO_STABLE, message);
+        self.count_before_return(&candidate.release, candidate.stage);
         self.memory.candidate = Some(Candidate {
             since: Time(self.now),
             returning: Some(finding),

@@ -119,8 +119,8 @@ fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Pr
         );
         return Progress::Waiting;
     }
-    if !backup::is_proven(draft, release.rehearsal) {
-        let message = "old columns and tables stay, because the newest backup was never restored: it is with the next release that passes its rehearsal";
+    if let Some(why) = backup::unproven(draft, release.rehearsal) {
+        let message = format!("old columns and tables stay until the next release, because {why}");
         return Progress::Inconclusive(Finding::new(CONTRACT_REFUSED, message));
     }
     let older = draft.observed.pods.iter().find(|pod| {

@@ -1,4 +1,4 @@
-//! Whether a stage may begin: `spec.paused`, `approval: Manual` and freeze windows hold it back. What has begun is finished.
+//! Whether a stage may begin: `spec.paused`, `approval: Manual`, freeze windows and a newer spec that is not known yet hold it back. What has begun is finished.
 //!
 //! Verify is never held back: it belongs to the roll-out before it, and a release that was not verified must not serve over a weekend.
 
@@ -30,7 +30,25 @@ pub(super) fn hindrance(draft: &Draft<'_>, stage: Stage) -> Option<Hindrance> {
     if draft.platform.paused {
         return Some(paused());
     }
-    unpermitted(draft, stage)
+    unpermitted(draft, stage).or_else(|| left(draft, stage))
+}
+
+/// A spec that asks for other images than the candidate's, as long as these are not known: people want it to go no further, and what takes its place cannot begin yet.
+fn left(draft: &Draft<'_>, stage: Stage) -> Option<Hindrance> {
+    let candidate = draft.memory.candidate.as_ref()?;
+    let changes_live = matches!(stage, Stage::Migrate | Stage::Rollout);
+    let is_left = draft.wanted.is_none() && candidate.generation < draft.platform.generation;
+    if !changes_live || !is_left || candidate.rollback.is_some() {
+        return None;
+    }
+    let message = format!(
+        "the spec asks for other images since, which are not known yet: nothing live is changed for release {}",
+        candidate.release
+    );
+    Some(Hindrance {
+        finding: Finding::new(conditions::IMAGE_NOT_RESOLVED, message),
+        over_in: None,
+    })
 }
 
 /// What a person could lift by an approval: a missing one, or a freeze window. Asked of every stage that touches what is live, not only of Approve: a pause may

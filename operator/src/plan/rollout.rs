@@ -11,6 +11,7 @@ use crate::platform::release::Release;
 mod live;
 pub(super) mod shift;
 
+pub(super) use live::other_port;
 use live::{Kept, Place};
 
 /// Seconds that a gateway gets to follow a change of its route before what it left is removed.

@@ -53,13 +53,27 @@ impl Freeze {
         })
     }
 
-    /// The window that holds at this moment. The moment at which a window begins belongs to it, the one at which it ends does not.
+    /// The window that holds at this moment; of several the one that began last. The moment at which a window begins belongs to it, the one at which it ends does not.
     pub fn at(&self, now: Timestamp) -> Option<Window> {
         let earliest = now.checked_sub(self.lasts).ok()?;
-        let begin = self.next(earliest).filter(|begin| *begin <= now)?;
+        let begin = self.last_begin((earliest, now))?;
         let ends = begin.checked_add(self.lasts).ok()?;
         let is_last = self.next(begin).is_none_or(|next| next > ends);
         Some(Window { ends, is_last })
+    }
+
+    /// The last begin after one moment and not after the other. By halves: a window may begin each minute and last a month.
+    fn last_begin(&self, (after, now): (Timestamp, Timestamp)) -> Option<Timestamp> {
+        let begun = |after: Timestamp| self.next(after).filter(|begin| *begin <= now);
+        let (mut last, mut none_after) = (begun(after)?, now);
+        while let Some(next) = begun(last) {
+            let half = last.checked_add(none_after.duration_since(last) / 2).ok()?;
+            last = begun(half).unwrap_or_else(|| {
+                none_after = half;
+                next
+            });
+        }
+        Some(last)
     }
 
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
@@ -125,7 +139,17 @@ mod tests {
             let now = Timestamp::from_second(1_780_000_000 + minute * 60).unwrap();
             let window = always.at(now).unwrap();
             assert!(window.ends > now && !window.is_last);
+            // An approval goes through the window that began last, not only to the end of the one before.
+            assert!(window.ends.duration_since(now) > SignedDuration::from_mins(29));
         }
+    }
+
+    #[test]
+    fn the_last_of_very_many_windows_is_found() {
+        let always = freeze("* * * * *", 44_640, "UTC").unwrap();
+        let now = "2026-06-05T15:59:59Z".parse().unwrap();
+        let ends = always.at(now).unwrap().ends;
+        assert_eq!(ends, "2026-07-06T15:59:00Z".parse().unwrap());
     }
 
     #[test]

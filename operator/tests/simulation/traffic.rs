@@ -8,7 +8,9 @@ use crm_operator::api::status::Slot;
 use crm_operator::desired::{labels, names};
 use k8s_openapi::api::core::v1::Service;
 
+use crate::stories::Act::{self, Image};
 use crate::world::{World, label};
+use crate::{Run, STORIES, Story};
 
 /// The slots that an address selects.
 pub fn slots(address: &Service) -> Vec<Slot> {
@@ -17,6 +19,16 @@ pub fn slots(address: &Service) -> Vec<Slot> {
         Some(slot) => vec![Slot::of_label(slot)],
         None => vec![Slot::Blue, Slot::Green],
     }
+}
+
+/// The ports of an address.
+pub fn ports(address: &Service) -> Vec<i32> {
+    let ports = address.spec.as_ref().and_then(|spec| spec.ports.clone());
+    ports
+        .unwrap_or_default()
+        .iter()
+        .map(|own| own.port)
+        .collect()
 }
 
 impl World {
@@ -56,6 +68,31 @@ impl World {
             assert!(ready > 0, "requests to {service} meet no pod");
         }
         self.assert_routed();
+        self.assert_called();
+    }
+
+    /// Each pod that gets requests can call the others by the ports that its own release has.
+    fn assert_called(&self) {
+        let live = self.deployments.values();
+        let live = live.filter(|seen| seen.view.track == labels::STABLE);
+        let pods = live.flat_map(|seen| seen.pods.iter().map(|pod| (seen.view.slot, pod)));
+        for (slot, pod) in pods.filter(|(_, pod)| pod.phase == "Running") {
+            let own = self.services.get(&names::live("acme", &pod.service));
+            let gets_requests = own.is_some_and(|own| slots(own).contains(&slot));
+            let release = self.revisions.get(&pod.release).filter(|_| gets_requests);
+            for called in release.iter().flat_map(|release| &release.services) {
+                let Some(address) = self.services.get(&names::live("acme", &called.name)) else {
+                    continue;
+                };
+                let (ports, port) = (ports(address), called.port);
+                assert!(
+                    ports.contains(&port),
+                    "pods of {} call {} at {port}, which has {ports:?}",
+                    pod.service,
+                    called.name
+                );
+            }
+        }
     }
 
     /// All services are served from the same place.
@@ -110,6 +147,33 @@ impl World {
                 app.verify == 0 && !app.restless,
                 "all requests to {service} go over to a release whose canary was bad"
             );
+        }
+    }
+}
+
+/// A release with another port, which goes over and, with the image of some, comes back.
+#[test]
+fn a_port_that_changes_is_known_to_whoever_calls_it() {
+    for kind in [
+        StrategyType::RollingUpdate,
+        StrategyType::BlueGreen,
+        StrategyType::Canary,
+    ] {
+        for (image, serves) in [("v2", true), ("unverified", false)] {
+            let mut run = Run::installed(Story {
+                acts: &[Image("v1")],
+                ..STORIES[0]
+            });
+            let before = run.world.memory().stable.unwrap().release;
+            run.world.act(Act::Strategy(kind));
+            run.world.platform.spec.services[0].port = 9090;
+            run.world.set_image(image);
+            run.rest();
+            let stable = run.world.memory().stable.unwrap().release;
+            assert_eq!(stable != before, serves, "{kind:?} {image}");
+            let address = &run.world.services["acme-customer"];
+            let port = if serves { 9090 } else { 8080 };
+            assert_eq!(ports(address), [port], "{kind:?} {image}");
         }
     }
 }

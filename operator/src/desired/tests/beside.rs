@@ -47,8 +47,8 @@ fn each_side_is_found_by_its_own_address_only_and_works_on_the_copy() {
             selector.iter().all(|(key, value)| labels[key] == *value)
         };
         let mut addresses = vec![
-            json!(service::live(scope, customer, Pods::Of(Slot::Blue))),
-            json!(service::live(scope, customer, Pods::Both)),
+            json!(service::live(scope, customer, (Pods::Of(Slot::Blue), None))),
+            json!(service::live(scope, customer, (Pods::Both, None))),
             json!(service::preview(scope, customer, Slot::Green)),
             json!(service::candidate(scope, customer)),
         ];

@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use super::super::action::{Object, Replicas, Target, TargetKind};
 use super::super::draft::Draft;
 use super::super::{around, judge, usable};
-use crate::api::status::Slot;
+use crate::api::status::{Slot, Stage};
 use crate::desired::{deployment, labels, names, service};
 use crate::observed::{Observed, PodView, WorkloadView, content_hash};
 use crate::platform::release::{Release, ReleaseService};
@@ -91,8 +91,19 @@ pub(super) fn address(
     wanted: &ReleaseService,
     pods: service::Pods,
 ) -> bool {
-    let address = service::live(draft.scope(place.id, place.release), wanted, pods);
+    let also = other_port(draft, wanted);
+    let address = service::live(draft.scope(place.id, place.release), wanted, (pods, also));
     stands(draft, address, place.because)
+}
+
+/// The port of a service that the pods of another release call while two are live: each of them knows the one of its own.
+pub(in crate::plan) fn other_port(draft: &Draft<'_>, wanted: &ReleaseService) -> Option<i32> {
+    let candidate = draft.memory.candidate.as_ref();
+    let candidate = candidate.filter(|candidate| candidate.stage >= Stage::Rollout)?;
+    let stable = draft.memory.stable.as_ref()?;
+    let ids = [&stable.release, &candidate.release].into_iter();
+    let mut ports = ids.filter_map(|id| Some(draft.release(id)?.service(&wanted.name)?.port));
+    ports.find(|port| *port != wanted.port)
 }
 
 /// The address of a canary alone; true when it was there already.
