@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crm_operator::api::spec::{BackupPolicy, BackupSpec, RehearsalData};
+use crm_operator::api::status::Token;
 use crm_operator::desired::names;
 
-use crate::stories::Act::{Backup, Env, Image};
+use crate::stories::Act::{self, Backup, Env, Image};
 use crate::world::{Schema, World};
 use crate::{Run, STORIES, Story, tail};
 
@@ -282,4 +283,50 @@ fn a_lost_status_costs_no_dump_that_would_have_been_kept() {
     assert_eq!((listed.len(), own.len()), (1, 2), "{listed:?} {own:?}");
     assert_eq!(own[1], format!("0a1b2c3d-{stable}-1"));
     run.world.assert_listed();
+}
+
+#[test]
+fn a_dump_that_is_asked_for_while_a_release_waits_comes_before_its_migration() {
+    let mut run = Run::installed(STORIES[0]);
+    run.world.act(Act::Approval);
+    run.world.set_image("v2");
+    rest(&mut run);
+    let waits = run.world.memory().candidate.unwrap();
+    assert_eq!(dumps(&run.world), (Vec::new(), Vec::new()));
+    run.world.act(Act::Dumps);
+    rest(&mut run);
+    let again = run.world.memory().candidate.unwrap();
+    assert_eq!(again.release, waits.release);
+    assert_eq!(dumps(&run.world).0, [again.release]);
+    run.world
+        .act(Act::Annotate(Token::Approve, "ops: looks good"));
+    rest(&mut run);
+    assert_eq!(run.world.memory().stable.unwrap().release, waits.release);
+}
+
+/// Backups were asked for when it served already: what its contract would take away nobody could bring back.
+#[test]
+fn a_contract_waits_for_a_release_with_a_dump() {
+    let mut run = Run::installed(STORIES[0]);
+    run.world.set_image("v2");
+    while run.world.memory().stable.unwrap().images[0]
+        .image
+        .ends_with("v1")
+    {
+        assert!(!run.turn(None), "v2 never served");
+    }
+    run.world.act(Act::Dumps);
+    rest(&mut run);
+    let memory = run.world.memory();
+    let optimise = memory.releases[0].stages.last().unwrap();
+    let message = optimise.message.clone().unwrap_or_default();
+    assert!(
+        message.contains("no dump was made before this release"),
+        "{message:?}"
+    );
+    let contracted = optimise
+        .jobs
+        .iter()
+        .any(|job| job.step.starts_with("contract"));
+    assert!(!contracted, "{}", tail(&run.world));
 }

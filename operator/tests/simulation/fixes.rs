@@ -209,3 +209,34 @@ fn a_request_that_was_left_in_a_manifest_skips_no_first_gate() {
     assert_eq!(end(&run.world)["stable"], "");
     assert_refused(&run, Token::SkipGate);
 }
+
+/// As long as nobody knows what the new spec asks for, the release that it has left changes nothing live.
+#[test]
+fn what_the_spec_has_left_goes_no_further_while_the_registry_is_away() {
+    let mut run = run(&[Image("v1")]);
+    run.rest();
+    run.world.act(Image("v2"));
+    while !run.world.is_in(Stage::Gate) {
+        assert!(!run.turn(None), "it never came to its gate");
+    }
+    run.world.registry_away = true;
+    run.world.act(Image("v1b"));
+    // It asks the registry again and again.
+    for _ in 0..200 {
+        run.turn(None);
+    }
+    let memory = run.world.memory();
+    let stages = &memory.releases[0].stages;
+    let migrate = stages.iter().find(|stage| stage.name == Stage::Migrate);
+    assert!(migrate.unwrap().jobs.is_empty(), "{}", tail(&run.world));
+    let conditions = run.world.platform.status.clone().unwrap().conditions;
+    let told = conditions.iter().find(|one| one.type_ == "Reconciling");
+    assert_eq!(told.unwrap().reason, "ImageNotResolved");
+    run.world.registry_away = false;
+    run.rest();
+    assert!(end(&run.world)["stable"].ends_with(":v1b"));
+    assert_eq!(
+        run.world.memory().stable.unwrap().release,
+        run.world.memory().releases[0].release
+    );
+}

@@ -188,3 +188,45 @@ fn a_job_that_took_the_place_of_ours_is_not_believed() {
         .insert(name.clone(), forged(&honest, &name, |_| {}));
     assert_not_believed(&run.finish(None), "the same Job with another UID");
 }
+
+/// A database with what a rehearsal left on it is forgotten only when our own Job has dropped it.
+#[test]
+fn no_foreign_job_has_dropped_a_scratch_database() {
+    let (honest, release) = honest();
+    let name = format!("acme-{release}-rehearse-remove-scratch-1");
+    let strangers: [fn(&mut Job); 2] = [
+        |job| job.metadata.owner_references = None,
+        |job| container(job).command = Some(vec!["true".into()]),
+    ];
+    for (stranger, is_owned) in strangers.into_iter().zip([false, true]) {
+        let mut run = Run::new(STORIES[0]);
+        while run
+            .world
+            .memory()
+            .candidate
+            .is_none_or(|tried| tried.stage != Stage::Gate)
+        {
+            assert!(!run.turn(None), "it never came to its gate");
+        }
+        let mut forged = forged(&honest, &format!("acme-{release}-gate-smoke-1"), stranger);
+        forged.job.metadata.name = Some(name.clone());
+        forged.view = (&forged.job).into();
+        run.world.jobs.insert(name.clone(), forged);
+        let world = run.finish(None);
+        let is_listed = world.memory().scratch.contains(&release);
+        assert_eq!(
+            is_listed, !is_owned,
+            "one that is not owned stays in the way"
+        );
+        let stands = world
+            .jobs
+            .get(&name)
+            .is_some_and(|job| job.uid == "uid-forged");
+        assert_eq!(stands, !is_owned, "and is not deleted");
+        let dropped = world
+            .transcript
+            .iter()
+            .filter(|line| line.contains("creates Job") && line.contains("remove-scratch"));
+        assert_eq!(dropped.count(), usize::from(is_owned));
+    }
+}
