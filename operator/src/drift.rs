@@ -83,6 +83,13 @@ impl Memory {
         String::new()
     }
 
+    /// Whether an object is left as somebody else wants it, until the time is over.
+    pub fn is_left(&self, platform: &PlatformKey, object: &str) -> bool {
+        let all = self.lock();
+        let known = all.get(platform).and_then(|objects| objects.get(object));
+        known.is_some_and(Object::is_quarrel)
+    }
+
     /// Counts a correction, and answers whether it is told: another controller that always changes the same object again must not flood the events.
     pub fn is_news(&self, platform: &PlatformKey, object: &str) -> bool {
         let mut all = self.lock();
@@ -167,10 +174,12 @@ mod tests {
         let memory = Memory::default();
         for _ in 0..CORRECTIONS {
             assert_eq!(memory.truce_ends(&acme()), None);
+            assert!(!memory.is_left(&acme(), "Service/acme-sales"));
             assert_eq!(judge(&memory, "c"), (String::new(), 1));
             memory.is_news(&acme(), "Service/acme-sales");
         }
         assert_eq!(judge(&memory, "c"), ("a-b".to_owned(), 0));
+        assert!(memory.is_left(&acme(), "Service/acme-sales"));
         let left = memory.truce_ends(&acme());
         assert!(
             left.is_some_and(|left| left <= TOLD_FOR),

@@ -143,6 +143,8 @@ fn workloads(ctx: &Context, key: &PlatformKey, uid: &str) -> Observed {
             drift: seen.drift.take(),
         };
         let object = format!("{kind}/{}", seen.name);
+        let by = stamp.drift.as_ref().map(|drift| drift.by.clone());
+        seen.contested = by.filter(|_| ctx.drift.is_left(key, &object));
         seen.hash = ctx.drift.judge((key, object), stamp, &mut drifted);
     }
     Observed {

@@ -114,6 +114,8 @@ pub struct WorkloadView {
     pub hash: String,
     /// How it has drifted.
     pub drift: Option<Box<owned::Drift>>,
+    /// Who changes it again whenever it is put back, so that it is left as it is for a while, with the hash of what it should be.
+    pub contested: Option<String>,
     /// Release its pods are of.
     pub release: String,
     /// Service it serves.

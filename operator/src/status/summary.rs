@@ -4,6 +4,7 @@ use crate::api::CrmPlatform;
 use crate::api::conditions as words;
 use crate::api::spec::GatePolicy;
 use crate::api::status::{Candidate, Finding, Memory, Rejected, Stable};
+use crate::plan::action::{Object, Write};
 use crate::plan::{Plan, remedy};
 
 /// How a platform stands.
@@ -64,14 +65,20 @@ impl Summary {
         if let Some(rejected) = rejected {
             return Self::of_rejected(memory, rejected);
         }
-        match &memory.stable {
-            Some(stable) if plan.wanted.as_ref() == Some(&stable.release) => {
+        let serves = memory.stable.as_ref();
+        match serves.filter(|stable| plan.wanted.as_ref() == Some(&stable.release)) {
+            Some(stable) if changes_pods(object, plan) => {
+                let release = &stable.release;
+                let message = format!("pods of release {release} are changed as the spec says");
+                Self::working(progressing, &message)
+            }
+            Some(stable) => {
                 let found = memory.image_update.as_ref();
                 let unused = found.and_then(|found| found.message.as_ref());
                 let unused = unused.map_or_else(String::new, |why| format!("; {why}"));
                 Self::of_stable(object, stable, (short, &format!("{waiting}{unused}")))
             }
-            _ => Self::working(
+            None => Self::working(
                 progressing,
                 &format!("the release of this spec has not begun{waiting}"),
             ),
@@ -137,6 +144,17 @@ impl Summary {
             &format!("release {release} serves{untested}{waiting}"),
         )
     }
+}
+
+/// Whether a new spec changes live pods just now: how they stand was seen before.
+fn changes_pods(object: &CrmPlatform, plan: &Plan) -> bool {
+    let observed = object
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_generation);
+    let mut writes = plan.actions.iter().map(|action| &action.write);
+    observed != object.metadata.generation
+        && writes.any(|write| matches!(write, Write::Apply(Object::Deployment(_))))
 }
 
 fn serving(memory: &Memory) -> String {

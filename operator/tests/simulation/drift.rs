@@ -279,3 +279,24 @@ fn a_candidate_that_somebody_scales_to_none_gets_its_pod_back() {
     run.rest();
     assert!(run.world.serves(), "{}", tail(&run.world));
 }
+
+/// What somebody else makes of a Deployment is not what was tested: no release is promoted on it.
+#[test]
+fn pods_that_somebody_else_wants_otherwise_are_not_rolled_out() {
+    let mut run = run(&[Image("v1")]);
+    run.world.set_image("v2");
+    while !run.world.is_in(Stage::Rollout) {
+        assert!(!run.turn(None), "it never came to its roll-out");
+    }
+    run.world.contested = Some("image-pinner".to_owned());
+    for _ in 0..crate::LIMIT {
+        if run.turn(None) {
+            break;
+        }
+        run.world.pass_time(30);
+    }
+    let rejected = run.world.memory().rejected;
+    let message = &rejected[0].message;
+    let words = "image-pinner changes Deployment acme-customer whenever it is put back";
+    assert!(message.contains(words), "{message}");
+}

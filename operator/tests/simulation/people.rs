@@ -4,9 +4,10 @@ use crm_operator::api::spec::{
     Approval, AutoscalingSpec, CanaryStep, EnvSpec, FreezeSpec, ImageUpdateSpec, RehearsalData,
     StrategySpec, StrategyType,
 };
-use crm_operator::api::status::{ResolvedImage, Stage, Token};
+use crm_operator::api::status::{ResolvedImage, Slot, Stage, Token};
 use crm_operator::platform::Platform;
 use crm_operator::platform::release::Release;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::stories::Act;
 use crate::world::{World, settings};
@@ -162,5 +163,27 @@ impl World {
             .any(|condition| condition.reason == "Frozen");
         let mut windows = self.platform.spec.release.freeze.iter();
         frozen && windows.all(|freeze| freeze.duration_minutes < 60)
+    }
+}
+
+/// Whoever waits for the new spec gets the pods that it asks for.
+#[test]
+fn a_platform_that_is_scaled_is_not_ready_before_its_pods_are() {
+    let mut run = crate::Run::installed(crate::STORIES[0]);
+    run.rest();
+    run.world.platform.spec.services[0].replicas = 5;
+    run.world.new_spec();
+    loop {
+        let is_over = run.turn(None);
+        let status = run.world.platform.status.clone().unwrap();
+        let is_ready = |one: &Condition| one.type_ == "Ready" && one.status == "True";
+        let is_observed = status.observed_generation == run.world.platform.metadata.generation;
+        if is_observed && status.conditions.iter().any(is_ready) {
+            assert_eq!(run.world.ready("customer", Slot::Blue), (5, 5));
+        }
+        if is_over {
+            assert!(is_observed, "nobody looked at it");
+            return;
+        }
     }
 }

@@ -194,6 +194,8 @@ pub struct World {
     pub next_uid: u32,
     /// Somebody removed the status: verdicts that were saved are gone.
     pub forgotten: bool,
+    /// Who changes live Deployments whenever they are put back.
+    pub contested: Option<String>,
     /// The registry does not answer.
     pub registry_away: bool,
     /// The database server has no room for another database.
@@ -286,6 +288,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             transcript: Vec::new(),
             next_uid: 0,
             forgotten: false,
+            contested: None,
             registry_away: false,
             full_server: false,
             refusals: 0,
@@ -459,6 +462,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 && deployment.pods.len() == usize::try_from(wanted).unwrap(),
             available: i32::try_from(ready).unwrap(),
             deadline_exceeded: deployment.overdue,
+            contested: self.contested.clone(),
             ..deployment.view.clone()
         }
     }

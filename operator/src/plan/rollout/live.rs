@@ -151,7 +151,10 @@ pub(super) fn pods(
     };
     match seen {
         Some(seen) if seen.hash == content_hash(&pods.metadata) && fits(seen) => {
-            match (seen.complete, seen.deadline_exceeded) {
+            match (
+                seen.complete && seen.contested.is_none(),
+                seen.deadline_exceeded,
+            ) {
                 (true, _) => Kept::Complete,
                 (false, true) => Kept::Overdue(seen.message.clone().unwrap_or_default()),
                 (false, false) => Kept::Moving,
@@ -254,9 +257,17 @@ pub(super) fn remove(
     others.is_empty()
 }
 
-/// Why pods of a service cannot be started, in the words of who tries.
+/// Why pods of a service are not what they should be: somebody else wants others, or they cannot be started, in the words of who tries.
 pub(super) fn trouble(draft: &Draft<'_>, place: Place<'_>, service: &str) -> Option<String> {
-    judge::unstartable(&own_pods(draft, place, service))
+    let name = names::pods(&draft.platform.name, service, place.slot);
+    let seen = draft.observed.deployments.get(&name);
+    let contested = seen.and_then(|seen| {
+        let by = seen.contested.as_ref()?;
+        Some(format!(
+            "{by} changes Deployment {name} whenever it is put back: keep it away from what the operator owns"
+        ))
+    });
+    contested.or_else(|| judge::unstartable(&own_pods(draft, place, service)))
 }
 
 /// Live pods of a service of a release.
