@@ -23,9 +23,21 @@ const BUDGET: (&str, TargetKind) = ("PodDisruptionBudget", TargetKind::Budget);
 /// Limits connections, before there is a pod that could make one.
 pub(super) fn isolation(draft: &mut Draft<'_>) {
     let mut stay = BTreeSet::new();
-    for policy in network::policies(draft.platform) {
+    let policies = network::policies(draft.platform);
+    let is_isolated = !policies.is_empty();
+    for policy in policies {
         keep(draft, &mut stay, Object::Policy(Box::new(policy)));
     }
+    // A service that left the spec and serves on goes on with what it may call.
+    let serving = stable(draft).map_or_else(Vec::new, |release| release.services);
+    let left = serving
+        .iter()
+        .filter(|service| is_isolated && draft.platform.replicas(&service.name).is_none());
+    let platform = &draft.platform.name;
+    stay.extend(left.map(|service| {
+        let name = names::egress_policy(platform, &service.name);
+        format!("NetworkPolicy/{name}")
+    }));
     remove_others(draft, ("NetworkPolicy", TargetKind::Policy), &stay);
 }
 

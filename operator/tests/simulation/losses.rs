@@ -4,6 +4,8 @@ use crm_operator::api::spec::StrategyType;
 use crm_operator::api::status::{Stage, Token};
 use crm_operator::observed::ContainerState;
 
+use serde_json::json;
+
 use crate::stories::Act::{Annotate, Backup, Expose, Image, Paused, Strategy};
 use crate::world::{ModelJob, World, name};
 use crate::{Run, STORIES, Story, end, tail};
@@ -233,6 +235,17 @@ fn passwords_that_somebody_removes_are_asked_for_and_never_made_anew() {
 #[test]
 fn a_service_that_leaves_the_spec_keeps_its_pods_until_the_release_without_it_rolls_out() {
     let mut run = serving();
+    let mail = json!([{ "cidr": "203.0.113.7/32", "ports": [587] }]);
+    let services = &mut run.world.platform.spec.services;
+    let sales = services.iter_mut().find(|service| service.name == "sales");
+    sales.unwrap().egress = serde_json::from_value(mail).unwrap();
+    run.world.new_spec();
+    run.rest();
+    let may_call = |run: &Run| {
+        let mut all = run.world.around.hashes();
+        all.any(|(object, _)| object == "NetworkPolicy/acme-sales-egress")
+    };
+    assert!(may_call(&run));
     let before = live(&run.world);
     run.world
         .platform
@@ -242,9 +255,11 @@ fn a_service_that_leaves_the_spec_keeps_its_pods_until_the_release_without_it_ro
     run.world.set_image("bad");
     run.rest();
     assert_eq!(live(&run.world), before);
+    assert!(may_call(&run), "it serves on, and calls whom it called");
     run.world.set_image("v2");
     run.rest();
     assert_eq!(live(&run.world).len(), before.len() - 1);
+    assert!(!may_call(&run));
 }
 
 #[test]

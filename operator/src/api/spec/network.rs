@@ -19,7 +19,8 @@ pub struct NetworkSpec {
     #[serde(default)]
     #[schemars(length(max = 8))]
     pub from: Vec<PeerSpec>,
-    /// Where a database of `database.secret` is. When it is left out: anywhere, at port 5432.
+    /// Where a database of `database.secret` is. When it is left out: anywhere, at port 5432. It counts at once, not with the next release: while a release moves to
+    /// another server, name both.
     #[serde(default)]
     #[schemars(length(max = 4))]
     pub database: Vec<EgressSpec>,
