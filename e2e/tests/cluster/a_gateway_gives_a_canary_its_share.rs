@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::setting::{RELEASE, Setting, unharmed};
 
 /// Seconds for which the requests are counted: shorter than the step.
-const COUNTED: u64 = 20;
+const COUNTED: u64 = 15;
 
 #[test]
 #[ignore = "needs a cluster: run cargo e2e test"]
@@ -19,7 +19,7 @@ fn a_gateway_gives_a_canary_its_share() {
     let platform = &setting.platform;
     Gateway::remove(&setting.cluster).unwrap();
     let known = Gateway::is_known(&setting.cluster).unwrap();
-    let steps = json!([{ "weight": 20, "seconds": COUNTED + 15 }, { "weight": 50 }]);
+    let steps = json!([{ "weight": 20, "seconds": COUNTED + 10 }, { "weight": 50 }]);
     let before = setting.installed(&setting.images.previous, |object| {
         let spec = &mut object["spec"];
         spec["release"] = json!({ "strategy": { "type": "Canary", "steps": steps } });
@@ -76,14 +76,17 @@ fn stops_at_the_failing_step(setting: &Setting, gateway: &Gateway<'_>, before: &
     let (_, canary) = counts(gateway);
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(counts(gateway).1, canary, "the canary is out of the route");
-    unharmed(load, 600);
+    unharmed(load, 400);
 }
 
 fn goes_to_its_end(setting: &Setting, gateway: &Gateway<'_>, before: &Value) {
     let platform = &setting.platform;
     let load = through(setting);
     platform
-        .patch(&json!({ "tests": before["spec"]["tests"] }))
+        .patch(&json!({
+            "tests": before["spec"]["tests"],
+            "release": { "strategy": { "steps": [{ "weight": 50 }] } }
+        }))
         .unwrap();
     let after = platform.wait_ready(RELEASE).unwrap();
     assert_ne!(
@@ -104,7 +107,7 @@ fn goes_to_its_end(setting: &Setting, gateway: &Gateway<'_>, before: &Value) {
             Ok(blue.is_empty())
         })
         .unwrap();
-    unharmed(load, 600);
+    unharmed(load, 400);
 }
 
 fn through(setting: &Setting) -> e2e::scenario::Load {
