@@ -19,7 +19,7 @@ fn a_gateway_gives_a_canary_its_share() {
     let platform = &setting.platform;
     Gateway::remove(&setting.cluster).unwrap();
     let known = Gateway::is_known(&setting.cluster).unwrap();
-    let steps = json!([{ "weight": 20, "seconds": COUNTED + 10 }, { "weight": 50 }]);
+    let steps = json!([{ "weight": 20, "seconds": COUNTED + 10 }, { "weight": 50, "seconds": 5 }]);
     let before = setting.installed(&setting.images.previous, |object| {
         let spec = &mut object["spec"];
         spec["release"] = json!({ "strategy": { "type": "Canary", "steps": steps } });
@@ -85,7 +85,7 @@ fn goes_to_its_end(setting: &Setting, gateway: &Gateway<'_>, before: &Value) {
     platform
         .patch(&json!({
             "tests": before["spec"]["tests"],
-            "release": { "strategy": { "steps": [{ "weight": 50 }] } }
+            "release": { "strategy": { "steps": [{ "weight": 50, "seconds": 5 }] } }
         }))
         .unwrap();
     let after = platform.wait_ready(RELEASE).unwrap();

@@ -236,7 +236,7 @@ pub struct MigrateSpec {
     /// Arguments of the migration container.
     #[schemars(length(max = 32), inner(length(max = 1024)))]
     pub args: Vec<String>,
-    /// Seconds after which a migration Job that has not finished is stopped and the release is held; 3600 when left out.
+    /// Seconds after which a migration Job that has not finished is stopped; after some such Jobs the release is held. 3600 when left out.
     #[serde(default = "default_migrate_deadline")]
     #[schemars(range(min = 10, max = 604_800))]
     pub deadline_seconds: i32,

@@ -1,5 +1,7 @@
 //! Stage Backup: a dump of the live database before anything of a release touches it. Nothing is changed; without a good dump the release is held.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Progress;
@@ -111,20 +113,19 @@ pub(super) fn enter(
     draft.memory.backups.insert(0, record);
 }
 
-/// Level of each service by the ledger, whose newest entry stands first.
+/// Level of each service by the ledger, whose newest entry stands first; none where that says nothing of it.
 fn levels(draft: &Draft<'_>) -> Vec<ServiceLevel> {
-    let mut levels: Vec<ServiceLevel> = Vec::new();
+    let mut newest = BTreeMap::new();
     for record in &draft.memory.schema {
-        let is_known = levels.iter().any(|level| level.service == record.service);
-        if let Some(level) = record.to.filter(|_| !is_known) {
-            levels.push(ServiceLevel {
-                service: record.service.clone(),
-                level,
-            });
-        }
+        newest.entry(&record.service).or_insert(record.to);
     }
-    levels.sort_by(|left, right| left.service.cmp(&right.service));
-    levels
+    let known = newest.into_iter().filter_map(|(service, level)| {
+        Some(ServiceLevel {
+            service: service.clone(),
+            level: level?,
+        })
+    });
+    known.collect()
 }
 
 /// The dump that was made for a release.

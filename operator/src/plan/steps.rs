@@ -306,7 +306,9 @@ fn enter(draft: &mut Draft<'_>, work: &Work<'_>, ending: Ending) -> Option<JobRe
     open.offers = ending.offers;
     open.cost = Some(crate::cost::decimal(cost));
     let ended = open.clone();
-    if let Some(schema) = ending.schema {
+    if matches!(work.kind, Kind::Migration | Kind::Optimisation) {
+        // An image with exit codes alone says nothing of levels.
+        let schema = ending.schema.unwrap_or_default();
         super::migrate::enter_ledger(draft, work, &ended, schema);
     }
     if let Some(made) = ending.backup {

@@ -277,7 +277,11 @@ fn run(world: &mut World, name: &str) -> (i32, String) {
         if database == "live" && phase == "expand" {
             world.assert_backed_up(&release);
         }
-        return migrate(world, (&database, &service), (&image, &phase), name);
+        let (code, words) = migrate(world, (&database, &service), (&image, &phase), name);
+        return match world.wordless {
+            true => (code, String::new()),
+            false => (code, words),
+        };
     }
     if let Some(id) = variable("CRM_BACKUP_ID") {
         let Some(kept) = variable("CRM_BACKUPS_KEPT") else {

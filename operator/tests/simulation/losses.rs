@@ -473,3 +473,25 @@ fn a_cluster_without_the_gateway_api_is_told_of_and_holds_nothing_up() {
     let made = ("True".to_owned(), "RoutesMade".to_owned());
     assert_eq!(exposed(&run.world), Some(made));
 }
+
+#[test]
+fn a_migration_of_which_only_the_exit_code_is_known_stands_in_the_ledger() {
+    let mut run = serving();
+    let before = run.world.memory().schema.len();
+    run.world.wordless = true;
+    run.world.set_image("v2");
+    run.rest();
+    assert!(run.world.serves(), "{}", tail(&run.world));
+    let ledger = run.world.memory().schema;
+    let (new, _) = ledger.split_at(ledger.len() - before);
+    let told = new.iter().filter(|record| record.to.is_some());
+    assert_eq!(told.count(), 0, "{new:?}");
+    // Newest first: what is not told to be done already is done for each service.
+    let phases: Vec<_> = new.iter().map(|record| record.phase.as_str()).collect();
+    assert_eq!(
+        phases,
+        [
+            "contract", "contract", "backfill", "backfill", "expand", "expand"
+        ]
+    );
+}

@@ -194,6 +194,8 @@ pub struct World {
     pub next_uid: u32,
     /// Somebody removed the status: verdicts that were saved are gone.
     pub forgotten: bool,
+    /// Migrations have exit codes and no words.
+    pub wordless: bool,
     /// Who changes live Deployments whenever they are put back.
     pub contested: Option<String>,
     /// The registry does not answer.
@@ -288,6 +290,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             transcript: Vec::new(),
             next_uid: 0,
             forgotten: false,
+            wordless: false,
             contested: None,
             registry_away: false,
             full_server: false,

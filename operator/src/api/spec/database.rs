@@ -85,7 +85,7 @@ pub struct BackupSpec {
     #[serde(default = "default_backup_storage")]
     #[schemars(length(max = 20), regex(pattern = "^[1-9][0-9]*(Mi|Gi|Ti)$"))]
     pub storage: String,
-    /// Seconds after which a dump, or its restore in the rehearsal, that has not ended is stopped, and the release is held; 3600 when left out.
+    /// Seconds after which a dump, or its restore in the rehearsal, that has not ended is stopped; after three such Jobs the release is held. 3600 when left out.
     #[serde(default = "default_backup_deadline")]
     #[schemars(range(min = 10, max = 604_800))]
     pub deadline_seconds: i32,
