@@ -91,4 +91,38 @@ mod tests {
         assert_eq!(decimal(12.5), "12.5");
         assert_eq!(decimal(10.0), "10");
     }
+
+    #[test]
+    fn a_pod_costs_its_requests_for_the_time_that_it_ran() {
+        let at = |second: i64| Timestamp::from_second(1_767_268_800 + second).unwrap();
+        let prices = Prices {
+            cpu_hour: 0.04,
+            memory_gib_hour: 0.005,
+        };
+        let mut pod = PodView {
+            cpu: 2.0,
+            memory: GIBIBYTE,
+            ..PodView::default()
+        };
+        assert_eq!(
+            decimal(prices.pod(&pod, None, at(1800))),
+            "0",
+            "it has not begun"
+        );
+        pod.started = Some(at(0));
+        assert_eq!(decimal(prices.pod(&pod, None, at(1800))), "0.0425");
+        assert_eq!(
+            decimal(prices.pod(&pod, Some(at(900)), at(1800))),
+            "0.02125"
+        );
+        assert_eq!(decimal(prices.pod(&pod, Some(at(2000)), at(1800))), "0");
+        pod.state = ContainerState::Terminated {
+            exit_code: 0,
+            message: String::new(),
+            reason: String::new(),
+            started: Some(at(0)),
+            finished: Some(at(900)),
+        };
+        assert_eq!(decimal(prices.pod(&pod, None, at(1800))), "0.02125");
+    }
 }

@@ -155,6 +155,41 @@ metadata:
     );
 }
 
+/// What the operator may do, whatever the chart's values are made of: no right to everything, and Secrets are never read.
+#[test]
+fn the_rights_of_the_operator_have_no_wildcard_and_read_no_secret() {
+    let manifest = read("manifests/install.yaml");
+    let mut rules = 0;
+    for object in manifest.split("\n---\n") {
+        let object: serde_json::Value = serde_saphyr::from_str(object).unwrap();
+        for rule in object["rules"].as_array().into_iter().flatten() {
+            let words = |key: &str| {
+                let words = rule[key].as_array().cloned().unwrap_or_default();
+                let words = words
+                    .into_iter()
+                    .map(|word| word.as_str().unwrap().to_owned());
+                words.collect::<Vec<_>>()
+            };
+            let (groups, resources, verbs) =
+                (words("apiGroups"), words("resources"), words("verbs"));
+            for word in groups.iter().chain(&resources).chain(&verbs) {
+                assert!(!word.contains('*'), "{rule}");
+            }
+            for word in ["escalate", "bind", "impersonate", "deletecollection"] {
+                assert!(!verbs.iter().any(|verb| verb == word), "{rule}");
+            }
+            if resources.iter().any(|resource| resource == "secrets") {
+                assert_eq!(
+                    (resources.len(), verbs),
+                    (1, vec!["watch".into(), "create".into()])
+                );
+            }
+            rules += 1;
+        }
+    }
+    assert!(rules > 15, "only {rules} rules were found");
+}
+
 #[test]
 #[ignore = "needs helm, which cargo e2e up builds: cargo e2e test runs it"]
 fn helm_refuses_a_value_that_the_chart_does_not_know_or_cannot_use() {

@@ -197,6 +197,9 @@ fn covered(mut spans: Vec<Span>) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::status::Finding;
+    use crate::observed::ContainerState;
+    use crate::plan::tests::fresh;
 
     fn at(second: i64) -> Time {
         Time(Timestamp::from_second(1_767_268_800 + second).unwrap())
@@ -253,5 +256,46 @@ mod tests {
             (whole.cost.as_deref(), whole.running_seconds),
             (Some("3"), Some(10))
         );
+    }
+
+    #[test]
+    fn pods_of_a_release_that_goes_back_are_counted_once_and_before_they_go() {
+        let (platform, mut observed) = fresh();
+        record::open(&mut observed.memory.releases, "r1", 1, at(0));
+        record::enter(&mut observed.memory.releases, "r1", Stage::Rollout, at(0));
+        let mut pod = PodView {
+            release: "r1".into(),
+            service: "customer".into(),
+            track: labels::STABLE.into(),
+            started: Some(at(0).0),
+            cpu: 1.0,
+            ..PodView::default()
+        };
+        observed.pods = vec![pod.clone()];
+        let mut draft = Draft::new(&platform, &observed, at(100).0);
+        let candidate = draft.begin("r1", &platform.wanted(&draft.memory.images).unwrap());
+        draft.memory.releases.remove(0);
+        draft.memory.candidate = Some(crate::api::status::Candidate {
+            stage: Stage::Rollout,
+            ..candidate
+        });
+        draft.start_return(Finding::new("RolloutFailed", "they are not ready"));
+        observed.memory = draft.memory;
+        // One that ends slowly costs those seconds, too.
+        pod.state = ContainerState::Terminated {
+            exit_code: 0,
+            reason: String::new(),
+            message: String::new(),
+            started: Some(at(0).0),
+            finished: Some(at(130).0),
+        };
+        for (pods, seconds) in [(Vec::new(), 100.0), (vec![pod], 130.0)] {
+            observed.pods = pods;
+            let mut draft = Draft::new(&platform, &observed, at(150).0);
+            draft.close_stage("r1", Stage::Rollout, Verdict::Failed, None);
+            let stage = record::stage(&mut draft.memory.releases, "r1", Stage::Rollout);
+            let wanted = platform.settings.prices.price(1.0, 0.0, seconds);
+            assert_eq!(stage.unwrap().cost, Some(decimal(wanted)));
+        }
     }
 }

@@ -240,3 +240,53 @@ fn every_field_of_a_spec_has_a_bound_and_words() {
     );
     assert!(fields > 100, "only {fields} fields were found");
 }
+
+/// A person who may write a platform must not get by it what the cluster keeps from them: other namespaces, other accounts, the node.
+#[test]
+fn no_field_of_a_spec_reaches_beyond_the_namespace() {
+    let forbidden = [
+        "account",
+        "host",
+        "volume",
+        "template",
+        "privileged",
+        "securitycontext",
+        "node",
+        "capabilities",
+        "command",
+        "namespace",
+    ];
+    // Names of the web, labels to be matched, and the namespace of a Gateway, which itself decides whom it takes.
+    let known = [
+        "spec.exposure.hosts",
+        "spec.exposure.gateway.namespace",
+        "spec.network.from[].namespaceLabels",
+        "spec.network.database[].namespaceLabels",
+        "spec.services[].egress[].namespaceLabels",
+    ];
+    each(&schema()["properties"]["spec"], "spec", &mut |place, _| {
+        let name = place.rsplit('.').next().unwrap().to_lowercase();
+        let name = name.trim_end_matches("[]").trim_end_matches("{}");
+        let reaches = forbidden.iter().any(|word| name.contains(word));
+        let place = place.trim_end_matches("[]").trim_end_matches("{}");
+        assert!(!reaches || known.contains(&place), "{place}");
+    });
+}
+
+#[test]
+fn every_field_of_a_status_has_words() {
+    let mut fields = 0;
+    each(
+        &schema()["properties"]["status"],
+        "status",
+        &mut |place, schema| {
+            let is_element = place.ends_with("[]") || place.ends_with("{}");
+            assert!(
+                is_element || schema["description"].is_string(),
+                "kubectl explain says nothing of {place}"
+            );
+            fields += 1;
+        },
+    );
+    assert!(fields > 100, "only {fields} fields were found");
+}

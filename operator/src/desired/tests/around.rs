@@ -162,6 +162,22 @@ fn pods(scope: Scope<'_>) -> BTreeMap<&'static str, Value> {
             )),
         ),
         (
+            "live migration",
+            json!(job::migration(
+                scope,
+                &step(Stage::Migrate, "expand-customer"),
+                &job::Migration {
+                    service: customer,
+                    migration: customer.migrate.as_ref().unwrap(),
+                    phase: "expand",
+                    track: Track::Live,
+                    soaked_seconds: 0,
+                }
+            )),
+        ),
+        ("dump", dump(scope)),
+        ("restore", restore(scope)),
+        (
             "database",
             json!(database::stateful_set(scope.platform, None)),
         ),
@@ -175,6 +191,30 @@ fn pods(scope: Scope<'_>) -> BTreeMap<&'static str, Value> {
             )
         })
         .collect()
+}
+
+fn dump(scope: Scope<'_>) -> Value {
+    let spec = serde_json::from_value(json!({})).unwrap();
+    let kept = backup::Kept {
+        listed: &[],
+        stable: None,
+    };
+    json!(backup::dump(
+        scope,
+        &step(Stage::Backup, "dump"),
+        (&spec, &kept)
+    ))
+}
+
+fn restore(scope: Scope<'_>) -> Value {
+    let record =
+        json!({ "id": "a", "release": ID, "at": "2026-01-01T00:00:00Z", "bytes": 1, "sha256": "" });
+    let record = serde_json::from_value(record).unwrap();
+    json!(backup::restore(
+        scope,
+        &step(Stage::Rehearse, "restore"),
+        (&record, 60)
+    ))
 }
 
 fn selects(selector: &Value, labels: &Value) -> bool {
@@ -244,15 +284,22 @@ fn a_candidate_has_no_way_out_but_its_scratch_database_and_its_own() {
         ("gate test", "candidate"),
         ("candidate", "candidate"),
     ];
-    let rehearsal = ["scratch database", "seeding", "backfill of the copy"];
-    let database = [&["live", "candidate"][..], &rehearsal].concat();
+    let rehearsal = [
+        "scratch database",
+        "seeding",
+        "backfill of the copy",
+        "restore",
+        "dump",
+    ];
+    let database = ["live", "candidate", "live migration"];
+    let database = [&database[..], &rehearsal].concat();
     for (from, own) in &pods {
         for (to, other) in pods
             .iter()
             .filter(|(to, _)| ["live", "candidate"].contains(to))
         {
             let may = may(&policies, (own, other), &http);
-            // A Job of the rehearsal belongs to the candidate too.
+            // A Job of the rehearsal belongs to the candidate too, and so does that of its dump.
             let rehearses = rehearsal.contains(from) && *to == "candidate";
             assert_eq!(
                 may,
