@@ -88,6 +88,7 @@ pub async fn apply(
     let writer = Writer {
         ctx,
         key: PlatformKey::of(owner),
+        uid: owner.uid().unwrap_or_default(),
     };
     let mut refused = Vec::new();
     for action in actions {

@@ -104,7 +104,8 @@ pub async fn observe(
         .into_iter()
         .map(|revision| (revision.id, revision.release))
         .collect();
-    let mut seen = workloads(ctx, &key, &object.uid().unwrap_or_default());
+    let uid = object.uid().unwrap_or_default();
+    let mut seen = workloads(ctx, &key, &uid);
     Ok(Observed {
         memory: memory(object),
         resolutions,
@@ -116,15 +117,22 @@ pub async fn observe(
         pods: ctx.stores.pods.of(&key).into_values().collect(),
         others: stamped(ctx, &key, &mut seen.drifted),
         secrets: (ctx.stores.secrets.is_ready()).then(|| ctx.stores.secrets.of(&key)),
-        own_secrets: own_secrets(ctx, &key),
+        own_secrets: own_secrets(ctx, &key, &uid),
         knows_routes: ctx.stores.around.knows_routes(),
         ..seen
     })
 }
 
-fn own_secrets(ctx: &Context, key: &PlatformKey) -> Option<BTreeSet<String>> {
+/// Names of the operator's own Secrets, without those that are about to go with an earlier platform of that name.
+fn own_secrets(ctx: &Context, key: &PlatformKey, uid: &str) -> Option<BTreeSet<String>> {
     let own = &ctx.stores.own_secrets;
-    (own.is_ready()).then(|| own.of(key).into_keys().collect())
+    let stays = |owner: &String| owner.is_empty() || owner == uid;
+    let all = own.is_ready().then(|| own.of(key).into_iter())?;
+    Some(
+        all.filter(|(_, owner)| stays(owner))
+            .map(|(name, _)| name)
+            .collect(),
+    )
 }
 
 /// Deployments and the embedded database, with what became of their content hashes. Those of an earlier platform of that name are about to go.

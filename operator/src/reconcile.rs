@@ -162,7 +162,8 @@ async fn decide(
         observed.logs.extend(read);
         planned = plan(platform, observed, now);
     }
-    for (step, why) in keep(ctx, key.clone(), &planned.keeps).await {
+    let owner = (key.clone(), platform.uid.clone());
+    for (step, why) in keep(ctx, owner, &planned.keeps).await {
         step.is_lost(&mut planned.memory, &why);
     }
     planned

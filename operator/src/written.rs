@@ -53,6 +53,8 @@ pub enum Kind {
 pub struct Seen {
     /// UID of the object.
     pub uid: String,
+    /// UID of its controlling owner; empty for what outlives its platform.
+    pub owner: String,
     /// Its version; `None` when it is no number.
     pub version: Option<u64>,
     /// Whether it is being deleted.
@@ -165,6 +167,7 @@ mod tests {
     fn at(version: u64) -> Option<Seen> {
         Some(Seen {
             uid: "u1".into(),
+            owner: String::new(),
             version: Some(version),
             deleting: false,
         })
@@ -191,6 +194,7 @@ mod tests {
             (
                 Some(Seen {
                     uid: "u1".into(),
+                    owner: String::new(),
                     version: None,
                     deleting: true,
                 }),
@@ -199,6 +203,7 @@ mod tests {
             (
                 Some(Seen {
                     uid: "u2".into(),
+                    owner: String::new(),
                     version: None,
                     deleting: false,
                 }),

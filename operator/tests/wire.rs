@@ -139,6 +139,23 @@ async fn what_an_earlier_platform_of_that_name_has_left_is_not_its_own() {
     assert!(server.await.unwrap().is_empty());
 }
 
+/// Taking over what the garbage collector is about to remove would keep the data of a platform that was to be deleted with them.
+#[tokio::test]
+async fn what_an_earlier_platform_of_that_name_has_left_is_not_written_to() {
+    let (ctx, server) = context(Vec::new());
+    let mut left = stored();
+    let reference = json!({ "apiVersion": "crmplatform.io/v1alpha1", "kind": "CrmPlatform", "name": "acme", "uid": "u0", "controller": true });
+    left["metadata"]["ownerReferences"] = json!([reference]);
+    let left: ConfigMap = serde_json::from_value(left).unwrap();
+    let hash = |_: &ConfigMap| Some(Stamp::default());
+    ctx.stores.config_maps.take(Event::Apply(left), hash);
+    let error = apply(&ctx, &platform(), &[config_map("acme-postgres")]).await;
+    let words = error.unwrap_err().finding().message;
+    assert!(words.contains("about to be removed"), "{words}");
+    drop(ctx);
+    assert!(server.await.unwrap().is_empty());
+}
+
 fn three_pods() -> Action {
     action(Write::KeepReplicas(Replicas {
         deployment: "acme-customer".into(),
@@ -266,7 +283,11 @@ fn creation_of_secret() -> Action {
 
 /// What a watch shows of a Secret that is there.
 fn shown(labels: Value) -> (u16, Value) {
-    let metadata = json!({ "name": "acme-db-app", "namespace": "crm", "resourceVersion": "4", "labels": labels });
+    shown_of((labels, json!([])))
+}
+
+fn shown_of((labels, owners): (Value, Value)) -> (u16, Value) {
+    let metadata = json!({ "name": "acme-db-app", "namespace": "crm", "resourceVersion": "4", "labels": labels, "ownerReferences": owners });
     let object = json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata });
     let event = json!({ "type": "ADDED", "object": object });
     (200, json!(format!("{event}\n")))
@@ -305,6 +326,20 @@ async fn a_secret_of_the_platform_is_left_as_it_is_and_never_read() {
         "{}",
         seen[1].accept
     );
+}
+
+#[tokio::test]
+async fn a_secret_of_an_earlier_platform_is_waited_for_until_it_is_gone() {
+    let own = json!({ "app.kubernetes.io/managed-by": "crm-operator", "crmplatform.io/platform": "acme" });
+    let owners = json!([{ "apiVersion": "crmplatform.io/v1alpha1", "kind": "CrmPlatform", "name": "acme", "uid": "u0", "controller": true }]);
+    let answers = vec![refusal(409, "AlreadyExists"), shown_of((own, owners))];
+    let (ctx, server) = context(answers);
+    let actions = [creation_of_secret(), config_map("next")];
+    let error = apply(&ctx, &platform(), &actions).await.unwrap_err();
+    let words = error.finding().message;
+    assert!(words.contains("about to be removed"), "{words}");
+    drop(ctx);
+    assert_eq!(server.await.unwrap().len(), 2, "nothing after it");
 }
 
 #[tokio::test]

@@ -18,9 +18,13 @@ use crate::plan::keep::{Keep, KeptStep};
 /// Seconds for one of them.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Keeps what a plan asks to keep; answers what was not kept, and why.
-pub async fn keep(ctx: &Context, key: PlatformKey, keeps: &[Keep]) -> Vec<(KeptStep, String)> {
-    let writer = Writer { ctx, key };
+/// Keeps what a plan of the platform with this UID asks to keep; answers what was not kept, and why.
+pub async fn keep(
+    ctx: &Context,
+    (key, uid): (PlatformKey, String),
+    keeps: &[Keep],
+) -> Vec<(KeptStep, String)> {
+    let writer = Writer { ctx, key, uid };
     let mut lost = Vec::new();
     for keep in keeps {
         if let Err(refusal) = one(&writer, keep).await {

@@ -39,6 +39,7 @@ pub async fn write_status(
     let writer = Writer {
         ctx,
         key: PlatformKey::of(object),
+        uid: object.uid().unwrap_or_default(),
     };
     let name = object.name_any();
     let mut replacement = CrmPlatform::new(&name, object.spec.clone());

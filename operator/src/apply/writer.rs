@@ -29,7 +29,7 @@ use crate::api::CrmPlatform;
 use crate::context::{Context, PlatformKey};
 use crate::desired::labels;
 use crate::desired::route::HttpRoute;
-use crate::observed::owned;
+use crate::observed::{controller, owned};
 use crate::plan::action::{Created, Object, Replicas, SecretRecipe, Target, TargetKind};
 use crate::secrets;
 use crate::written::Kind;
@@ -58,9 +58,20 @@ pub struct Writer<'a> {
     pub ctx: &'a Context,
     /// The platform.
     pub key: PlatformKey,
+    /// Its UID.
+    pub uid: String,
 }
 
+/// Why nothing is made under a name yet.
+const LEAVING: &str =
+    "one of an earlier platform of that name is there, which is about to be removed with it";
+
 impl Writer<'_> {
+    /// Whether an object with this controlling owner is one that the garbage collector is about to remove with an earlier platform of that name.
+    fn is_leaving(&self, owner: &str) -> bool {
+        !owner.is_empty() && owner != self.uid
+    }
+
     /// Server-side apply.
     pub async fn apply(&self, object: &Object) -> Result<(), Error> {
         match object {
@@ -102,7 +113,15 @@ impl Writer<'_> {
     /// By force only what is known as the platform's own: what others have made under a name that it needs is theirs.
     async fn apply_one<K: Child>(&self, kind: Kind, object: &K) -> Result<(), Error> {
         let name = object.name_any();
-        let is_own = self.ctx.stores.child(&self.key, kind, &name).is_some();
+        let seen = self.ctx.stores.child(&self.key, kind, &name);
+        if seen
+            .as_ref()
+            .is_some_and(|seen| self.is_leaving(&seen.owner))
+        {
+            let refusal = Refusal::Other(LEAVING.to_owned());
+            return Err(self.error("apply", K::KIND, &name, refusal));
+        }
+        let is_own = seen.is_some();
         let manager = labels::field_manager(&self.key.name);
         let params = PatchParams {
             force: is_own,
@@ -214,6 +233,10 @@ impl Writer<'_> {
         let gone = || Refusal::Other("one of that name was there and is gone".to_owned());
         let found = self.metadata_of_secret(name).await;
         match found.and_then(|found| found.ok_or_else(gone)) {
+            Ok(found) if self.is_leaving(&controller(&found.metadata)) => {
+                let refusal = Refusal::Other(LEAVING.to_owned());
+                Err(self.error("create", "Secret", name, refusal))
+            }
             Ok(found) if labels::are_own(found.labels(), &self.key.name) => Ok(()),
             Ok(_) => Err(Error::NotOurs {
                 namespace: self.key.namespace.clone(),

@@ -29,7 +29,7 @@ use crate::controller::Watched;
 use crate::desired::labels;
 use crate::error::innermost;
 use crate::metrics::Metrics;
-use crate::observed::{JobView, PodView, Stamp, WorkloadView, owned};
+use crate::observed::{JobView, PodView, Stamp, WorkloadView, controller, owned};
 use crate::platform::release::Release;
 use crate::written::{Kind, Seen};
 
@@ -72,7 +72,7 @@ pub struct Stores {
     /// Versions of the user's Secrets that platforms may use; nothing else is known of them.
     pub secrets: Index<String>,
     /// Which of the operator's own Secrets are there.
-    pub own_secrets: Index<()>,
+    pub own_secrets: Index<String>,
 }
 
 /// The running watches; they end when this is dropped.
@@ -149,7 +149,7 @@ impl Stores {
         tasks.spawn(source.clone().follow_by(
             secrets(&own),
             |stores| &stores.own_secrets,
-            |_: &PartialObjectMeta<Secret>| Some(()),
+            |object: &PartialObjectMeta<Secret>| Some(controller(&object.metadata)),
         ));
         tasks.spawn(source.follow_by(
             secrets(labels::USABLE_BY),

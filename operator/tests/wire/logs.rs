@@ -116,7 +116,7 @@ async fn a_log_that_is_refused_is_an_answer_too() {
 async fn what_is_kept_is_applied_by_a_manager_of_its_step_and_a_refusal_stops_nothing() {
     let stored = json!({ "metadata": { "name": "acme-r1-reports", "namespace": "crm" } });
     let (ctx, server) = context(vec![refusal(403, "exceeded quota"), (200, stored)]);
-    let lost = keep(&ctx, key(), &[kept(), kept()]).await;
+    let lost = keep(&ctx, (key(), "u1".into()), &[kept(), kept()]).await;
     assert_eq!(lost.len(), 1);
     assert!(lost[0].1.contains("exceeded quota"), "{lost:?}");
     drop(ctx);
