@@ -13,7 +13,7 @@ use super::steps::{self, Work};
 use crate::api::conditions::BACKUP_FAILED;
 use crate::api::spec::RehearsalData;
 use crate::api::status::{
-    BackupRecord, Candidate, JobRecord, Memory, ServiceLevel, Stage, Verdict,
+    BackupRecord, Candidate, JobRecord, Memory, ServiceLevel, Stage, StageRecord, Verdict,
 };
 use crate::desired::{backup as objects, names};
 
@@ -147,19 +147,26 @@ pub(super) fn restored(draft: &mut Draft<'_>, id: &str) {
 pub(super) fn unproven(draft: &Draft<'_>, rehearsal: RehearsalData) -> Option<&'static str> {
     let newest = draft.memory.backups.first();
     let is_restored = newest.is_some_and(|record| record.restored_at.is_some());
-    let of_stable = of_stable(&draft.memory).and_then(|stable| of(draft, &stable));
-    if draft.platform.backup.is_some() && of_stable.is_none() {
-        return Some("no dump was made before this release");
+    // What was migrated before the status was lost is not known to be without one.
+    let stable = of_stable(&draft.memory);
+    let stages = stable.map_or(&[][..], |stable| stages(&draft.memory, &stable));
+    let is_migrated = |stage: &StageRecord| stage.name == Stage::Migrate && !stage.jobs.is_empty();
+    if draft.platform.backup.is_some() && newest.is_none() && stages.iter().any(is_migrated) {
+        return Some("backups are asked for since it was migrated, and there is no dump yet");
     }
     (rehearsal == RehearsalData::Backup && !is_restored)
         .then_some("the newest backup was never restored")
 }
 
+fn stages<'m>(memory: &'m Memory, release: &str) -> &'m [StageRecord] {
+    let mut records = memory.releases.iter();
+    let record = records.find(|record| record.release == release);
+    record.map_or(&[], |record| &record.stages)
+}
+
 /// Whether backups were asked for after the stage of the candidate had passed that makes one, and nothing of it has changed the live database yet.
 pub(super) fn came_too_late(draft: &Draft<'_>, candidate: &Candidate) -> bool {
-    let mut records = draft.memory.releases.iter();
-    let record = records.find(|record| record.release == candidate.release);
-    let stages = record.map_or(&[][..], |record| &record.stages);
+    let stages = stages(&draft.memory, &candidate.release);
     let of = |name: Stage| stages.iter().find(|stage| stage.name == name);
     let is_made = of(Stage::Backup).is_some_and(|stage| stage.verdict == Some(Verdict::Passed));
     let begun = of(Stage::Migrate).is_some_and(|stage| !stage.jobs.is_empty());

@@ -124,9 +124,13 @@ fn lives(memory: &Memory, index: usize) -> Option<Vec<Stage>> {
         .any(|newer| newer.release == record.release);
     let candidate = memory.candidate.as_ref();
     let candidate = candidate.filter(|at_work| is_newest && at_work.release == record.release);
-    let stable = memory.stable.as_ref();
-    let stable = stable.filter(|serves| is_newest && serves.release == record.release);
-    if candidate.is_none() && stable.is_none() {
+    let serving = memory.stable.as_ref();
+    let stable = serving.filter(|serves| is_newest && serves.release == record.release);
+    // What stable's code offers was told in the rehearsal of the release that it has it from.
+    let is_code = serving.is_some_and(|serves| {
+        is_newest && super::record::code_of(memory, &serves.release) == record.release
+    });
+    if candidate.is_none() && stable.is_none() && !is_code {
         return None;
     }
     let stages = candidate.map(|candidate| candidate.stage).into_iter();

@@ -206,6 +206,7 @@ fn in_the_way(draft: &mut Draft<'_>, view: &JobView, id: &str) {
     );
     let finding = Finding::new(JOB_NOT_OURS, message);
     draft.problem.get_or_insert(finding);
+    draft.wake_in(30.0);
 }
 
 fn revisions(draft: &mut Draft<'_>) {

@@ -279,7 +279,8 @@ mod tests {
             stage: Stage::Rollout,
             ..candidate
         });
-        draft.start_return(Finding::new("RolloutFailed", "they are not ready"));
+        let finding = Finding::new("RolloutFailed", "they are not ready");
+        draft.start_return(finding.clone());
         observed.memory = draft.memory;
         // One that ends slowly costs those seconds, too.
         pod.state = ContainerState::Terminated {
@@ -292,7 +293,7 @@ mod tests {
         for (pods, seconds) in [(Vec::new(), 100.0), (vec![pod], 130.0)] {
             observed.pods = pods;
             let mut draft = Draft::new(&platform, &observed, at(150).0);
-            draft.close_stage("r1", Stage::Rollout, Verdict::Failed, None);
+            draft.conclude(Verdict::Failed, finding.clone());
             let stage = record::stage(&mut draft.memory.releases, "r1", Stage::Rollout);
             let wanted = platform.settings.prices.price(1.0, 0.0, seconds);
             assert_eq!(stage.unwrap().cost, Some(decimal(wanted)));

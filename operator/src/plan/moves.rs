@@ -239,7 +239,7 @@ impl Draft<'_> {
 
     /// The candidate is over. A failed or aborted one is remembered, so that it is not tried again by itself.
     pub fn conclude(&mut self, verdict: Verdict, finding: Finding) {
-        let Some(candidate) = self.memory.candidate.take() else {
+        let Some(candidate) = self.memory.candidate.clone() else {
             return;
         };
         self.close_stage(
@@ -248,6 +248,7 @@ impl Draft<'_> {
             verdict,
             Some(finding.message.clone()),
         );
+        self.memory.candidate = None;
         dora::concluded(self, &candidate, verdict);
         record::conclude(
             &mut self.memory.releases,

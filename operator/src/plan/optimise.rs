@@ -120,7 +120,9 @@ fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Pr
         return Progress::Waiting;
     }
     if let Some(why) = backup::unproven(draft, release.rehearsal) {
-        let message = format!("old columns and tables stay until the next release, because {why}");
+        let message = format!(
+            "old columns and tables stay until a release that migrates and makes a dump, because {why}"
+        );
         return Progress::Inconclusive(Finding::new(CONTRACT_REFUSED, message));
     }
     let older = draft.observed.pods.iter().find(|pod| {

@@ -4,7 +4,7 @@ use super::draft::Draft;
 use super::{Progress, around, foundation, keep, permit};
 use crate::api::conditions::{ABORTED, ROLLOUT_FAILED, SUPERSEDED};
 use crate::api::status::{Candidate, Slot, Stage, Verdict};
-use crate::desired::labels;
+use crate::desired::{labels, service};
 use crate::observed::WorkloadView;
 use crate::platform::release::Release;
 
@@ -45,10 +45,17 @@ pub(super) fn rollout(draft: &mut Draft<'_>) -> Progress {
     }
 }
 
-/// Pod by pod, one service after the other.
+/// Pod by pod, one service after the other. The addresses of all come first: a new pod calls the services whose turn is later by the ports of its own release.
 fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
+    let pods = service::Pods::Of(place.slot);
+    let mut addressed = true;
     for wanted in &place.release.services {
-        match live::keep(draft, place, wanted) {
+        addressed &= live::address(draft, place, wanted, pods);
+    }
+    for wanted in &place.release.services {
+        let size = live::size(draft, &wanted.name, place.slot);
+        match live::pods(draft, place, wanted, size) {
+            Kept::Complete if !addressed => return written(draft, &wanted.name),
             Kept::Complete => {}
             Kept::Written if is_rolled_out(draft) => return written(draft, &wanted.name),
             // A write that is refused is made again and again.

@@ -297,6 +297,6 @@ fn pods_that_somebody_else_wants_otherwise_are_not_rolled_out() {
     }
     let rejected = run.world.memory().rejected;
     let message = &rejected[0].message;
-    let words = "image-pinner changes Deployment acme-customer whenever it is put back";
+    let words = "image-pinner to leave Deployment acme-customer alone";
     assert!(message.contains(words), "{message}");
 }

@@ -159,19 +159,25 @@ fn a_port_that_changes_is_known_to_whoever_calls_it() {
         StrategyType::BlueGreen,
         StrategyType::Canary,
     ] {
-        for (image, serves) in [("v2", true), ("unverified", false)] {
+        for (service, image, serves) in [
+            (0, "v2", true),
+            (0, "unverified", false),
+            (1, "v2", true),
+            (1, "unverified", false),
+        ] {
             let mut run = Run::installed(Story {
                 acts: &[Image("v1")],
                 ..STORIES[0]
             });
             let before = run.world.memory().stable.unwrap().release;
             run.world.act(Act::Strategy(kind));
-            run.world.platform.spec.services[0].port = 9090;
+            run.world.platform.spec.services[service].port = 9090;
             run.world.set_image(image);
             run.rest();
             let stable = run.world.memory().stable.unwrap().release;
             assert_eq!(stable != before, serves, "{kind:?} {image}");
-            let address = &run.world.services["acme-customer"];
+            let address = ["acme-customer", "acme-sales"][service];
+            let address = &run.world.services[address];
             let port = if serves { 9090 } else { 8080 };
             assert_eq!(ports(address), [port], "{kind:?} {image}");
         }

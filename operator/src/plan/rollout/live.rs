@@ -135,6 +135,9 @@ pub(super) fn pods(
 ) -> Kept {
     let name = names::pods(&draft.platform.name, &wanted.name, place.slot);
     let seen = draft.observed.deployments.get(&name);
+    if let Some(by) = seen.and_then(|seen| seen.contested.as_ref()) {
+        draft.wait(contested(by, &name), 60.0);
+    }
     let replicas = match (size, seen) {
         // Where there is no pod no autoscaler acts.
         (Size::Scaled(_), Some(seen)) if seen.replicas > 0 => None,
@@ -257,16 +260,16 @@ pub(super) fn remove(
     others.is_empty()
 }
 
+fn contested(by: &str, deployment: &str) -> String {
+    format!("{by} to leave Deployment {deployment} alone, which it changes whenever it is put back")
+}
+
 /// Why pods of a service are not what they should be: somebody else wants others, or they cannot be started, in the words of who tries.
 pub(super) fn trouble(draft: &Draft<'_>, place: Place<'_>, service: &str) -> Option<String> {
     let name = names::pods(&draft.platform.name, service, place.slot);
     let seen = draft.observed.deployments.get(&name);
-    let contested = seen.and_then(|seen| {
-        let by = seen.contested.as_ref()?;
-        Some(format!(
-            "{by} changes Deployment {name} whenever it is put back: keep it away from what the operator owns"
-        ))
-    });
+    let by = seen.and_then(|seen| seen.contested.as_ref());
+    let contested = by.map(|by| contested(by, &name));
     contested.or_else(|| judge::unstartable(&own_pods(draft, place, service)))
 }
 
