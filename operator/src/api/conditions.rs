@@ -65,10 +65,16 @@ pub const MIGRATION_INCONCLUSIVE: &str = "MigrationInconclusive";
 pub const UP_TO_DATE: &str = "UpToDate";
 /// The pods of a service did not become ready in time.
 pub const ROLLOUT_FAILED: &str = "RolloutFailed";
+/// Pods of a service could not be made or started, or somebody else keeps changing them: that says nothing about the release, which went back.
+pub const ROLLOUT_INCONCLUSIVE: &str = "RolloutInconclusive";
 /// A canary did not pass its tests, or one of its pods was started again.
 pub const CANARY_FAILED: &str = "CanaryFailed";
+/// It could not be found out whether a canary passes its tests; the release went back.
+pub const CANARY_INCONCLUSIVE: &str = "CanaryInconclusive";
 /// A test against the live Services did not pass.
 pub const VERIFY_FAILED: &str = "VerifyFailed";
+/// It could not be found out whether the tests against the live Services pass; the release went back.
+pub const VERIFY_INCONCLUSIVE: &str = "VerifyInconclusive";
 /// All services are being returned to the stable release.
 pub const RETURNING_TO_STABLE: &str = "ReturningToStable";
 /// A newer spec took the place of this release.

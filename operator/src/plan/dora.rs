@@ -44,7 +44,7 @@ pub(super) fn promoted(draft: &mut Draft<'_>, candidate: &Candidate) {
 
 /// A candidate is over without having served. Only what met live traffic counts, and what a newer spec took the place of does not.
 pub(super) fn concluded(draft: &mut Draft<'_>, candidate: &Candidate, verdict: Verdict) {
-    let is_failure = matches!(verdict, Verdict::Failed | Verdict::Aborted);
+    let is_failure = !matches!(verdict, Verdict::Superseded);
     if candidate.returning.is_none() || candidate.rollback.is_some() || !is_failure {
         return;
     }

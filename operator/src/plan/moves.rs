@@ -237,7 +237,7 @@ impl Draft<'_> {
         self.memory.rejected.splice(..0, left);
     }
 
-    /// The candidate is over. A failed or aborted one is remembered, so that it is not tried again by itself.
+    /// The candidate is over. One that failed, was aborted or taken back is remembered, so that it is not tried again by itself.
     pub fn conclude(&mut self, verdict: Verdict, finding: Finding) {
         let Some(candidate) = self.memory.candidate.clone() else {
             return;
@@ -257,7 +257,13 @@ impl Draft<'_> {
             Some(finding.clone()),
             Time(self.now),
         );
-        if matches!(verdict, Verdict::Failed | Verdict::Aborted) {
+        // What was taken back unjudged met live traffic: it is not tried again by itself either.
+        let is_rejected = match verdict {
+            Verdict::Failed | Verdict::Aborted => true,
+            Verdict::Inconclusive => candidate.returning.is_some(),
+            _ => false,
+        };
+        if is_rejected {
             let message = format!(
                 "release {} was rejected: {}; {}",
                 candidate.release,

@@ -2,8 +2,11 @@
 
 use super::draft::Draft;
 use super::{Progress, around, foundation, keep, permit};
-use crate::api::conditions::{ABORTED, ROLLOUT_FAILED, SUPERSEDED};
-use crate::api::status::{Candidate, Slot, Stage, Verdict};
+use crate::api::conditions::{
+    ABORTED, CANARY_INCONCLUSIVE, ROLLOUT_FAILED, ROLLOUT_INCONCLUSIVE, SUPERSEDED,
+    VERIFY_INCONCLUSIVE,
+};
+use crate::api::status::{Candidate, Finding, Slot, Stage, Verdict};
 use crate::desired::{labels, service};
 use crate::observed::WorkloadView;
 use crate::platform::release::Release;
@@ -81,8 +84,7 @@ fn moving(draft: &mut Draft<'_>, place: Place<'_>, (service, age): (&str, f64)) 
     let services = u32::try_from(place.release.services.len()).unwrap_or(u32::MAX);
     let limit = f64::from(draft.platform.progress_deadline_seconds) * f64::from(services);
     if age > limit {
-        let why = live::trouble(draft, place, service);
-        return late(draft, place, (service, why));
+        return late(draft, place, (service, None));
     }
     written(draft, service)
 }
@@ -93,12 +95,16 @@ fn written(draft: &mut Draft<'_>, service: &str) -> Progress {
     Progress::Waiting
 }
 
-/// Pods of a service were not ready in time: why, as far as anybody says, and the last words of the pods themselves.
+/// Pods of a service were not ready in time: why, as far as anybody says, and the last words of the pods themselves. Those that could not start tell nothing of the release.
 fn late(
     draft: &mut Draft<'_>,
     place: Place<'_>,
     (service, why): (&str, Option<String>),
 ) -> Progress {
+    if let Some(why) = live::trouble(draft, place, service) {
+        let message = format!("pods of service {service} could not be judged: {why}");
+        return Progress::Inconclusive(Finding::new(ROLLOUT_INCONCLUSIVE, message));
+    }
     let pods = live::own_pods(draft, place, service);
     let Some(words) = keep::last_words(draft, (place.id, Stage::Rollout), &pods) else {
         return Progress::Waiting;
@@ -141,6 +147,7 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
     let verdict = match finding.reason.as_str() {
         SUPERSEDED => Verdict::Superseded,
         ABORTED => Verdict::Aborted,
+        ROLLOUT_INCONCLUSIVE | CANARY_INCONCLUSIVE | VERIFY_INCONCLUSIVE => Verdict::Inconclusive,
         _ => Verdict::Failed,
     };
     draft.conclude(verdict, finding);

@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::rollout;
 use super::{Progress, gate};
-use crate::api::conditions::VERIFY_FAILED;
+use crate::api::conditions::{VERIFY_FAILED, VERIFY_INCONCLUSIVE};
 use crate::api::spec::TestPhase;
 use crate::api::status::Stage;
 use crate::desired::Track;
@@ -15,7 +15,7 @@ pub(super) fn verify(draft: &mut Draft<'_>) -> Progress {
         return Progress::Waiting;
     };
     let rolled_out = rollout::rollout(draft);
-    if matches!(rolled_out, Progress::Failed(_)) {
+    if matches!(rolled_out, Progress::Failed(_) | Progress::Inconclusive(_)) {
         return rolled_out;
     }
     let run = gate::Run {
@@ -26,7 +26,7 @@ pub(super) fn verify(draft: &mut Draft<'_>) -> Progress {
         track: Track::Live,
         prefix: String::new(),
         // Both return to stable, for live traffic is at stake.
-        reasons: (VERIFY_FAILED, VERIFY_FAILED),
+        reasons: (VERIFY_FAILED, VERIFY_INCONCLUSIVE),
     };
     let tested = gate::tests(draft, &run);
     if tested.is_good() && !rolled_out.is_good() {

@@ -297,6 +297,7 @@ fn pods_that_somebody_else_wants_otherwise_are_not_rolled_out() {
     }
     let rejected = run.world.memory().rejected;
     let message = &rejected[0].message;
+    assert_eq!(rejected[0].reason, "RolloutInconclusive");
     let words = "image-pinner to leave Deployment acme-customer alone";
     assert!(message.contains(words), "{message}");
 }

@@ -180,7 +180,9 @@ fn assert_counted(before: &Memory, after: &Memory) {
                 restored += 1;
             }
             Some(Verdict::Passed | Verdict::Skipped) => deployments += 1,
-            Some(Verdict::Failed | Verdict::Aborted) if was_live && !is_back => {
+            Some(Verdict::Failed | Verdict::Aborted | Verdict::Inconclusive)
+                if was_live && !is_back =>
+            {
                 taken_back += 1;
                 restored += i64::from(before.stable.is_some());
             }

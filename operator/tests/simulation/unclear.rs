@@ -1,7 +1,7 @@
 //! What could not be found out is no verdict, wherever it happens; and what the spec leaves out of the pipeline is left out, and nothing else.
 
 use crm_operator::api::spec::{BackupPolicy, GatePolicy, RehearsalData, StrategyType};
-use crm_operator::api::status::Stage;
+use crm_operator::api::status::{Stage, Verdict};
 use crm_operator::desired::labels;
 use crm_operator::observed::ContainerState;
 use k8s_openapi::jiff::SignedDuration;
@@ -129,7 +129,16 @@ fn a_verification_that_finds_nothing_out_takes_the_release_back() {
     assert!(end(&run.world)["stable"].ends_with(":v1"));
     let rejected = run.world.memory().rejected;
     assert!(rejected[0].message.contains("exit code 2"), "{rejected:?}");
-    assert_eq!(condition(&run.world, "Stalled").0, "True");
+    assert_eq!(rejected[0].reason, "VerifyInconclusive");
+    let told = ("True".to_owned(), "VerifyInconclusive".to_owned());
+    assert_eq!(condition(&run.world, "Stalled"), told);
+    let record = &run.world.memory().releases[0];
+    assert_eq!(record.verdict, Some(Verdict::Inconclusive));
+    let verify = record.stages.last().unwrap();
+    assert_eq!(
+        (verify.name, verify.verdict),
+        (Stage::Verify, record.verdict)
+    );
 }
 
 #[test]
@@ -155,7 +164,7 @@ fn pods_that_the_api_server_refuses_bring_all_services_back() {
         run.world.set_image("v2");
         run.rest();
         let rejected = &run.world.memory().rejected;
-        assert_eq!(rejected[0].reason, "RolloutFailed", "{rejected:?}");
+        assert_eq!(rejected[0].reason, "RolloutInconclusive", "{rejected:?}");
         assert!(end(&run.world)["stable"].ends_with(":v1"));
     }
 }

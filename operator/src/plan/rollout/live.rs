@@ -269,8 +269,18 @@ pub(super) fn trouble(draft: &Draft<'_>, place: Place<'_>, service: &str) -> Opt
     let name = names::pods(&draft.platform.name, service, place.slot);
     let seen = draft.observed.deployments.get(&name);
     let by = seen.and_then(|seen| seen.contested.as_ref());
-    let contested = by.map(|by| contested(by, &name));
-    contested.or_else(|| judge::unstartable(&own_pods(draft, place, service)))
+    if let Some(by) = by {
+        return Some(format!("it waits for {}", contested(by, &name)));
+    }
+    let pods = own_pods(draft, place, service);
+    let words = seen.and_then(|seen| seen.message.as_deref());
+    match pods.is_empty() {
+        true => Some(format!(
+            "no pod could be made: {}",
+            words.unwrap_or("look at the events of its ReplicaSet")
+        )),
+        false => judge::unstartable(&pods),
+    }
 }
 
 /// Live pods of a service of a release.

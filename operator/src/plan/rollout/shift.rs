@@ -7,9 +7,9 @@ use super::super::draft::Draft;
 use super::super::{Progress, around, gate, keep, record};
 use super::live::{self, Kept, Place, Size};
 use super::{late, moving, written};
-use crate::api::conditions::{CANARY_FAILED, TRAFFIC_SHIFTED};
+use crate::api::conditions::{CANARY_FAILED, CANARY_INCONCLUSIVE, TRAFFIC_SHIFTED};
 use crate::api::spec::{CanaryStep, StrategyType, TestPhase};
-use crate::api::status::{ALL, Shift, Stage};
+use crate::api::status::{ALL, Finding, Shift, Stage};
 use crate::desired::service::Pods;
 use crate::desired::{Track, labels, names};
 use crate::observed::{Observed, PodView};
@@ -144,7 +144,7 @@ fn unrouted(draft: &mut Draft<'_>, shift: &Shift) -> Progress {
         let message = format!(
             "HTTPRoute {route}, whose weights give a canary its share, could not be written in time: condition Exposed and the events of this platform say why; correct spec.exposure, or what refuses the route"
         );
-        return Progress::failed(CANARY_FAILED, message);
+        return Progress::Inconclusive(Finding::new(CANARY_INCONCLUSIVE, message));
     }
     draft.wait(format!("HTTPRoute {route} to be as it should be"), 5.0);
     Progress::Waiting
@@ -291,7 +291,7 @@ fn prove(draft: &mut Draft<'_>, place: Place<'_>, shift: &Shift) -> Progress {
         track: Track::Preview,
         prefix: format!("canary-{}-", shift.weight),
         // Both return to stable, for live traffic is at stake.
-        reasons: (CANARY_FAILED, CANARY_FAILED),
+        reasons: (CANARY_FAILED, CANARY_INCONCLUSIVE),
     };
     let tested = gate::tests(draft, &run);
     if !tested.is_good() {
