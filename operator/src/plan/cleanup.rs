@@ -89,6 +89,7 @@ fn jobs(draft: &mut Draft<'_>) {
             None if view.live_migration => continue,
             None if given_up(&view.uid) => "its verdict is found, and it would not end by itself",
             None if current && ends_by_itself(&view.uid) => continue,
+            None if goes_back(draft, view) => "its release goes back to stable",
             None if beyond_gate(draft, view) && !is_scratch_removal(draft, &view.name) => {
                 "its release goes on without it"
             }
@@ -118,6 +119,16 @@ fn verdict(releases: &[ReleaseRecord], uid: &str) -> Option<Verdict> {
     let stages = releases.iter().flat_map(|release| &release.stages);
     let mut jobs = stages.flat_map(|stage| &stage.jobs);
     jobs.find(|job| job.uid.as_deref() == Some(uid))?.verdict
+}
+
+/// Whether a Job tests a release that is on its way back: what it would find is asked for no more.
+fn goes_back(draft: &Draft<'_>, view: &JobView) -> bool {
+    let live = [Stage::Rollout, Stage::Verify].map(Stage::name);
+    let candidate = draft.memory.candidate.as_ref();
+    candidate.is_some_and(|candidate| {
+        let returns = candidate.returning.is_some() && candidate.release == view.release;
+        returns && live.contains(&view.stage.as_str())
+    })
 }
 
 /// Whether a Job belongs to the rehearsal or the tests of a release that is beyond them, because a person let it skip them.

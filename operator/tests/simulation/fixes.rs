@@ -240,3 +240,30 @@ fn what_the_spec_has_left_goes_no_further_while_the_registry_is_away() {
         run.world.memory().releases[0].release
     );
 }
+
+/// A test of what is live is dropped as soon as its release is, not when all services are back.
+#[test]
+fn a_newer_spec_stops_a_test_of_what_is_live_at_once() {
+    let mut run = run(&[Image("v1")]);
+    run.rest();
+    run.world.act(Image("v2"));
+    let running = |run: &Run| {
+        let mut jobs = run.world.jobs.iter();
+        let job = jobs.find(|(name, job)| {
+            name.contains("-verify-smoke-") && job.view.end.is_none() && job.pod.is_some()
+        });
+        job.map(|(name, _)| name.clone())
+    };
+    while running(&run).is_none() {
+        assert!(!run.turn(None), "it was never verified");
+    }
+    let job = running(&run).unwrap();
+    run.world.act(Image("v1b"));
+    while run.world.jobs.contains_key(&job) {
+        assert!(!run.turn(None), "the test ran on:\n{}", tail(&run.world));
+    }
+    let returning = run.world.memory().candidate.unwrap().returning;
+    assert!(returning.is_some(), "{}", tail(&run.world));
+    run.rest();
+    assert!(end(&run.world)["stable"].ends_with(":v1b"));
+}
