@@ -103,6 +103,23 @@ impl<'p> Gateway<'p> {
         format!("gateway.{}.svc", platform.namespace)
     }
 
+    /// What Envoy's log says of requests that were answered with one of the 500s, with the flags that tell why.
+    ///
+    /// # Errors
+    /// When kubectl fails.
+    pub fn refusals(&self) -> Result<String> {
+        let log = [
+            "logs",
+            "deployment/gateway",
+            "--container=envoy",
+            "--tail=-1",
+        ];
+        let log = self.platform.kubectl(&log)?;
+        let failed = |line: &&str| line.split_once("HTTP/1.1\" 5").is_some();
+        let lines: Vec<_> = log.lines().filter(failed).collect();
+        Ok(lines.join("\n"))
+    }
+
     /// How many requests Envoy has sent to each Service of the namespace.
     ///
     /// # Errors

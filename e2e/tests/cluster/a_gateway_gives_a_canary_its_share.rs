@@ -73,6 +73,7 @@ fn stops_at_the_failing_step(setting: &Setting, gateway: &Gateway<'_>, before: &
     let (_, canary) = counts(gateway);
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(counts(gateway).1, canary, "the canary is out of the route");
+    println!("Envoy refused: {}", gateway.refusals().unwrap());
     unharmed(load, 400);
 }
 
@@ -104,6 +105,7 @@ fn goes_to_its_end(setting: &Setting, gateway: &Gateway<'_>, before: &Value) {
             Ok(blue.is_empty())
         })
         .unwrap();
+    println!("Envoy refused: {}", gateway.refusals().unwrap());
     unharmed(load, 400);
 }
 
