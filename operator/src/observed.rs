@@ -142,6 +142,8 @@ pub struct WorkloadView {
     pub deadline_exceeded: bool,
     /// Why it is not complete, in the words of its controller.
     pub message: Option<String>,
+    /// Why some of its pods could not be made.
+    pub refused: Option<String>,
     /// Whether it is being deleted.
     pub deleting: bool,
     /// When it was created.
@@ -154,6 +156,17 @@ pub struct WorkloadView {
 pub fn controller(metadata: &ObjectMeta) -> String {
     let mut owners = metadata.owner_references.iter().flatten();
     let owner = owners.find(|owner| owner.controller == Some(true));
+    owner.map(|owner| owner.uid.clone()).unwrap_or_default()
+}
+
+/// UID of the platform that is the controlling owner, or an empty string: others may own what has a name of ours.
+pub fn platform_owner(metadata: &ObjectMeta) -> String {
+    let mut owners = metadata.owner_references.iter().flatten();
+    let owner = owners.find(|owner| {
+        let is_ours =
+            owner.kind == "CrmPlatform" && owner.api_version.starts_with("crmplatform.io/");
+        owner.controller == Some(true) && is_ours
+    });
     owner.map(|owner| owner.uid.clone()).unwrap_or_default()
 }
 
@@ -210,6 +223,7 @@ impl From<&Deployment> for WorkloadView {
             deadline_exceeded: seen
                 && progressing
                     .is_some_and(|c| c.reason.as_deref() == Some("ProgressDeadlineExceeded")),
+            refused: condition("ReplicaFailure").and_then(|c| c.message.clone()),
             message: condition("ReplicaFailure")
                 .or(progressing)
                 .and_then(|c| c.message.clone()),

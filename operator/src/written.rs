@@ -53,7 +53,7 @@ pub enum Kind {
 pub struct Seen {
     /// UID of the object.
     pub uid: String,
-    /// UID of its controlling owner; empty for what outlives its platform.
+    /// UID of the platform that owns it; empty for what outlives its platform, and for what others own.
     pub owner: String,
     /// Its version; `None` when it is no number.
     pub version: Option<u64>,

@@ -29,7 +29,7 @@ use crate::api::CrmPlatform;
 use crate::context::{Context, PlatformKey};
 use crate::desired::labels;
 use crate::desired::route::HttpRoute;
-use crate::observed::{controller, owned};
+use crate::observed::{owned, platform_owner};
 use crate::plan::action::{Created, Object, Replicas, SecretRecipe, Target, TargetKind};
 use crate::secrets;
 use crate::written::Kind;
@@ -67,7 +67,7 @@ const LEAVING: &str =
     "one of an earlier platform of that name is there, which is about to be removed with it";
 
 impl Writer<'_> {
-    /// Whether an object with this controlling owner is one that the garbage collector is about to remove with an earlier platform of that name.
+    /// Whether an object of the platform with this UID is one that the garbage collector is about to remove with an earlier platform of that name.
     fn is_leaving(&self, owner: &str) -> bool {
         !owner.is_empty() && owner != self.uid
     }
@@ -233,7 +233,7 @@ impl Writer<'_> {
         let gone = || Refusal::Other("one of that name was there and is gone".to_owned());
         let found = self.metadata_of_secret(name).await;
         match found.and_then(|found| found.ok_or_else(gone)) {
-            Ok(found) if self.is_leaving(&controller(&found.metadata)) => {
+            Ok(found) if self.is_leaving(&platform_owner(&found.metadata)) => {
                 let refusal = Refusal::Other(LEAVING.to_owned());
                 Err(self.error("create", "Secret", name, refusal))
             }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::context::PlatformKey;
 use crate::desired::labels;
-use crate::observed::controller;
+use crate::observed::platform_owner;
 use crate::written::Seen;
 
 /// Views of all objects of one kind.
@@ -236,7 +236,7 @@ fn home<K: Resource>(object: &K, label: &str) -> Option<PlatformKey> {
 pub fn seen<K: Resource>(object: &K) -> Seen {
     Seen {
         uid: object.uid().unwrap_or_default(),
-        owner: controller(object.meta()),
+        owner: platform_owner(object.meta()),
         version: object
             .resource_version()
             .and_then(|version| version.parse().ok()),

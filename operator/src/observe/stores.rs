@@ -29,7 +29,7 @@ use crate::controller::Watched;
 use crate::desired::labels;
 use crate::error::innermost;
 use crate::metrics::Metrics;
-use crate::observed::{JobView, PodView, Stamp, WorkloadView, controller, owned};
+use crate::observed::{JobView, PodView, Stamp, WorkloadView, owned, platform_owner};
 use crate::platform::release::Release;
 use crate::written::{Kind, Seen};
 
@@ -149,7 +149,7 @@ impl Stores {
         tasks.spawn(source.clone().follow_by(
             secrets(&own),
             |stores| &stores.own_secrets,
-            |object: &PartialObjectMeta<Secret>| Some(controller(&object.metadata)),
+            |object: &PartialObjectMeta<Secret>| Some(platform_owner(&object.metadata)),
         ));
         tasks.spawn(source.follow_by(
             secrets(labels::USABLE_BY),

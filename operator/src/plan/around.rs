@@ -73,7 +73,16 @@ pub(super) fn is_exposed(draft: &Draft<'_>) -> bool {
     let Some((release, true)) = stable(draft).map(|release| (release, has_route(draft))) else {
         return true;
     };
-    wanted_way_in(draft, &release).is_none_or(|object| stands(draft, &object))
+    let leads = |ways: &[Way]| way_in_by(draft, ways).is_none_or(|object| stands(draft, &object));
+    let mut ways = ways(draft, &release);
+    if leads(&ways) {
+        return true;
+    }
+    // An address without a share may be in it or not.
+    for way in &mut ways {
+        way.canary = way.canary.filter(|(share, _)| *share > 0);
+    }
+    leads(&ways)
 }
 
 fn stable(draft: &Draft<'_>) -> Option<Release> {
@@ -179,19 +188,23 @@ pub(super) fn tell_way_in(draft: &mut Draft<'_>) {
 
 /// The route or Ingress as it should be; nothing where there is none to be, or none can be.
 fn wanted_way_in(draft: &Draft<'_>, release: &Release) -> Option<Object> {
+    way_in_by(draft, &ways(draft, release))
+}
+
+fn ways(draft: &Draft<'_>, release: &Release) -> Vec<Way> {
+    let services = release.services.iter();
+    services.map(|service| way(draft, service)).collect()
+}
+
+fn way_in_by(draft: &Draft<'_>, ways: &[Way]) -> Option<Object> {
     let platform = draft.platform;
     let exposure = platform.exposure.as_ref()?;
-    let ways: Vec<_> = release
-        .services
-        .iter()
-        .map(|service| way(draft, service))
-        .collect();
     if let Some(ingress) = &exposure.ingress {
-        let object = exposure::ingress(platform, ingress, &ways);
+        let object = exposure::ingress(platform, ingress, ways);
         return Some(Object::Ingress(Box::new(object)));
     }
     let gateway = exposure.gateway.as_ref()?;
-    let route = exposure::route(platform, gateway, &ways);
+    let route = exposure::route(platform, gateway, ways);
     let known = draft.observed.knows_routes;
     known.then(|| Object::Route(Box::new(route)))
 }
@@ -204,8 +217,7 @@ fn way(draft: &Draft<'_>, stable: &ReleaseService) -> Way {
         canary: None,
     };
     let candidate = draft.memory.candidate.as_ref();
-    let candidate =
-        candidate.filter(|at_work| at_work.stage >= Stage::Rollout && at_work.returning.is_none());
+    let candidate = candidate.filter(|at_work| at_work.stage >= Stage::Rollout);
     let Some((at_work, release)) =
         candidate.and_then(|at_work| Some((at_work, draft.release(&at_work.release)?)))
     else {
@@ -214,18 +226,33 @@ fn way(draft: &Draft<'_>, stable: &ReleaseService) -> Way {
     let Some(wanted) = release.service(&stable.name) else {
         return way;
     };
-    let switched = match &at_work.shift {
+    let returns = at_work.returning.is_some();
+    let shift = at_work.shift.as_ref();
+    let shared = shift.filter(|shift| shift.routed && !shift.is_over() && !returns);
+    let share = shared.map_or(0, Shift::share);
+    // Without a share it stays there all the same: a gateway that forgets an address, and follows the route a moment later, refuses the requests in between.
+    let preview = names::preview(&draft.platform.name, &stable.name);
+    let preview = format!("Service/{preview}");
+    if share > 0 || (shift.is_some() && draft.observed.others.contains_key(&preview)) {
+        way.canary = Some((share, wanted.port));
+    }
+    if returns {
+        return way;
+    }
+    let switched = match shift {
         Some(shift) => shift.is_over(),
         None => is_addressed(draft, (&at_work.release, &release), wanted),
     };
     if switched {
         way.port = wanted.port;
     }
-    let shift = at_work.shift.as_ref();
-    way.canary = shift
-        .filter(|shift| shift.routed && !shift.is_over() && shift.share() > 0)
-        .map(|shift| (shift.share(), wanted.port));
     way
+}
+
+/// Whether the route names the address of a canary, with a share or without.
+pub(super) fn names_canary(draft: &Draft<'_>) -> bool {
+    let candidate = draft.memory.candidate.as_ref();
+    has_route(draft) && candidate.is_some_and(|at_work| at_work.shift.is_some())
 }
 
 /// Whether the Service of a service is that of the candidate already, where pods are replaced in stable's place.

@@ -13,7 +13,8 @@ use super::steps::{self, Work};
 use crate::api::conditions::BACKUP_FAILED;
 use crate::api::spec::RehearsalData;
 use crate::api::status::{
-    BackupRecord, Candidate, JobRecord, Memory, ServiceLevel, Stage, StageRecord, Verdict,
+    BackupRecord, Candidate, Intervention, JobRecord, Memory, ReleaseRecord, ServiceLevel, Stage,
+    StageRecord, Token, Verdict,
 };
 use crate::desired::{backup as objects, names};
 
@@ -147,26 +148,31 @@ pub(super) fn restored(draft: &mut Draft<'_>, id: &str) {
 pub(super) fn unproven(draft: &Draft<'_>, rehearsal: RehearsalData) -> Option<&'static str> {
     let newest = draft.memory.backups.first();
     let is_restored = newest.is_some_and(|record| record.restored_at.is_some());
-    // What was migrated before the status was lost is not known to be without one.
-    let stable = of_stable(&draft.memory);
-    let stages = stable.map_or(&[][..], |stable| stages(&draft.memory, &stable));
+    // What was migrated before the status was lost is not known to be without one, and who went back asked for none.
     let is_migrated = |stage: &StageRecord| stage.name == Stage::Migrate && !stage.jobs.is_empty();
-    if draft.platform.backup.is_some() && newest.is_none() && stages.iter().any(is_migrated) {
-        return Some("backups are asked for since it was migrated, and there is no dump yet");
+    let went_back = |asked: &Intervention| asked.token == Token::RollbackTo;
+    let stable = of_stable(&draft.memory).and_then(|stable| newest_record(&draft.memory, &stable));
+    let stable = stable.filter(|record| {
+        record.stages.iter().any(is_migrated) && !record.interventions.iter().any(went_back)
+    });
+    let is_before =
+        |record: &ReleaseRecord| newest.is_none_or(|newest| newest.at < record.started_at);
+    if draft.platform.backup.is_some() && stable.is_some_and(is_before) {
+        return Some("backups are asked for since it was migrated, and there is no dump of then");
     }
     (rehearsal == RehearsalData::Backup && !is_restored)
         .then_some("the newest backup was never restored")
 }
 
-fn stages<'m>(memory: &'m Memory, release: &str) -> &'m [StageRecord] {
+fn newest_record<'m>(memory: &'m Memory, release: &str) -> Option<&'m ReleaseRecord> {
     let mut records = memory.releases.iter();
-    let record = records.find(|record| record.release == release);
-    record.map_or(&[], |record| &record.stages)
+    records.find(|record| record.release == release)
 }
 
 /// Whether backups were asked for after the stage of the candidate had passed that makes one, and nothing of it has changed the live database yet.
 pub(super) fn came_too_late(draft: &Draft<'_>, candidate: &Candidate) -> bool {
-    let stages = stages(&draft.memory, &candidate.release);
+    let record = newest_record(&draft.memory, &candidate.release);
+    let stages = record.map_or(&[][..], |record| &record.stages);
     let of = |name: Stage| stages.iter().find(|stage| stage.name == name);
     let is_made = of(Stage::Backup).is_some_and(|stage| stage.verdict == Some(Verdict::Passed));
     let begun = of(Stage::Migrate).is_some_and(|stage| !stage.jobs.is_empty());

@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::{Progress, around, foundation, keep, permit};
 use crate::api::conditions::{
-    ABORTED, CANARY_INCONCLUSIVE, ROLLOUT_FAILED, ROLLOUT_INCONCLUSIVE, SUPERSEDED,
+    ABORTED, CANARY_INCONCLUSIVE, JOB_NOT_OURS, ROLLOUT_FAILED, ROLLOUT_INCONCLUSIVE, SUPERSEDED,
     VERIFY_INCONCLUSIVE,
 };
 use crate::api::status::{Candidate, Finding, Slot, Stage, Verdict};
@@ -58,19 +58,26 @@ fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
     for wanted in &place.release.services {
         let size = live::size(draft, &wanted.name, place.slot);
         match live::pods(draft, place, wanted, size) {
-            Kept::Complete if !addressed => return written(draft, &wanted.name),
             Kept::Complete => {}
             Kept::Written if is_rolled_out(draft) => return written(draft, &wanted.name),
             // A write that is refused is made again and again.
             Kept::Written | Kept::Moving => {
-                let candidate = draft.memory.candidate.as_ref();
-                let age = candidate.map_or(0.0, |candidate| draft.seconds_since(&candidate.since));
-                return moving(draft, place, (&wanted.name, age));
+                return moving(draft, place, (&wanted.name, age(draft)));
             }
             Kept::Overdue(why) => return late(draft, place, (&wanted.name, Some(why))),
         }
     }
-    Progress::Passed
+    match place.release.services.last() {
+        Some(last) if !addressed && is_rolled_out(draft) => written(draft, &last.name),
+        Some(last) if !addressed => moving(draft, place, (&last.name, age(draft))),
+        _ => Progress::Passed,
+    }
+}
+
+/// Seconds of the stage.
+fn age(draft: &Draft<'_>) -> f64 {
+    let candidate = draft.memory.candidate.as_ref();
+    candidate.map_or(0.0, |candidate| draft.seconds_since(&candidate.since))
 }
 
 fn is_rolled_out(draft: &Draft<'_>) -> bool {
@@ -147,7 +154,9 @@ pub(super) fn return_to_stable(draft: &mut Draft<'_>) {
     let verdict = match finding.reason.as_str() {
         SUPERSEDED => Verdict::Superseded,
         ABORTED => Verdict::Aborted,
-        ROLLOUT_INCONCLUSIVE | CANARY_INCONCLUSIVE | VERIFY_INCONCLUSIVE => Verdict::Inconclusive,
+        JOB_NOT_OURS | ROLLOUT_INCONCLUSIVE | CANARY_INCONCLUSIVE | VERIFY_INCONCLUSIVE => {
+            Verdict::Inconclusive
+        }
         _ => Verdict::Failed,
     };
     draft.conclude(verdict, finding);

@@ -190,17 +190,18 @@ impl World {
     /// All services go over by the same share, and only to pods that are ready.
     fn assert_may_route(&self, route: &HttpRoute) {
         let ways = Self::ways(route);
-        let weights: Vec<Vec<i64>> = ways
-            .iter()
-            .map(|way| way.iter().map(|(_, _, weight)| *weight).collect())
-            .collect();
+        let shares = |way: &Vec<(String, i64, i64)>| {
+            let weights = way.iter().map(|(_, _, weight)| *weight);
+            weights.filter(|weight| *weight > 0).collect()
+        };
+        let weights: Vec<Vec<i64>> = ways.iter().map(shares).collect();
         assert!(
             weights.iter().all(|weight| *weight == weights[0]),
             "shares differ: {weights:?}"
         );
         assert!(weights.iter().all(|way| way.iter().sum::<i64>() == 100));
         let stable = self.memory().stable.unwrap();
-        for (service, _, _) in ways.iter().flatten() {
+        for (service, _, _) in ways.iter().flatten().filter(|(_, _, weight)| *weight > 0) {
             let address = &self.services[service];
             let service = crate::world::label(&address.metadata, "crmplatform.io/service");
             for slot in slots(address) {
@@ -366,5 +367,38 @@ fn the_number_of_the_spec_counts_once_its_autoscaler_is_gone() {
             assert_eq!(pods, Some(replicas), "{fault:?} {}", tail(&run.world));
         }
         assert!(run.world.around.targets.is_empty());
+    }
+}
+
+/// A gateway that forgets an address before it follows the route refuses requests: it goes only when the route names it no more, and it does go.
+#[test]
+fn an_address_of_a_canary_outlives_its_place_in_the_route() {
+    for (image, serves) in [("v2", true), ("unverified", false)] {
+        let mut run = Run::installed(Story {
+            acts: &[Image("v1"), Expose, Strategy(Canary)],
+            ..STORIES[0]
+        });
+        run.rest();
+        run.world.set_image(image);
+        let named = |run: &Run| {
+            let ways = run
+                .world
+                .around
+                .route
+                .iter()
+                .flat_map(World::ways)
+                .flatten();
+            ways.filter(|(name, ..)| name.ends_with("-preview")).count()
+        };
+        let mut was_named = false;
+        while !run.turn(None) {
+            was_named |= named(&run) == 2;
+            let mut services = run.world.services.keys();
+            let is_there = services.any(|name| name.ends_with("-preview"));
+            assert!(is_there || named(&run) == 0, "{}", tail(&run.world));
+        }
+        let mut services = run.world.services.keys();
+        assert!(was_named && !services.any(|name| name.ends_with("-preview")));
+        assert_eq!(run.world.serves(), serves);
     }
 }

@@ -320,7 +320,7 @@ fn a_contract_waits_for_a_release_with_a_dump() {
     let memory = run.world.memory();
     let optimise = memory.releases[0].stages.last().unwrap();
     let message = optimise.message.clone().unwrap_or_default();
-    assert!(message.contains("there is no dump yet"), "{message:?}");
+    assert!(message.contains("there is no dump of then"), "{message:?}");
     let contracted = optimise
         .jobs
         .iter()

@@ -102,6 +102,7 @@ impl Run {
     fn turn(&mut self, mut dice: Option<&mut Dice>) -> bool {
         let looks = dice.as_mut().is_none_or(|dice| dice.looks());
         let before = self.world.saves;
+        let around: Vec<_> = self.world.around.hashes().collect();
         if let Some(dice) = dice.as_mut() {
             let mut lag = std::mem::take(&mut self.world.lag);
             lag.pass(|sides| dice.roll(sides), || self.world.present());
@@ -133,6 +134,8 @@ impl Run {
             self.world.pass_time(1);
         } else if looks
             && self.world.saves == before
+            // Its watches would wake it.
+            && self.world.around.hashes().eq(around)
             && requeue.is_some_and(|seconds| seconds >= 600)
             && !self.world.thaws()
         {

@@ -272,15 +272,28 @@ pub(super) fn trouble(draft: &Draft<'_>, place: Place<'_>, service: &str) -> Opt
     if let Some(by) = by {
         return Some(format!("it waits for {}", contested(by, &name)));
     }
+    let Some(seen) = seen.filter(|seen| seen.release == place.id) else {
+        return Some(format!(
+            "Deployment {name} or a Service could not be written: the events of this platform say why"
+        ));
+    };
     let pods = own_pods(draft, place, service);
-    let words = seen.and_then(|seen| seen.message.as_deref());
-    match pods.is_empty() {
-        true => Some(format!(
-            "no pod could be made: {}",
-            words.unwrap_or("look at the events of its ReplicaSet")
-        )),
-        false => judge::unstartable(&pods),
+    // One that broke speaks of the release, whatever keeps others away.
+    if pods
+        .iter()
+        .any(|pod| pod.restarts > 0 || pod.has_ended() && !pod.disrupted)
+    {
+        return None;
     }
+    let refused = seen.refused.as_ref();
+    let refused = refused.map(|why| format!("not all pods could be made: {why}"));
+    let none = || {
+        let words = seen.message.as_deref();
+        let words = words.unwrap_or("look at the events of its ReplicaSet");
+        pods.is_empty()
+            .then(|| format!("no pod could be made: {words}"))
+    };
+    refused.or_else(none).or_else(|| judge::unstartable(&pods))
 }
 
 /// Live pods of a service of a release.
@@ -306,10 +319,10 @@ pub(super) fn remove_addresses(draft: &mut Draft<'_>, came: &Release, keeps: Opt
     }
 }
 
-/// Removes the address of a canary alone. A route that could not be written may still lead there: then it stays until the route has left it.
+/// Removes the address of a canary alone, once no route names it.
 pub(super) fn remove_preview(draft: &mut Draft<'_>, service: &str, because: &str) {
     let name = names::preview(&draft.platform.name, service);
-    if around::is_exposed(draft) {
+    if around::is_exposed(draft) && !around::names_canary(draft) {
         remove_address(draft, name, because);
     }
 }
