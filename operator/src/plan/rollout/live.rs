@@ -342,3 +342,77 @@ pub(super) fn remove_address(draft: &mut Draft<'_>, name: String, because: &str)
         draft.delete(target, because);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::{fresh, now};
+
+    /// What is told of pods of service sales, of a Deployment that is of this release.
+    fn told(of: &str, refused: Option<&str>, pods: &[PodView]) -> Option<String> {
+        let (platform, mut observed) = fresh();
+        let release = platform.wanted(&observed.memory.images).unwrap();
+        let seen = WorkloadView {
+            name: "acme-sales".into(),
+            release: of.into(),
+            refused: refused.map(str::to_owned),
+            ..WorkloadView::default()
+        };
+        observed.deployments.insert(seen.name.clone(), seen);
+        observed.pods = pods.to_vec();
+        let place = Place {
+            id: "r1",
+            release: &release,
+            slot: Slot::Blue,
+            because: "",
+            renews: false,
+        };
+        trouble(&Draft::new(&platform, &observed, now()), place, "sales")
+    }
+
+    #[test]
+    fn what_keeps_pods_away_says_nothing_of_a_release_unless_one_of_them_broke() {
+        let pod = PodView {
+            name: "p".into(),
+            release: "r1".into(),
+            track: labels::STABLE.into(),
+            service: "sales".into(),
+            ..PodView::default()
+        };
+        let broken = PodView {
+            restarts: 3,
+            ..pod.clone()
+        };
+        let unplaced = PodView {
+            unschedulable: Some("no room".into()),
+            ..pod.clone()
+        };
+        let cases = [
+            ("r0", None, vec![], Some("could not be written")),
+            ("r1", None, vec![], Some("no pod could be made")),
+            (
+                "r1",
+                Some("quota"),
+                vec![pod.clone()],
+                Some("not all pods could be made: quota"),
+            ),
+            (
+                "r1",
+                None,
+                vec![pod.clone(), unplaced.clone()],
+                Some("finds no node: no room"),
+            ),
+            ("r1", None, vec![pod], None),
+            ("r1", Some("quota"), vec![broken.clone(), unplaced], None),
+            ("r1", None, vec![broken], None),
+        ];
+        for (of, refused, pods, wanted) in cases {
+            let told = told(of, refused, &pods);
+            let is_told = match (&told, wanted) {
+                (Some(told), Some(wanted)) => told.contains(wanted),
+                (told, wanted) => told.is_none() && wanted.is_none(),
+            };
+            assert!(is_told, "{of} {refused:?} {wanted:?}: {told:?}");
+        }
+    }
+}
