@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::action::{Object, Target, TargetKind};
+use super::correction;
 use super::draft::Draft;
-use super::{correction, rollout};
+use super::rollout::{self, ROUTE_SECONDS};
 use crate::api::conditions::{GATEWAY_API_MISSING, PROGRESSING};
 use crate::api::spec::AutoscalingSpec;
 use crate::api::status::{Finding, Shift, Slot, Stage};
@@ -216,11 +217,21 @@ fn way(draft: &Draft<'_>, stable: &ReleaseService) -> Way {
         port: stable.port,
         canary: None,
     };
+    let preview = names::preview(&draft.platform.name, &stable.name);
+    let has_preview = draft
+        .observed
+        .others
+        .contains_key(&format!("Service/{preview}"));
     let candidate = draft.memory.candidate.as_ref();
     let candidate = candidate.filter(|at_work| at_work.stage >= Stage::Rollout);
     let Some((at_work, release)) =
         candidate.and_then(|at_work| Some((at_work, draft.release(&at_work.release)?)))
     else {
+        // A gateway may follow the last change of shares later than it is seen here.
+        let serves = draft.memory.stable.as_ref();
+        let is_fresh =
+            serves.is_some_and(|serves| draft.seconds_since(&serves.since) <= ROUTE_SECONDS);
+        way.canary = (is_fresh && has_preview).then_some((0, stable.port));
         return way;
     };
     let Some(wanted) = release.service(&stable.name) else {
@@ -231,9 +242,7 @@ fn way(draft: &Draft<'_>, stable: &ReleaseService) -> Way {
     let shared = shift.filter(|shift| shift.routed && !shift.is_over() && !returns);
     let share = shared.map_or(0, Shift::share);
     // Without a share it stays there all the same: a gateway that forgets an address, and follows the route a moment later, refuses the requests in between.
-    let preview = names::preview(&draft.platform.name, &stable.name);
-    let preview = format!("Service/{preview}");
-    if share > 0 || (shift.is_some() && draft.observed.others.contains_key(&preview)) {
+    if share > 0 || (shift.is_some() && has_preview) {
         way.canary = Some((share, wanted.port));
     }
     if returns {

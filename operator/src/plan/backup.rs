@@ -148,15 +148,16 @@ pub(super) fn restored(draft: &mut Draft<'_>, id: &str) {
 pub(super) fn unproven(draft: &Draft<'_>, rehearsal: RehearsalData) -> Option<&'static str> {
     let newest = draft.memory.backups.first();
     let is_restored = newest.is_some_and(|record| record.restored_at.is_some());
-    // What was migrated before the status was lost is not known to be without one, and who went back asked for none.
+    // What was migrated before the status was lost is not known to be without one; a way back makes none, and those of before stand for it.
     let is_migrated = |stage: &StageRecord| stage.name == Stage::Migrate && !stage.jobs.is_empty();
     let went_back = |asked: &Intervention| asked.token == Token::RollbackTo;
     let stable = of_stable(&draft.memory).and_then(|stable| newest_record(&draft.memory, &stable));
-    let stable = stable.filter(|record| {
-        record.stages.iter().any(is_migrated) && !record.interventions.iter().any(went_back)
-    });
-    let is_before =
-        |record: &ReleaseRecord| newest.is_none_or(|newest| newest.at < record.started_at);
+    let stable = stable.filter(|record| record.stages.iter().any(is_migrated));
+    let is_before = |record: &ReleaseRecord| {
+        newest.is_none_or(|newest| {
+            newest.at < record.started_at && !record.interventions.iter().any(went_back)
+        })
+    };
     if draft.platform.backup.is_some() && stable.is_some_and(is_before) {
         return Some("backups are asked for since it was migrated, and there is no dump of then");
     }

@@ -18,7 +18,7 @@ pub(super) use live::other_port;
 use live::{Kept, Place};
 
 /// Seconds that a gateway gets to follow a change of its route before what it left is removed.
-const ROUTE_SECONDS: f64 = 5.0;
+pub(super) const ROUTE_SECONDS: f64 = 5.0;
 
 /// Rolls out the candidate by the strategy that its roll-out began with.
 pub(super) fn rollout(draft: &mut Draft<'_>) -> Progress {
@@ -68,8 +68,12 @@ fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
         }
     }
     match place.release.services.last() {
-        Some(last) if !addressed && is_rolled_out(draft) => written(draft, &last.name),
-        Some(last) if !addressed => moving(draft, place, (&last.name, age(draft))),
+        Some(_) if !addressed && !is_rolled_out(draft) && age(draft) > limit(draft, place) => {
+            let message =
+                "a Service could not be written in time: the events of this platform say why";
+            Progress::Inconclusive(Finding::new(ROLLOUT_INCONCLUSIVE, message))
+        }
+        Some(last) if !addressed => written(draft, &last.name),
         _ => Progress::Passed,
     }
 }
@@ -80,6 +84,12 @@ fn age(draft: &Draft<'_>) -> f64 {
     candidate.map_or(0.0, |candidate| draft.seconds_since(&candidate.since))
 }
 
+/// Seconds for all services together.
+fn limit(draft: &Draft<'_>, place: Place<'_>) -> f64 {
+    let services = u32::try_from(place.release.services.len()).unwrap_or(u32::MAX);
+    f64::from(draft.platform.progress_deadline_seconds) * f64::from(services)
+}
+
 fn is_rolled_out(draft: &Draft<'_>) -> bool {
     let candidate = draft.memory.candidate.as_ref();
     candidate.is_some_and(|candidate| candidate.stage > Stage::Rollout)
@@ -88,9 +98,7 @@ fn is_rolled_out(draft: &Draft<'_>) -> bool {
 /// Each service has the deadline of the spec by its Deployment. That one ends with the first success, so there is one for all of them too, in the seconds of `age`:
 /// for pods that break after they were ready.
 fn moving(draft: &mut Draft<'_>, place: Place<'_>, (service, age): (&str, f64)) -> Progress {
-    let services = u32::try_from(place.release.services.len()).unwrap_or(u32::MAX);
-    let limit = f64::from(draft.platform.progress_deadline_seconds) * f64::from(services);
-    if age > limit {
+    if age > limit(draft, place) {
         return late(draft, place, (service, None));
     }
     written(draft, service)

@@ -8,7 +8,7 @@ use super::super::draft::Draft;
 use super::super::{around, judge, usable};
 use crate::api::status::{Slot, Stage};
 use crate::desired::{deployment, labels, names, service};
-use crate::observed::{Observed, PodView, WorkloadView, content_hash};
+use crate::observed::{ContainerState, Observed, PodView, WorkloadView, content_hash};
 use crate::platform::release::{Release, ReleaseService};
 
 /// A release, and where its live pods stand.
@@ -279,10 +279,7 @@ pub(super) fn trouble(draft: &Draft<'_>, place: Place<'_>, service: &str) -> Opt
     };
     let pods = own_pods(draft, place, service);
     // One that broke speaks of the release, whatever keeps others away.
-    if pods
-        .iter()
-        .any(|pod| pod.restarts > 0 || pod.has_ended() && !pod.disrupted)
-    {
+    if pods.iter().any(|pod| is_broken(pod)) {
         return None;
     }
     let refused = seen.refused.as_ref();
@@ -294,6 +291,12 @@ pub(super) fn trouble(draft: &Draft<'_>, place: Place<'_>, service: &str) -> Opt
             .then(|| format!("no pod could be made: {words}"))
     };
     refused.or_else(none).or_else(|| judge::unstartable(&pods))
+}
+
+/// Whether a pod has run and did not stay up.
+fn is_broken(pod: &PodView) -> bool {
+    let is_over = matches!(pod.state, ContainerState::Terminated { .. });
+    (pod.restarts > 0 && pod.unready_since.is_some()) || (is_over && !pod.disrupted)
 }
 
 /// Live pods of a service of a release.
@@ -379,8 +382,13 @@ mod tests {
             service: "sales".into(),
             ..PodView::default()
         };
+        let recovered = PodView {
+            restarts: 1,
+            ..pod.clone()
+        };
         let broken = PodView {
             restarts: 3,
+            unready_since: Some(now()),
             ..pod.clone()
         };
         let unplaced = PodView {
@@ -405,6 +413,12 @@ mod tests {
             ("r1", None, vec![pod], None),
             ("r1", Some("quota"), vec![broken.clone(), unplaced], None),
             ("r1", None, vec![broken], None),
+            (
+                "r1",
+                Some("quota"),
+                vec![recovered],
+                Some("not all pods could be made: quota"),
+            ),
         ];
         for (of, refused, pods, wanted) in cases {
             let told = told(of, refused, &pods);
