@@ -7,7 +7,7 @@ use crate::api::conditions::{
     VERIFY_INCONCLUSIVE,
 };
 use crate::api::status::{Candidate, Finding, Slot, Stage, Verdict};
-use crate::desired::{labels, service};
+use crate::desired::{labels, names, service};
 use crate::observed::WorkloadView;
 use crate::platform::release::Release;
 
@@ -51,9 +51,11 @@ pub(super) fn rollout(draft: &mut Draft<'_>) -> Progress {
 /// Pod by pod, one service after the other. The addresses of all come first: a new pod calls the services whose turn is later by the ports of its own release.
 fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
     let pods = service::Pods::Of(place.slot);
-    let mut addressed = true;
+    let mut unaddressed = Vec::new();
     for wanted in &place.release.services {
-        addressed &= live::address(draft, place, wanted, pods);
+        if !live::address(draft, place, wanted, pods) {
+            unaddressed.push(names::live(&draft.platform.name, &wanted.name));
+        }
     }
     for wanted in &place.release.services {
         let size = live::size(draft, &wanted.name, place.slot);
@@ -67,15 +69,18 @@ fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
             Kept::Overdue(why) => return late(draft, place, (&wanted.name, Some(why))),
         }
     }
-    match place.release.services.last() {
-        Some(_) if !addressed && !is_rolled_out(draft) && age(draft) > limit(draft, place) => {
-            let message =
-                "a Service could not be written in time: the events of this platform say why";
-            Progress::Inconclusive(Finding::new(ROLLOUT_INCONCLUSIVE, message))
-        }
-        Some(last) if !addressed => written(draft, &last.name),
-        _ => Progress::Passed,
+    if unaddressed.is_empty() {
+        return Progress::Passed;
     }
+    let which = unaddressed.join(", ");
+    if !is_rolled_out(draft) && age(draft) > limit(draft, place) {
+        let message = format!(
+            "Service {which} could not be written in time: correct what the events of this platform name"
+        );
+        return Progress::Inconclusive(Finding::new(ROLLOUT_INCONCLUSIVE, message));
+    }
+    draft.wait(format!("Service {which}"), 10.0);
+    Progress::Waiting
 }
 
 /// Seconds of the stage.
