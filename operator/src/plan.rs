@@ -187,13 +187,8 @@ fn advance(draft: &mut Draft<'_>) {
     if candidate.held.is_some() || lacks_secrets(draft, &candidate, has_secrets) {
         return;
     }
-    if backup::came_too_late(draft, &candidate) {
-        let message =
-            "backups are asked for since: it begins again, with a dump of the live database";
-        return draft.conclude(
-            Verdict::Superseded,
-            Finding::new(conditions::SUPERSEDED, message),
-        );
+    if let Some(finding) = backup::came_too_late(draft, &candidate) {
+        return draft.conclude(Verdict::Superseded, finding);
     }
     if !permit::has_begun(draft, &candidate) {
         return;

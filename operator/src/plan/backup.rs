@@ -10,11 +10,11 @@ use super::draft::Draft;
 use super::judge::{BackupSummary, Kind};
 use super::record;
 use super::steps::{self, Work};
-use crate::api::conditions::BACKUP_FAILED;
+use crate::api::conditions::{BACKUP_FAILED, SUPERSEDED};
 use crate::api::spec::RehearsalData;
 use crate::api::status::{
-    BackupRecord, Candidate, Intervention, JobRecord, Memory, ReleaseRecord, ServiceLevel, Stage,
-    StageRecord, Token, Verdict,
+    BackupRecord, Candidate, Finding, Intervention, JobRecord, Memory, ReleaseRecord, ServiceLevel,
+    Stage, StageRecord, Token, Verdict,
 };
 use crate::desired::{backup as objects, names};
 
@@ -170,19 +170,21 @@ fn newest_record<'m>(memory: &'m Memory, release: &str) -> Option<&'m ReleaseRec
     records.find(|record| record.release == release)
 }
 
-/// Whether backups were asked for after the stage of the candidate had passed that makes one, and nothing of it has changed the live database yet.
-pub(super) fn came_too_late(draft: &Draft<'_>, candidate: &Candidate) -> bool {
+/// Why the candidate begins again: backups were asked for after the stage had passed that makes one, and nothing of it has changed the live database yet.
+pub(super) fn came_too_late(draft: &Draft<'_>, candidate: &Candidate) -> Option<Finding> {
     let record = newest_record(&draft.memory, &candidate.release);
     let stages = record.map_or(&[][..], |record| &record.stages);
     let of = |name: Stage| stages.iter().find(|stage| stage.name == name);
     let is_made = of(Stage::Backup).is_some_and(|stage| stage.verdict == Some(Verdict::Passed));
     let begun = of(Stage::Migrate).is_some_and(|stage| !stage.jobs.is_empty());
     let is_between = candidate.stage > Stage::Backup && candidate.stage <= Stage::Migrate;
-    is_between
+    let lacks_it = is_between
         && !is_made
         && !begun
         && candidate.code_of.is_none()
         && candidate.rollback.is_none()
         && is_wanted(draft, candidate)
-        && draft.live_migration("").is_none()
+        && draft.live_migration("").is_none();
+    let message = "backups are asked for since: it begins again, with a dump of the live database";
+    lacks_it.then(|| Finding::new(SUPERSEDED, message))
 }
