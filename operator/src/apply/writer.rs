@@ -63,11 +63,10 @@ pub struct Writer<'a> {
 }
 
 /// Why nothing is made under a name yet.
-const LEAVING: &str =
-    "one of an earlier platform of that name is there, which is about to be removed with it";
+const LEAVING: &str = "one of an earlier platform of that name is there, which is about to be removed with it; if it stays, delete it, or take its owner from it";
 
 impl Writer<'_> {
-    /// Whether an object of the platform with this UID is one that the garbage collector is about to remove with an earlier platform of that name.
+    /// Whether what belongs to the platform with this UID is about to be removed by the garbage collector, with an earlier platform of that name.
     fn is_leaving(&self, owner: &str) -> bool {
         !owner.is_empty() && owner != self.uid
     }

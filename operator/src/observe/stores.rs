@@ -71,7 +71,7 @@ pub struct Stores {
     pub around: Around,
     /// Versions of the user's Secrets that platforms may use; nothing else is known of them.
     pub secrets: Index<String>,
-    /// Which of the operator's own Secrets are there.
+    /// The operator's own Secrets that are there: the UID of the platform that owns each, empty for what outlives it.
     pub own_secrets: Index<String>,
 }
 
