@@ -218,20 +218,15 @@ fn way(draft: &Draft<'_>, stable: &ReleaseService) -> Way {
         canary: None,
     };
     let preview = names::preview(&draft.platform.name, &stable.name);
-    let has_preview = draft
-        .observed
-        .others
-        .contains_key(&format!("Service/{preview}"));
+    let preview = format!("Service/{preview}");
+    let has_preview = draft.observed.others.contains_key(&preview);
     let candidate = draft.memory.candidate.as_ref();
     let candidate = candidate.filter(|at_work| at_work.stage >= Stage::Rollout);
     let Some((at_work, release)) =
         candidate.and_then(|at_work| Some((at_work, draft.release(&at_work.release)?)))
     else {
         // A gateway may follow the last change of shares later than it is seen here.
-        let serves = draft.memory.stable.as_ref();
-        let is_fresh =
-            serves.is_some_and(|serves| draft.seconds_since(&serves.since) <= ROUTE_SECONDS);
-        way.canary = (is_fresh && has_preview).then_some((0, stable.port));
+        way.canary = (has_preview && is_fresh(draft)).then_some((0, stable.port));
         return way;
     };
     let Some(wanted) = release.service(&stable.name) else {
@@ -256,6 +251,12 @@ fn way(draft: &Draft<'_>, stable: &ReleaseService) -> Way {
         way.port = wanted.port;
     }
     way
+}
+
+/// Whether stable was promoted a moment ago.
+fn is_fresh(draft: &Draft<'_>) -> bool {
+    let serves = draft.memory.stable.as_ref();
+    serves.is_some_and(|serves| draft.seconds_since(&serves.since) <= ROUTE_SECONDS)
 }
 
 /// Whether the route names the address of a canary, with a share or without.
