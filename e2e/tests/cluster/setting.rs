@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use e2e::scenario::{self, Load, Platform};
 use e2e::{Cluster, Images};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Seconds within which a first release must serve. Several tests share two cores.
 pub const INSTALL: u64 = 420;
@@ -130,6 +130,16 @@ pub fn wait_until_gone(platform: &Platform, kinds: &str) {
             "120 s after the platform was deleted these are left: {names:?}"
         );
         std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+impl Setting {
+    /// The tests of a platform, and one that fails when a canary has half of the requests. A test is told no step; the name of its Job holds it.
+    pub fn failing_at_half(&self, platform: &Value) -> Vec<Value> {
+        let mut tests = platform["spec"]["tests"].as_array().unwrap().clone();
+        let script = "case $(hostname) in *-canary-50-*) exit 1 ;; esac";
+        tests.push(json!({ "name": "doomed", "when": ["Verify"], "image": self.images.postgres, "args": ["sh", "-c", script] }));
+        tests
     }
 }
 
