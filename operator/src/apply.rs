@@ -40,6 +40,8 @@ pub enum Error {
         name: String,
         /// What the API server said.
         reason: String,
+        /// Whether it will say so again, so that a person has to do something.
+        denied: bool,
     },
     /// A Secret of the name that a platform needs is somebody else's.
     #[error(
@@ -73,6 +75,14 @@ impl Error {
             Self::Request { .. } | Self::Generate { .. } => conditions::APPLY_FAILED,
         };
         Finding::new(reason, format!("{self}; it is tried again"))
+    }
+
+    /// In words, where the API server said no and will say so again.
+    pub fn denial(&self) -> Option<String> {
+        match self {
+            Self::Request { denied: true, .. } => Some(self.to_string()),
+            Self::Request { .. } | Self::NotOurs { .. } | Self::Generate { .. } => None,
+        }
     }
 }
 

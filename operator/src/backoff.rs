@@ -9,9 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 
 use crate::api::status::Token;
 use crate::context::PlatformKey;
+use crate::observed::Denied;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
@@ -27,6 +29,7 @@ struct Failures {
     count: u32,
     asked: u64,
     until: Instant,
+    denied: Option<Denied>,
 }
 
 /// Stands for what people ask of a platform: the generation of its spec and their requests by annotation.
@@ -40,10 +43,13 @@ pub fn asked(platform: &ObjectMeta) -> u64 {
 }
 
 impl Backoff {
-    /// Counts a failure of what was [`asked`] for; returns how long to wait.
-    pub fn failed(&self, platform: &PlatformKey, asked: u64) -> Duration {
+    /// Counts a failure of what was [`asked`] for, with the words of an API server that denied it; returns how long to wait.
+    pub fn failed(&self, platform: &PlatformKey, asked: u64, denial: Option<String>) -> Duration {
         let mut failures = self.lock();
-        let count = failures.get(platform).map_or(0, |failures| failures.count);
+        let before = failures.get(platform);
+        let count = before.map_or(0, |failures| failures.count);
+        let denied = before.and_then(|failures| failures.denied.as_ref());
+        let since = denied.map_or_else(Timestamp::now, |denied| denied.since);
         let delay = FIRST
             .saturating_mul(2_u32.saturating_pow(count))
             .min(LONGEST);
@@ -51,6 +57,7 @@ impl Backoff {
             count: count.saturating_add(1),
             asked,
             until: Instant::now() + delay,
+            denied: denial.map(|why| Denied { since, why }),
         };
         failures.insert(platform.clone(), failure);
         delay
@@ -63,6 +70,11 @@ impl Backoff {
             .get(platform)
             .filter(|failures| failures.asked == asked)?;
         Some(failed.until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
+
+    /// What the API server denies of a platform, look after look.
+    pub fn denied(&self, platform: &PlatformKey) -> Option<Denied> {
+        self.lock().get(platform)?.denied.clone()
     }
 
     /// Forgets the failures of a platform that went well or is gone.
@@ -90,7 +102,7 @@ mod tests {
     fn doubles_up_to_five_minutes() {
         let backoff = Backoff::default();
         let delays: Vec<_> = (0..11)
-            .map(|_| backoff.failed(&acme(), 1).as_secs())
+            .map(|_| backoff.failed(&acme(), 1, None).as_secs())
             .collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
     }
@@ -103,21 +115,44 @@ mod tests {
             name: "other".into(),
         };
         for _ in 0..3 {
-            backoff.failed(&acme(), 1);
-            backoff.failed(&other, 1);
+            backoff.failed(&acme(), 1, None);
+            backoff.failed(&other, 1, None);
         }
         backoff.reset(&acme());
-        assert_eq!(backoff.failed(&acme(), 1).as_secs(), 1);
-        assert_eq!(backoff.failed(&other, 1).as_secs(), 8);
+        assert_eq!(backoff.failed(&acme(), 1, None).as_secs(), 1);
+        assert_eq!(backoff.failed(&other, 1, None).as_secs(), 8);
     }
 
     #[test]
     fn the_failed_spec_waits_and_a_new_one_does_not() {
         let backoff = Backoff::default();
-        backoff.failed(&acme(), 1);
+        backoff.failed(&acme(), 1, None);
         assert!(backoff.left(&acme(), 1).is_some_and(|left| left <= FIRST));
         assert_eq!(backoff.left(&acme(), 2), None);
         backoff.reset(&acme());
         assert_eq!(backoff.left(&acme(), 1), None);
+    }
+
+    #[test]
+    fn a_denial_counts_from_the_first_of_a_row() {
+        let backoff = Backoff::default();
+        let deny = |why: &str| backoff.failed(&acme(), 1, Some(why.to_owned()));
+        deny("exceeded quota");
+        let first = backoff.denied(&acme()).unwrap();
+        deny("no such namespace");
+        let later = backoff.denied(&acme()).unwrap();
+        assert_eq!(
+            (later.since, later.why.as_str()),
+            (first.since, "no such namespace")
+        );
+        backoff.failed(&acme(), 1, None);
+        assert_eq!(
+            backoff.denied(&acme()),
+            None,
+            "what failed last is something else"
+        );
+        deny("exceeded quota");
+        backoff.reset(&acme());
+        assert_eq!(backoff.denied(&acme()), None);
     }
 }

@@ -119,9 +119,9 @@ fn notice(ctx: &Context, event: &Result<Event<Watched>, watcher::Error>) {
     }
 }
 
-fn retry(object: Arc<Watched>, _: &Error, ctx: Arc<Context>) -> Action {
-    let asked = backoff::asked(object.meta());
-    Action::requeue(ctx.backoff.failed(&PlatformKey::of(&*object), asked))
+fn retry(object: Arc<Watched>, error: &Error, ctx: Arc<Context>) -> Action {
+    let (key, asked) = (PlatformKey::of(&*object), backoff::asked(object.meta()));
+    Action::requeue(ctx.backoff.failed(&key, asked, error.denial()))
 }
 
 /// Each outcome is logged once, here.

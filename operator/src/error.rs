@@ -19,6 +19,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// In words, where it was the API server that said no and will say so again.
+    pub fn denial(&self) -> Option<String> {
+        match self {
+            Self::Apply(error) => error.denial(),
+            Self::Observe(_) | Self::Panicked(_) => None,
+        }
+    }
+
     /// Which step failed, for logs.
     pub fn step(&self) -> &'static str {
         match self {

@@ -119,6 +119,7 @@ pub async fn observe(
         secrets: (ctx.stores.secrets.is_ready()).then(|| ctx.stores.secrets.of(&key)),
         own_secrets: own_secrets(ctx, &key, &uid),
         knows_routes: ctx.stores.around.knows_routes(),
+        denied: ctx.backoff.denied(&key),
         ..seen
     })
 }

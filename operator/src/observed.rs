@@ -63,6 +63,17 @@ pub struct Observed {
     pub own_secrets: Option<BTreeSet<String>>,
     /// Objects by `Kind/name` in which somebody changed what is ours, with the field manager that wrote last. They have no content hash.
     pub drifted: BTreeMap<String, String>,
+    /// A write for which others wait, and that the API server denies at each look.
+    pub denied: Option<Denied>,
+}
+
+/// What the API server has denied at each of the last looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// When it first did so, as far as this process knows.
+    pub since: Timestamp,
+    /// What and why, as it said last.
+    pub why: String,
 }
 
 impl Observed {

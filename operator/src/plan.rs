@@ -17,6 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::conditions;
 use crate::api::status::{Candidate, Finding, Memory, Stage, Verdict};
+use crate::cost::seconds;
 use crate::observed::{Ask, Observed};
 use crate::platform::Platform;
 
@@ -193,6 +194,9 @@ fn advance(draft: &mut Draft<'_>) {
     if !permit::has_begun(draft, &candidate) {
         return;
     }
+    if let Some(finding) = denied(draft, &candidate) {
+        return transition(draft, candidate.stage, Progress::Inconclusive(finding));
+    }
     let progress = match candidate.stage {
         Stage::Resolve => Progress::Passed,
         Stage::Backup => backup::backup(draft),
@@ -205,6 +209,29 @@ fn advance(draft: &mut Draft<'_>) {
         Stage::Optimise => Progress::Passed,
     };
     transition(draft, candidate.stage, progress);
+}
+
+/// What the API server has denied for as long as pods of a service may take in this stage: it will not come by itself.
+fn denied(draft: &Draft<'_>, candidate: &Candidate) -> Option<Finding> {
+    let denied = draft.observed.denied.as_ref()?;
+    let since = denied.since.max(candidate.since.0);
+    let limit = f64::from(draft.platform.progress_deadline_seconds);
+    if seconds(since, draft.now) <= limit {
+        return None;
+    }
+    let reason = match candidate.stage {
+        Stage::Backup => conditions::BACKUP_FAILED,
+        Stage::Resolve | Stage::Rehearse => conditions::REHEARSAL_INCONCLUSIVE,
+        Stage::Gate | Stage::Approve => conditions::GATE_INCONCLUSIVE,
+        Stage::Migrate => conditions::MIGRATION_INCONCLUSIVE,
+        Stage::Rollout => conditions::ROLLOUT_INCONCLUSIVE,
+        Stage::Verify | Stage::Optimise => conditions::VERIFY_INCONCLUSIVE,
+    };
+    let why = &denied.why;
+    Some(Finding::new(
+        reason,
+        format!("{why}; that was so for {limit} s"),
+    ))
 }
 
 /// Whether a stage that changes nothing live, or has not begun, lacks Secrets. What has begun to change what is live is finished.

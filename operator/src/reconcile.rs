@@ -19,7 +19,6 @@ use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use crate::api::CrmPlatform;
-use crate::api::conditions;
 use crate::api::status::{CrmPlatformStatus, Memory};
 use crate::apply::{Error as Unapplied, Refused, StatusWrite, apply, keep, write_status};
 use crate::context::{Context, PlatformKey};
@@ -28,11 +27,15 @@ use crate::error::Error;
 use crate::metrics::Outcome;
 use crate::observe::{Questions, logs, observe};
 use crate::observed::Observed;
-use crate::plan::action::{Correction, Note};
+use crate::plan::action::Note;
 use crate::plan::{Plan, plan};
 use crate::platform::{Invalid, Platform};
 use crate::status::Save;
-use crate::{backoff, events, status};
+use crate::{backoff, status};
+
+mod tell;
+
+use tell::{tell, tell_corrections, tell_denied, tell_refused};
 
 /// A look without any reason, in case an event was lost.
 const SAFETY_NET: Duration = Duration::from_secs(900);
@@ -127,7 +130,13 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
     let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);
     let worth = status::save(status, kept.as_ref(), &next, (hindered, now));
     let again = save(ctx, (object, key), worth, (&planned, next)).await?;
-    let refused = applied?;
+    let refused = match applied {
+        Ok(refused) => refused,
+        Err(error) => {
+            tell_denied(ctx, object, &error).await;
+            return Err(error.into());
+        }
+    };
     if let Ok(plan) = &planned {
         tell_corrections(ctx, object, &plan.corrections).await;
     }
@@ -229,53 +238,6 @@ async fn guarded(work: impl Future<Output = Result<Next, Error>>) -> Result<Next
                 said.unwrap_or_else(|| "no words".to_owned()),
             ))
         })
-}
-
-/// Counts and announces what was decided. Losing an event is no reason to decide it again.
-async fn tell(
-    ctx: &Context,
-    object: &CrmPlatform,
-    (before, after): (&Memory, &Memory),
-    notes: &[Note],
-) {
-    ctx.metrics.releases().count(before, after);
-    if let Err(error) = events::publish(ctx, object, notes).await {
-        tracing::warn!(%error, "an event was lost");
-    }
-}
-
-/// Says what was refused of that for which nothing waits; it is tried again at the next look.
-async fn tell_refused(ctx: &Context, object: &CrmPlatform, refused: Vec<Refused>) {
-    let key = PlatformKey::of(object);
-    for Refused {
-        object: name,
-        error,
-    } in refused
-    {
-        tracing::warn!(platform = %key, %error, "refused; the pipeline goes on without it");
-        let note = Note {
-            warning: true,
-            reason: conditions::APPLY_FAILED.to_owned(),
-            message: format!("{error}; everything else goes on, and it is tried again"),
-        };
-        let is_news = ctx.drift.is_news(&key, &name);
-        if is_news && let Err(error) = events::publish(ctx, object, &[note]).await {
-            tracing::warn!(%error, "an event was lost");
-        }
-    }
-}
-
-/// Counts and announces what was put back. It changes no memory, so a status need not be written for it.
-async fn tell_corrections(ctx: &Context, object: &CrmPlatform, corrections: &[Correction]) {
-    let key = PlatformKey::of(object);
-    for correction in corrections {
-        ctx.metrics.corrected();
-        let is_news = ctx.drift.is_news(&key, &correction.object);
-        let notes = std::slice::from_ref(&correction.note);
-        if is_news && let Err(error) = events::publish(ctx, object, notes).await {
-            tracing::warn!(%error, "an event was lost");
-        }
-    }
 }
 
 #[cfg(test)]

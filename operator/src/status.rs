@@ -11,6 +11,7 @@ use crate::api::spec::GatePolicy;
 use crate::api::status::{
     CrmPlatformStatus, Delivery, Finding, Memory, ReleaseRecord, Stage, Token, Verdict,
 };
+use crate::cost::seconds;
 use crate::delivery;
 use crate::desired::labels;
 use crate::observed::{Observed, WorkloadView};
@@ -48,7 +49,14 @@ pub fn next(
     let short = short(object, observed, &memory);
     let summary = match (plan, apply_error) {
         (Err(invalid), _) => Summary::stalled(words::INVALID_SPEC, &invalid.to_string()),
-        (Ok(_), Some(problem)) if problem.reason == words::APPLY_FAILED => {
+        // What waits for a person is told first: it may be why that write failed.
+        (Ok(plan), Some(problem)) if is_held(&memory) => {
+            let held = Summary::of(object, &memory, plan, &short);
+            held.and(&problem.message)
+        }
+        (Ok(_), Some(problem))
+            if problem.reason == words::APPLY_FAILED && !is_denied(object, observed, now) =>
+        {
             Summary::working(&problem.reason, &problem.message)
         }
         (Ok(_), Some(problem)) => Summary::stalled(&problem.reason, &problem.message),
@@ -79,6 +87,18 @@ pub fn next(
         room::fit(&mut status);
     }
     status
+}
+
+fn is_held(memory: &Memory) -> bool {
+    let candidate = memory.candidate.as_ref();
+    candidate.is_some_and(|candidate| candidate.held.is_some())
+}
+
+/// Whether the API server has denied what everything waits for as long as pods may take to come up: it will not come by itself.
+fn is_denied(object: &CrmPlatform, observed: &Observed, now: Timestamp) -> bool {
+    let limit = f64::from(object.spec.release.progress_deadline_seconds);
+    let denied = observed.denied.as_ref();
+    denied.is_some_and(|denied| seconds(denied.since, now) > limit)
 }
 
 /// The formulas of the release that serves. Detail that its record does not hold any more is kept from before, as long as the sums are the same.

@@ -23,6 +23,8 @@ use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
+#[path = "wire/denied.rs"]
+mod denied;
 #[path = "wire/images.rs"]
 mod images;
 #[path = "wire/leader.rs"]
@@ -450,21 +452,25 @@ async fn the_first_look_at_a_release_writes_its_memory_before_anything_else() {
     );
 }
 
-#[tokio::test]
-async fn what_was_told_with_a_stage_is_not_written_again_while_its_objects_are_made() {
+/// A platform whose release has begun, as the first look writes it.
+async fn begun() -> CrmPlatform {
     let (ctx, server) = context(vec![taken("8"), taken("1"), taken("1")]);
-    let look = |object, ctx| reconcile(Arc::new(DeserializeGuard(Ok(object))), ctx);
-    look(platform(), ctx.clone()).await.unwrap();
+    let object = Arc::new(DeserializeGuard(Ok(platform())));
+    reconcile(object, ctx.clone()).await.unwrap();
     drop(ctx);
     let told = server.await.unwrap().remove(0).body;
-    let begun: CrmPlatform = serde_json::from_value(told).unwrap();
-    let begun = CrmPlatform {
+    CrmPlatform {
         metadata: platform().metadata,
-        ..begun
-    };
+        ..serde_json::from_value(told).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_was_told_with_a_stage_is_not_written_again_while_its_objects_are_made() {
     // Six NetworkPolicies; ConfigMap, Service and StatefulSet of the database, three Secrets, the record of the release.
     let (ctx, server) = context(vec![taken("9"); 13]);
-    look(begun, ctx.clone()).await.unwrap();
+    let object = Arc::new(DeserializeGuard(Ok(begun().await)));
+    reconcile(object, ctx.clone()).await.unwrap();
     drop(ctx);
     let seen = server.await.unwrap();
     let paths: Vec<_> = seen.iter().map(|request| request.path.as_str()).collect();
@@ -485,7 +491,8 @@ async fn a_platform_that_failed_is_left_alone_until_its_time_or_something_new_is
             .contains("failed to write the status of CrmPlatform \"crm/acme\""),
         "{error}"
     );
-    ctx.backoff.failed(&key(), asked(&platform().metadata));
+    ctx.backoff
+        .failed(&key(), asked(&platform().metadata), None);
     look(platform()).await.unwrap();
     let mut aborted = platform();
     let abort = ("crmplatform.io/abort".to_owned(), "ops: stop".to_owned());

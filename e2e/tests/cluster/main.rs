@@ -15,6 +15,7 @@ mod exposes_and_scales;
 mod flask;
 mod freezes_and_thaws;
 mod gates_the_first_release;
+mod holds_when_quota_forbids_a_job;
 mod holds_when_quota_forbids_the_test_pod;
 mod holds_when_the_test_image_cannot_be_pulled;
 mod ignores_a_rejected_tag;

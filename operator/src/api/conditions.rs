@@ -65,7 +65,7 @@ pub const MIGRATION_INCONCLUSIVE: &str = "MigrationInconclusive";
 pub const UP_TO_DATE: &str = "UpToDate";
 /// The pods of a service did not become ready in time.
 pub const ROLLOUT_FAILED: &str = "RolloutFailed";
-/// Pods of a service could not be made or started, or somebody else keeps changing them: that says nothing about the release, which went back.
+/// Pods of a service could not be made or started, somebody else keeps changing them, or the API server denies what the roll-out needs: that says nothing about the release, which went back.
 pub const ROLLOUT_INCONCLUSIVE: &str = "RolloutInconclusive";
 /// A canary did not pass its tests, or one of its pods was started again.
 pub const CANARY_FAILED: &str = "CanaryFailed";

@@ -48,6 +48,8 @@ pub enum Refusal {
     AlreadyExists,
     /// Not asked: this process is not the leader any more.
     NotLeading,
+    /// The API server says no, and will say so again: a quota, a rule of the cluster, a missing right. In its words.
+    Denied(String),
     /// Anything else, in words.
     Other(String),
 }
@@ -63,7 +65,7 @@ pub struct Writer<'a> {
 }
 
 /// Why nothing is made under a name yet.
-const LEAVING: &str = "one of an earlier platform of that name is there, which is about to be removed with it; if it stays, delete it, or take its owner from it";
+const LEAVING: &str = "one of an earlier platform of that name is there, which is about to be removed with it; if it stays, look at its finalizers, delete it (of a database Secrets, StatefulSet and volume together), or take its owner from it";
 
 impl Writer<'_> {
     /// Whether what belongs to the platform with this UID is about to be removed by the garbage collector, with an earlier platform of that name.
@@ -117,7 +119,7 @@ impl Writer<'_> {
             .as_ref()
             .is_some_and(|seen| self.is_leaving(&seen.owner))
         {
-            let refusal = Refusal::Other(LEAVING.to_owned());
+            let refusal = Refusal::Denied(LEAVING.to_owned());
             return Err(self.error("apply", K::KIND, &name, refusal));
         }
         let is_own = seen.is_some();
@@ -142,7 +144,7 @@ impl Writer<'_> {
                 Ok(())
             }
             Err(Refusal::Conflict) if !is_own => {
-                let refusal = Refusal::Other(self.foreign());
+                let refusal = Refusal::Denied(self.foreign());
                 Err(self.error("apply", K::KIND, &name, refusal))
             }
             Err(refusal) => Err(self.error("apply", K::KIND, &name, refusal)),
@@ -233,7 +235,7 @@ impl Writer<'_> {
         let found = self.metadata_of_secret(name).await;
         match found.and_then(|found| found.ok_or_else(gone)) {
             Ok(found) if self.is_leaving(&platform_owner(&found.metadata)) => {
-                let refusal = Refusal::Other(LEAVING.to_owned());
+                let refusal = Refusal::Denied(LEAVING.to_owned());
                 Err(self.error("create", "Secret", name, refusal))
             }
             Ok(found) if labels::are_own(found.labels(), &self.key.name) => Ok(()),
@@ -360,6 +362,9 @@ impl Writer<'_> {
                 Err(Refusal::AlreadyExists)
             }
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Err(Refusal::Conflict),
+            Ok(Err(error @ kube::Error::Api(_))) if is_denial(&error) => {
+                Err(Refusal::Denied(crate::error::short(&error)))
+            }
             Ok(Err(error)) => Err(Refusal::Other(crate::error::short(&error))),
             Err(_) => Err(Refusal::Other(format!(
                 "no answer from the API server within {} seconds",
@@ -384,20 +389,27 @@ impl Writer<'_> {
         name: &str,
         refusal: Refusal,
     ) -> Error {
+        let denied = matches!(refusal, Refusal::Denied(_) | Refusal::AlreadyExists);
         let reason = match refusal {
             Refusal::NotFound => "it is not there (its namespace may be gone)".to_owned(),
             Refusal::Conflict => "somebody else changed it at the same time".to_owned(),
             Refusal::AlreadyExists => "there is one of that name already, which is not this platform's or says something else: delete it".to_owned(),
             Refusal::NotLeading => "this process is no longer the leader".to_owned(),
-            Refusal::Other(reason) => reason,
+            Refusal::Denied(reason) | Refusal::Other(reason) => reason,
         };
         Error::Request {
             verb,
             kind,
             name: format!("{}/{name}", self.key.namespace),
             reason,
+            denied,
         }
     }
+}
+
+/// Whether the API server has understood a request and refuses it. What it cannot do just now (429, 5xx), or does not know yet who asks for (401), may pass by itself.
+fn is_denial(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 415 | 422))
 }
 
 /// What the typed calls need of a kind.

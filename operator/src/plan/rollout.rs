@@ -75,7 +75,7 @@ fn in_place(draft: &mut Draft<'_>, place: Place<'_>) -> Progress {
     let which = unaddressed.join(", ");
     if !is_rolled_out(draft) && age(draft) > limit(draft, place) {
         let message = format!(
-            "Service {which} could not be written in time: correct what the events of this platform name"
+            "Service {which} is not as it should be: it was not written in time, or somebody changes it whenever it is"
         );
         return Progress::Inconclusive(Finding::new(ROLLOUT_INCONCLUSIVE, message));
     }

@@ -43,6 +43,12 @@ impl Summary {
         }
     }
 
+    /// The same, with one thing more to know.
+    pub fn and(mut self, also: &str) -> Self {
+        self.finding.message = format!("{}; {also}", self.finding.message);
+        self
+    }
+
     /// What a plan and its memory say. `short` names services without all their pods.
     pub fn of(object: &CrmPlatform, memory: &Memory, plan: &Plan, short: &[String]) -> Self {
         if let Some(problem) = &plan.problem {

@@ -7,6 +7,7 @@ use crm_operator::api::status::{
     DeliveryDay, Finding, Memory, ReleaseRecord, STATUS_LIMIT, Stage, Verdict, fits,
 };
 use crm_operator::desired::labels;
+use crm_operator::observed::Denied;
 use crm_operator::plan::action::{Action, Created, Write};
 use crm_operator::platform::Platform;
 use crm_operator::status::{self, Save};
@@ -47,6 +48,7 @@ pub fn reconcile(world: &mut World, writes: &mut Writes) -> Option<i64> {
     let again = look(world, writes);
     if again.is_none() {
         world.unsaved = None;
+        world.denied = None;
     }
     again
 }
@@ -71,7 +73,7 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             (None, _) => {}
         }
     }
-    let mut error = None;
+    let (mut error, mut denial) = (None, None);
     for action in parsed.iter().flat_map(|plan| &plan.actions) {
         match writes.next() {
             Some(Fault::CrashBefore) => return None,
@@ -81,12 +83,21 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             }
             Some(Fault::LostAnswer) => {
                 make(world, action);
-                error = Some("the answer was lost; it is tried again");
+                error = Some("the answer was lost; it is tried again".to_owned());
                 break;
             }
-            None => make(world, action),
+            None => {
+                denial = denial_of(world, action);
+                if denial.is_some() {
+                    error.clone_from(&denial);
+                    break;
+                }
+                make(world, action);
+            }
         }
     }
+    let since = world.denied.take().map_or(world.now, |denied| denied.since);
+    world.denied = denial.map(|why| Denied { since, why });
     for (object, why) in std::mem::take(&mut world.around.refused) {
         if let Ok(plan) = &mut parsed {
             plan.refused(&object, why);
@@ -120,6 +131,8 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
         world.now,
     );
     let requeue = parsed.as_ref().map_or(600, |plan| whole(plan.requeue));
+    // What failed is tried again after a while.
+    let requeue = error.as_ref().map_or(requeue, |_| requeue.min(30));
     let hindered = parsed.as_ref().is_ok_and(|plan| plan.hindered);
     let before = world.platform.status.as_ref();
     match status::save(before, kept.as_ref(), &next, (hindered, world.now)) {
@@ -201,6 +214,13 @@ fn puts_back(write: &Write, object: &str) -> bool {
         Write::CreateSecret(recipe) => recipe.key() == object,
         _ => false,
     }
+}
+
+/// Why the API server does not make a write.
+fn denial_of(world: &World, action: &Action) -> Option<String> {
+    let write = describe(&action.write);
+    let denies = world.denies.filter(|denied| write.contains(denied))?;
+    Some(format!("a policy of the cluster says no to {denies}"))
 }
 
 fn make(world: &mut World, action: &Action) {

@@ -1,7 +1,7 @@
 //! What could not be found out is no verdict, wherever it happens; and what the spec leaves out of the pipeline is left out, and nothing else.
 
 use crm_operator::api::spec::{BackupPolicy, GatePolicy, RehearsalData, StrategyType};
-use crm_operator::api::status::{Stage, Verdict};
+use crm_operator::api::status::{Stage, Token, Verdict};
 use crm_operator::desired::labels;
 use crm_operator::observed::ContainerState;
 use k8s_openapi::jiff::SignedDuration;
@@ -155,18 +155,106 @@ fn a_scratch_database_that_cannot_be_made_holds_the_release() {
 }
 
 #[test]
-fn pods_that_the_api_server_refuses_bring_all_services_back() {
-    for strategy in [StrategyType::RollingUpdate, StrategyType::BlueGreen] {
-        let mut run = serving();
-        run.world.act(Act::Strategy(strategy));
-        run.rest();
-        run.world.refused_image = Some(":v2");
-        run.world.set_image("v2");
-        run.rest();
-        let rejected = &run.world.memory().rejected;
-        assert_eq!(rejected[0].reason, "RolloutInconclusive", "{rejected:?}");
-        assert!(end(&run.world)["stable"].ends_with(":v1"));
+fn what_the_api_server_denies_a_roll_out_brings_all_services_back() {
+    for strategy in [
+        StrategyType::RollingUpdate,
+        StrategyType::BlueGreen,
+        StrategyType::Canary,
+    ] {
+        for denied in ["Deployment acme-sales", "Service acme-sales"] {
+            let mut run = serving();
+            run.world.act(Act::Strategy(strategy));
+            run.rest();
+            // Its Service is another one in place, too.
+            run.world.platform.spec.services[1].port = 9090;
+            run.world.set_image("v2");
+            while !run.world.is_in(Stage::Rollout) {
+                assert!(!run.turn(None), "{}", tail(&run.world));
+            }
+            run.world.denies = Some(denied);
+            run.rest();
+            let rejected = &run.world.memory().rejected;
+            assert_eq!(rejected[0].reason, "RolloutInconclusive", "{rejected:?}");
+            let told = &rejected[0].message;
+            assert!(told.contains(&format!("says no to {denied}")), "{told}");
+            assert!(end(&run.world)["stable"].ends_with(":v1"));
+            assert_eq!(
+                run.world.platform.status.as_ref().unwrap().stage.as_deref(),
+                Some("Rejected"),
+                "all are back, and none is tried again"
+            );
+        }
     }
+}
+
+/// A quota of Jobs, say: nothing live is the candidate's yet, so it waits for a person.
+#[test]
+fn what_the_api_server_denies_before_the_roll_out_holds_the_release() {
+    for (stage, reason) in [
+        (Stage::Rehearse, "RehearsalInconclusive"),
+        (Stage::Gate, "GateInconclusive"),
+        (Stage::Migrate, "MigrationInconclusive"),
+    ] {
+        let mut run = serving();
+        run.world.set_image("v2");
+        while !run.world.is_in(stage) {
+            assert!(!run.turn(None), "{}", tail(&run.world));
+        }
+        run.world.denies = Some("creates Job");
+        while held(&run.world).is_none() {
+            assert!(!run.turn(None), "{}", tail(&run.world));
+        }
+        assert_held(&run, reason, "says no to creates Job; that was so for 60 s");
+        run.world.denies = None;
+        run.world.act(Act::Annotate(Token::Retry, "1"));
+        run.rest();
+        assert!(end(&run.world)["stable"].ends_with(":v2"));
+    }
+}
+
+/// What serves is put back as the spec says, or people are told that it cannot be.
+#[test]
+fn what_the_api_server_denies_stable_stalls_the_platform() {
+    let mut run = serving();
+    run.world.denies = Some("Deployment acme-sales");
+    run.world.platform.spec.services[1].replicas = 3;
+    run.world.new_spec();
+    for _ in 0..LONG {
+        run.turn(None);
+    }
+    let told = ("True".to_owned(), "ApplyFailed".to_owned());
+    assert_eq!(condition(&run.world, "Stalled"), told);
+    run.world.denies = None;
+    run.rest();
+    assert_eq!(condition(&run.world, "Ready").0, "True");
+}
+
+#[test]
+fn a_verification_whose_jobs_the_api_server_denies_takes_the_release_back() {
+    let mut run = serving();
+    run.world.set_image("v2");
+    while !run.world.is_in(Stage::Verify) {
+        assert!(!run.turn(None), "{}", tail(&run.world));
+    }
+    run.world.denies = Some("creates Job");
+    run.rest();
+    let rejected = run.world.memory().rejected;
+    assert_eq!(rejected[0].reason, "VerifyInconclusive", "{rejected:?}");
+    assert!(end(&run.world)["stable"].ends_with(":v1"));
+}
+
+/// What is denied for a moment, again and again, is only tried again.
+#[test]
+fn what_the_api_server_denies_for_a_while_holds_nothing() {
+    let mut run = serving();
+    run.world.set_image("v2");
+    let mut looks = 0;
+    while !run.world.serves() {
+        looks += 1;
+        run.world.denies = (looks % 4 != 0).then_some("creates Job");
+        assert!(!run.turn(None), "{}", tail(&run.world));
+    }
+    assert!(held(&run.world).is_none());
 }
 
 #[test]

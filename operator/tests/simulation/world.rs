@@ -10,7 +10,7 @@ use crm_operator::api::{CrmPlatform, CrmPlatformStatus};
 use crm_operator::cost::Prices;
 use crm_operator::desired::labels;
 use crm_operator::observed::{
-    JobView, Listing, Observed, PodView, Resolution, Stamp, WorkloadView, owned,
+    Denied, JobView, Listing, Observed, PodView, Resolution, Stamp, WorkloadView, owned,
 };
 use crm_operator::plan::action::{Created, Object, Target, TargetKind, Write};
 use crm_operator::platform::Settings;
@@ -204,8 +204,10 @@ pub struct World {
     pub full_server: bool,
     /// How many more contracts of the live database are refused, because a pod of an older release was killed and counts as alive.
     pub refusals: u32,
-    /// The API server refuses live pods of this image.
-    pub refused_image: Option<&'static str>,
+    /// The API server denies the writes that are described so.
+    pub denies: Option<&'static str>,
+    /// What the operator's process knows of that.
+    pub denied: Option<Denied>,
     /// Versions in the registry, and the images behind them.
     pub tags: BTreeMap<&'static str, &'static str>,
     /// Nobody told the operator its own image.
@@ -295,7 +297,8 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             registry_away: false,
             full_server: false,
             refusals: 0,
-            refused_image: None,
+            denies: None,
+            denied: None,
             tags: BTreeMap::new(),
             nameless: false,
             skipped: BTreeSet::new(),
@@ -434,6 +437,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             drifted,
             secrets: self.users_secrets.clone(),
             own_secrets: Some(self.secrets.clone()),
+            denied: self.denied.clone(),
         }
     }
 
@@ -517,14 +521,6 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
 
     fn apply_deployment(&mut self, object: &Deployment) {
         let name = name(&object.metadata);
-        let is_live = !labels::is_tried(&label(&object.metadata, labels::TRACK));
-        let service = label(&object.metadata, labels::SERVICE);
-        let pod = object.spec.template.spec.as_ref();
-        let image = pod.and_then(|pod| pod.containers[0].image.clone());
-        let is_refused = |tag| image.is_some_and(|image| image.contains(tag));
-        if is_live && service == "sales" && self.refused_image.is_some_and(is_refused) {
-            return;
-        }
         if labels::is_tried(&label(&object.metadata, labels::TRACK)) {
             self.assert_tried(object);
         }

@@ -14,7 +14,7 @@ pub struct ReleaseSpec {
     #[serde(default = "default_soak")]
     #[schemars(range(min = 0, max = 2_592_000))]
     pub soak_seconds: i32,
-    /// Seconds within which the pods of a service must become ready; after that the release has failed. 600 when left out.
+    /// Seconds within which the pods of a service must become ready; after that the release has failed. What the API server denies (a quota, a policy of the cluster) is tried for as long; then the release is held, or taken back. 600 when left out.
     #[serde(default = "default_progress_deadline")]
     #[schemars(range(min = 10, max = 86_400))]
     pub progress_deadline_seconds: i32,

@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use super::super::action::{Object, Replicas, Target, TargetKind};
 use super::super::draft::Draft;
 use super::super::{around, judge, usable};
-use crate::api::status::{Slot, Stage};
+use crate::api::status::{Candidate, Slot, Stage};
 use crate::desired::{deployment, labels, names, service};
 use crate::observed::{ContainerState, Observed, PodView, WorkloadView, content_hash};
 use crate::platform::release::{Release, ReleaseService};
@@ -96,10 +96,16 @@ pub(super) fn address(
     stands(draft, address, place.because)
 }
 
-/// The port of a service that the pods of another release call while two are live: each of them knows the one of its own.
+/// The port of a service that the pods of another release call while two are live: each of them knows the one of its own. One that returns needs it only for pods that it has.
 pub(in crate::plan) fn other_port(draft: &Draft<'_>, wanted: &ReleaseService) -> Option<i32> {
     let candidate = draft.memory.candidate.as_ref();
-    let candidate = candidate.filter(|candidate| candidate.stage >= Stage::Rollout)?;
+    let calls = |candidate: &&Candidate| {
+        let is_own =
+            |pod: &PodView| pod.release == candidate.release && pod.track == labels::STABLE;
+        candidate.returning.is_none() || draft.observed.pods.iter().any(is_own)
+    };
+    let candidate = candidate.filter(|candidate| candidate.stage >= Stage::Rollout);
+    let candidate = candidate.filter(calls)?;
     let stable = draft.memory.stable.as_ref()?;
     let ids = [&stable.release, &candidate.release].into_iter();
     let mut ports = ids.filter_map(|id| Some(draft.release(id)?.service(&wanted.name)?.port));
@@ -274,7 +280,7 @@ pub(super) fn trouble(draft: &Draft<'_>, place: Place<'_>, service: &str) -> Opt
     }
     let Some(seen) = seen.filter(|seen| seen.release == place.id) else {
         return Some(format!(
-            "Deployment {name} or a Service could not be written: the events of this platform say why"
+            "Deployment {name} is not as it should be: it was not written in time, or somebody changes it whenever it is"
         ));
     };
     let pods = own_pods(draft, place, service);
@@ -396,7 +402,7 @@ mod tests {
             ..pod.clone()
         };
         let cases = [
-            ("r0", None, vec![], Some("could not be written")),
+            ("r0", None, vec![], Some("was not written in time")),
             ("r1", None, vec![], Some("no pod could be made")),
             (
                 "r1",
