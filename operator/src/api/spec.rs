@@ -51,7 +51,7 @@ pub use strategy::{CanaryStep, StrategySpec, StrategyType};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("size(self.tests) > 0 || self.gate == 'None'").message("spec.tests is empty: add a test with when: [Gate], or set spec.gate to None to roll out untested images"),
-    validation = Rule::new("self.gate == 'None' || self.tests.exists(t, 'Gate' in t.when)").message("no entry of spec.tests has when: [Gate]: add one, or set spec.gate to None to roll out untested images"),
+    validation = Rule::new("self.gate == 'None' || size(self.tests) == 0 || self.tests.exists(t, 'Gate' in t.when)").message("no entry of spec.tests has when: [Gate]: add one, or set spec.gate to None to roll out untested images"),
     validation = Rule::new("has(self.image) || self.services.all(s, has(s.image))").message("spec.image is not set and a service has no image of its own: set spec.image, or services[].image for every service"),
     validation = Rule::new("!has(self.imageUpdate) || (has(self.image) && self.image.matches(':v?[0-9]+[.][0-9]+[.][0-9]+(-[0-9A-Za-z.-]+)?$'))").message("spec.imageUpdate begins at the tag of spec.image, which is not a version of three numbers: write it as repository:1.4.0 and without a digest, or remove spec.imageUpdate"),
     validation = Rule::new("has(self.image) || self.tests.all(t, has(t.image) || has(t.service))").message("spec.image is not set and a test has no image of its own: set spec.image, or tests[].image or tests[].service for every test"),
@@ -65,7 +65,7 @@ pub struct CrmPlatformSpec {
     /// Image used by every service, test and migration that neither names its own nor, as a test, that of a service. A tag is resolved to a digest once; that digest is tested,
     /// migrated and deployed. All different references by tag of a platform have at most 1,024 characters together.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 500))]
+    #[schemars(length(min = 1, max = 500), regex(pattern = "^[^ \\t\\n]+$"))]
     pub image: Option<String>,
 
     /// Lets newer tags of the repository of `spec.image` become releases by themselves. Left out: only a changed spec does.
@@ -129,7 +129,7 @@ pub struct ServiceSpec {
 
     /// Image of this service, if not `spec.image`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 500))]
+    #[schemars(length(min = 1, max = 500), regex(pattern = "^[^ \\t\\n]+$"))]
     pub image: Option<String>,
 
     /// Arguments of the container that serves.
@@ -167,7 +167,7 @@ pub struct ServiceSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvSpec>,
 
-    /// Secrets of this namespace whose keys become environment variables.
+    /// Secrets of this namespace whose keys become environment variables. Each must carry the label `crmplatform.io/usable-by: <platform>`: without it no release begins.
     #[serde(default)]
     #[schemars(
         length(max = 8),
@@ -268,7 +268,7 @@ pub struct TestSpec {
     pub name: String,
     /// Image of the test, if neither `spec.image` nor that of a service.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 500))]
+    #[schemars(length(min = 1, max = 500), regex(pattern = "^[^ \\t\\n]+$"))]
     pub image: Option<String>,
     /// The service whose image this test comes with, so that a new image of the service is tested by what was built with it. It finds all services, as any test does.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -318,11 +318,18 @@ fn disruption(pods: &[&PodView]) -> Option<String> {
 pub(super) fn stuck(pods: &[&PodView], now: Timestamp) -> Option<String> {
     let age = |since: Option<Timestamp>| since.map_or(0.0, |since| seconds(since, now));
     pods.iter().find_map(|pod| match unstarted(pod) {
-        _ if pod.unschedulable.is_some() && age(pod.created) > UNPLACED_AFTER => Some(format!(
-            "its pod {} finds no node, make room or let it ask for less: {}",
-            pod.name,
-            pod.unschedulable.as_deref().unwrap_or_default()
-        )),
+        _ if age(pod.created) > UNPLACED_AFTER
+            && let Some(why) = &pod.unschedulable =>
+        {
+            let claims = ["persistent volume", "PersistentVolumeClaim"];
+            let remedy = match claims.iter().any(|word| why.contains(word)) {
+                true => {
+                    "its claim has no volume (kubectl get pvc): provide one, or write a smaller storage into the spec and delete the claim that is Pending"
+                }
+                false => "make room or let it ask for less",
+            };
+            Some(format!("its pod {} finds no node, {remedy}: {why}", pod.name))
+        }
         Some(why) if age(pod.created) > STUCK_AFTER => {
             let remedy = match why.contains("Image") {
                 true => "see that the image is there and that the nodes can pull it",

@@ -203,6 +203,7 @@ impl Draft<'_> {
                 Time(self.now),
             );
         }
+        rollback::ended(&mut self.memory, &candidate, "serves again");
         self.forget_rejections(&candidate);
         let images = self.images_of(&candidate);
         self.note(
@@ -248,6 +249,8 @@ impl Draft<'_> {
             verdict,
             Some(finding.message.clone()),
         );
+        let how = format!("did not come to serve again: {}", finding.message);
+        rollback::ended(&mut self.memory, &candidate, &how);
         self.memory.candidate = None;
         dora::concluded(self, &candidate, verdict);
         record::conclude(

@@ -14,6 +14,8 @@ use crate::platform::request::Request;
 
 /// Most interventions kept of one release.
 const INTERVENTIONS_KEPT: usize = 8;
+/// Characters of what a request did.
+pub(super) const RESULT_LIMIT: usize = 300;
 
 /// What a request did, and to which release; or why it did nothing.
 pub(super) type Outcome = Result<(String, String), String>;
@@ -60,7 +62,7 @@ pub(super) fn handle(draft: &mut Draft<'_>) {
             format!("nothing was done: {why}")
         }
     };
-    let result = result.chars().take(300).collect();
+    let result = result.chars().take(RESULT_LIMIT).collect();
     let value = request.value;
     *draft.memory.last_handled.of(token) = Some(HandledToken { value, at, result });
     draft.moved = true;

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::draft::Draft;
 use super::moves::superseded;
-use super::requests::Outcome;
+use super::requests::{Outcome, RESULT_LIMIT};
 use super::{resolve, usable};
 use crate::api::conditions;
 use crate::api::status::{Candidate, Finding, Memory, Rejected, Stage, Token, Verdict};
@@ -67,6 +67,15 @@ pub(super) fn rollback_to(draft: &mut Draft<'_>, target: &str, words: &Request) 
             stable.release
         ),
     ))
+}
+
+/// Tells how a way back has ended, where the person who asked for it looks.
+pub(super) fn ended(memory: &mut Memory, candidate: &Candidate, how: &str) {
+    let asked = memory.last_handled.rollback_to.as_mut();
+    if let Some(asked) = asked.filter(|_| candidate.rollback.is_some()) {
+        let result = format!("release {} {how}", candidate.release);
+        asked.result = result.chars().take(RESULT_LIMIT).collect();
+    }
 }
 
 /// The inputs of the release to go back to, or why that cannot be done now.

@@ -3,7 +3,9 @@
 use crate::api::CrmPlatform;
 use crate::api::conditions as words;
 use crate::api::spec::GatePolicy;
-use crate::api::status::{Candidate, Finding, Memory, Rejected, Stable};
+use crate::api::status::{
+    Candidate, Finding, Memory, Rejected, ReleaseRecord, Stable, Token, Verdict,
+};
 use crate::plan::action::{Object, Write};
 use crate::plan::{Plan, remedy};
 
@@ -82,7 +84,8 @@ impl Summary {
                 let found = memory.image_update.as_ref();
                 let unused = found.and_then(|found| found.message.as_ref());
                 let unused = unused.map_or_else(String::new, |why| format!("; {why}"));
-                Self::of_stable(object, stable, (short, &format!("{waiting}{unused}")))
+                let also = format!("{waiting}{unused}{}", missed(memory));
+                Self::of_stable(object, stable, (short, &also))
             }
             None => Self::working(
                 progressing,
@@ -123,6 +126,7 @@ impl Summary {
             rejected.message,
             serving(memory)
         );
+        let message = format!("{message}{}", missed(memory));
         Self::stalled(&rejected.reason, &message)
     }
 
@@ -161,6 +165,26 @@ fn changes_pods(object: &CrmPlatform, plan: &Plan) -> bool {
     let mut writes = plan.actions.iter().map(|action| &action.write);
     observed != object.metadata.generation
         && writes.any(|write| matches!(write, Write::Apply(Object::Deployment(_))))
+}
+
+/// The way back that a person asked for last, if it was not gone to its end: `Ready` alone would say that all is as they want it.
+fn missed(memory: &Memory) -> String {
+    let newest = memory.releases.first();
+    let is_way_back = |record: &&ReleaseRecord| {
+        let mut asked = record.interventions.iter();
+        asked.any(|asked| asked.token == Token::RollbackTo)
+    };
+    let ended = newest.filter(is_way_back).filter(|record| {
+        let verdict = record.verdict;
+        !matches!(verdict, None | Some(Verdict::Passed | Verdict::Superseded))
+    });
+    let why = ended.and_then(|record| Some((&record.release, record.finding.as_ref()?)));
+    why.map_or_else(String::new, |(release, finding)| {
+        format!(
+            "; release {release} did not come to serve again: {}",
+            finding.message
+        )
+    })
 }
 
 fn serving(memory: &Memory) -> String {

@@ -41,6 +41,12 @@ fn cases() -> Vec<(&'static str, Break)> {
             let from = json!({ "cidr": "10.0.0.0/8", "podLabels": {} });
             object["spec"]["network"] = json!({ "from": [from] });
         }),
+        ("embedded.storage is a whole number", |object| {
+            object["spec"]["database"] = json!({ "embedded": { "storage": "1 GB" } })
+        }),
+        ("backup.storage is a whole number", |object| {
+            object["spec"]["database"]["backup"] = json!({ "storage": "0.5Gi" })
+        }),
         ("spec.tests is empty", |object| {
             object["spec"]["tests"] = json!([])
         }),

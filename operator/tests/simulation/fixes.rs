@@ -174,6 +174,36 @@ fn a_way_back_that_cannot_be_gone_is_refused_at_once_and_not_gone_later() {
     assert!(end(&run.world)["stable"].ends_with(":v2"));
 }
 
+/// The one who asked looks at what came of it, and at `Ready`, which alone would say that all is well.
+#[test]
+fn what_came_of_a_way_back_is_told_where_it_was_asked_for() {
+    let mut run = run(&[Image("v1")]);
+    run.rest();
+    for (image, came_of_it, is_missed) in [
+        ("v1b", "serves again", false),
+        ("v2", "did not come to serve again: ", true),
+    ] {
+        run.world.act(Image(image));
+        run.rest();
+        let why = format!("v1 ops: {image} is slow");
+        run.world.act(Annotate(Token::RollbackTo, why.leak()));
+        run.rest();
+        let told = answer(&run, Token::RollbackTo);
+        assert!(told.contains(came_of_it), "{told}");
+        let conditions = run.world.platform.status.clone().unwrap().conditions;
+        let ready = &conditions[0].message;
+        assert_eq!(ready.contains(came_of_it), is_missed, "{ready}");
+    }
+    run.world.act(Image("bad"));
+    run.rest();
+    let conditions = run.world.platform.status.clone().unwrap().conditions;
+    let ready = &conditions[0].message;
+    assert!(
+        !ready.contains("did not come"),
+        "another has begun: {ready}"
+    );
+}
+
 #[test]
 fn a_gate_is_skipped_for_what_the_spec_asked_for_and_for_nothing_later() {
     let hotfix = ImageWith("bad", Token::SkipGate, "ops: the hotfix");

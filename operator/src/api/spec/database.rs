@@ -18,11 +18,11 @@ pub struct DatabaseSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedDatabaseSpec>,
     /// Secret with the keys `host`, `port`, `dbname`, `username` and `password` of a role that owns the database and may create databases (as in
-    /// CloudNativePG's app Secret).
+    /// CloudNativePG's app Secret). It must carry the label `crmplatform.io/usable-by: <platform>`: without it no release begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub secret: Option<String>,
-    /// Secret of the same keys with a role of fewer rights for the services; absent: they use `secret`.
+    /// Secret of the same keys, and with the same label, with a role of fewer rights for the services; absent: they use `secret`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub app_secret: Option<String>,
@@ -38,10 +38,10 @@ pub struct DatabaseSpec {
 /// One PostgreSQL run by the operator.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct EmbeddedDatabaseSpec {
-    /// Size of its volume; 1Gi when left out. It cannot be changed afterwards.
+    /// Size of its volume in whole Mi, Gi or Ti; 1Gi when left out. It cannot be changed afterwards.
     #[serde(default = "default_storage")]
-    #[schemars(length(max = 20), regex(pattern = "^[1-9][0-9]*(Mi|Gi|Ti)$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.database.embedded.storage cannot be changed: volumes of a StatefulSet keep their size"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]*(Mi|Gi|Ti)$')").message("spec.database.embedded.storage is a whole number of Mi, Gi or Ti, such as 1Gi"), validation = Rule::new("self == oldSelf").message("spec.database.embedded.storage cannot be changed: volumes of a StatefulSet keep their size"))]
     pub storage: String,
 }
 
@@ -80,10 +80,11 @@ pub struct BackupSpec {
     #[serde(default = "default_keep")]
     #[schemars(range(min = 1, max = 10))]
     pub keep: i32,
-    /// Size of the volume `<platform>-backup`, which is made with the first dump; 5Gi when left out. It must hold two dumps more than `keep`,
-    /// and those of an earlier platform of that name. A change counts for a new volume only; one that is there is grown by hand.
+    /// Size of the volume `<platform>-backup`, which is made with the first dump, in whole Mi, Gi or Ti; 5Gi when left out. It must hold two dumps more than `keep`,
+    /// and those of an earlier platform of that name. A change counts for a new volume only; one that is there is grown by hand, and one that is Pending deleted.
     #[serde(default = "default_backup_storage")]
-    #[schemars(length(max = 20), regex(pattern = "^[1-9][0-9]*(Mi|Gi|Ti)$"))]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]*(Mi|Gi|Ti)$')").message("spec.database.backup.storage is a whole number of Mi, Gi or Ti, such as 5Gi"))]
     pub storage: String,
     /// Seconds after which a dump, or its restore in the rehearsal, that has not ended is stopped; after three such Jobs the release is held. 3600 when left out.
     #[serde(default = "default_backup_deadline")]

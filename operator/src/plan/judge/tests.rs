@@ -352,6 +352,10 @@ fn what_finds_nothing_out_says_what_to_do() {
         unschedulable: Some("0/1 nodes are available".into()),
         ..waiting("", 60)
     };
+    let unbound = PodView {
+        unschedulable: Some("didn't find available persistent volumes to bind".into()),
+        ..waiting("", 60)
+    };
     for (pod, remedy) in [
         (waiting("ImagePullBackOff", 30), "nodes can pull it"),
         (
@@ -359,6 +363,7 @@ fn what_finds_nothing_out_says_what_to_do() {
             "Secrets and keys",
         ),
         (unplaced, "make room or let it ask for less"),
+        (unbound, "delete the claim that is Pending"),
     ] {
         let why = stuck(&[&pod], now()).unwrap();
         assert!(why.contains(remedy), "{why}");
