@@ -183,8 +183,9 @@ pub fn down() -> Result<()> {
     // First: without root not even the lock of a node can be taken.
     node::refuse_without_root()?;
     let _lock = lock::take()?;
-    postgres::stop();
-    match saved().map(|cluster| cluster.origin) {
+    let had_database = postgres::stop();
+    let origin = saved().map(|cluster| cluster.origin);
+    match origin {
         Some(Origin::Kind) => kind::down()?,
         Some(Origin::Given) => {
             progress::note("the given cluster stays as it is, only forgotten here")
@@ -192,8 +193,17 @@ pub fn down() -> Result<()> {
         Some(Origin::Node) | None => {}
     }
     // Also without a file: an interrupted `up` leaves a node that nobody remembers.
-    node::down()?;
+    let had_node = node::down()?;
     fs::remove_file(file()).ok();
+    if had_node || origin == Some(Origin::Node) {
+        progress::note("the node is gone");
+    } else if origin.is_none() {
+        progress::note(if had_database {
+            "the database of the tests is gone"
+        } else {
+            "there was nothing to end"
+        });
+    }
     Ok(())
 }
 
@@ -202,14 +212,18 @@ pub fn down() -> Result<()> {
 /// # Errors
 /// When there is no cluster, or it does not answer.
 pub fn status() -> Result<()> {
+    let is_changed = lock::is_taken();
     let Some(cluster) = saved() else {
-        bail!("there is no cluster: run `cargo e2e up`")
+        bail!(nothing_serves(is_changed))
     };
     let mut lines = vec![
         format!("cluster     {}", cluster.origin),
         format!("kubeconfig  {}", cluster.kubeconfig.display()),
         format!("registry    {}", cluster.registry),
     ];
+    if is_changed {
+        lines.push("another `cargo e2e` command is at work on it".to_owned());
+    }
     if cluster.origin == Origin::Node {
         lines.extend(node::status());
     }
@@ -217,6 +231,14 @@ pub fn status() -> Result<()> {
     get.args(["get", "nodes,pods", "--all-namespaces", "-o", "wide"]);
     logs::show(&format!("{}\n", lines.join("\n")))?;
     logs::show(&command::output(&mut get)?)
+}
+
+fn nothing_serves(is_changed: bool) -> &'static str {
+    if is_changed {
+        "there is no cluster yet, but another `cargo e2e` command is at work and may be making one: ask again when it is further"
+    } else {
+        "there is no cluster: run `cargo e2e up`"
+    }
 }
 
 /// `kubectl` with a kubeconfig, ended after `seconds`.
