@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -45,10 +45,11 @@ pub struct Work {
     what: String,
     child: Child,
     log: PathBuf,
+    since: Instant,
 }
 
 impl Work {
-    /// Starts a command of [`program`], with its output in the log of that name; `what` reads like "etcd is up".
+    /// Starts a command of [`program`], with its output in the log of that name; `what` reads like "building etcd".
     ///
     /// # Errors
     /// When it cannot be started.
@@ -63,13 +64,14 @@ impl Work {
             .spawn()
             .with_context(|| format!("cannot start `setsid` for: {what}"))?;
         progress::note(&format!(
-            "started beside what comes next: {what}; log: {}",
+            "{what}, beside what comes next; log: {}",
             log.display()
         ));
         Ok(Self {
             what: what.to_owned(),
             child,
             log,
+            since: Instant::now(),
         })
     }
 
@@ -78,8 +80,8 @@ impl Work {
     /// # Errors
     /// When it exits with a failure or not within `limit`; the message has the end of the log and its path.
     pub fn finish(mut self, limit: Duration) -> Result<()> {
-        let what = self.what.clone();
-        progress::step(&what, || {
+        let (what, log) = (self.what.clone(), self.log.clone());
+        progress::step_since(self.since, &what, &log, || {
             let status = self.ended(limit)?;
             if !status.success() {
                 let text = fs::read(&self.log).unwrap_or_default();
@@ -96,6 +98,11 @@ impl Work {
     /// Where its output is.
     pub fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// When it was started.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// How it ended.

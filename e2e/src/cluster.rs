@@ -1,6 +1,9 @@
 //! The cluster under test, whoever made it: given by a kubeconfig, kind, or the local node. Which one it is, is remembered in `target/e2e/cluster.json`.
 
+mod choice;
+
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::{command, kind, lock, logs, node, paths, postgres, progress, tools};
+
+pub(crate) use choice::Choice;
 
 /// Who made the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +24,16 @@ pub enum Origin {
     Kind,
     /// This tool, from processes on this machine.
     Node,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Given => "the one of a given kubeconfig",
+            Self::Kind => "kind",
+            Self::Node => "a node of its own",
+        })
+    }
 }
 
 /// A cluster that serves.
@@ -33,18 +48,6 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Brings up the cluster that was used last, or else the kind that this machine can run.
-    ///
-    /// # Errors
-    /// When no cluster can be made here, or it does not get ready in time; the message has the end of the log concerned.
-    pub async fn up() -> Result<Self> {
-        tokio::task::spawn_blocking(|| {
-            let _lock = lock::take()?;
-            Self::bring_up()
-        })
-        .await?
-    }
-
     /// The cluster of the run of `cargo e2e test` that this process belongs to.
     ///
     /// # Errors
@@ -97,20 +100,8 @@ impl Cluster {
         helm
     }
 
-    /// As [`Cluster::up`], for callers that hold the lock.
-    pub(crate) fn bring_up() -> Result<Self> {
-        match saved() {
-            Some(cluster) if cluster.origin == Origin::Given => Self::check_given(cluster),
-            Some(cluster) if cluster.origin == Origin::Kind => kind::up(),
-            Some(_) => Self::local(),
-            None if kind::available() => kind::up(),
-            None => Self::local(),
-        }
-    }
-
     /// Takes the cluster of a kubeconfig file.
-    pub(crate) fn given(kubeconfig: &Path, registry: Option<String>) -> Result<Self> {
-        let registry = registry.context("--kubeconfig needs --registry HOST:PORT: a registry that this machine can push to and the cluster can pull from, by plain HTTP")?;
+    fn given(kubeconfig: &Path, registry: String) -> Result<Self> {
         let kubeconfig = fs::canonicalize(kubeconfig)
             .with_context(|| format!("cannot read {}", kubeconfig.display()))?;
         Self::check_given(Self {
@@ -134,10 +125,13 @@ impl Cluster {
             "the cluster {name:?} of {} does not say that it is for tests: its name must contain test, e2e, dev, kind, minikube or k3d",
             cluster.kubeconfig.display()
         );
-        progress::step(&format!("the given cluster {name} answers"), || {
-            command::output(cluster.kubectl(30).args(["get", "--raw", "/readyz"]))?;
-            Ok(())
-        })?;
+        progress::step(
+            &format!("asking the given cluster {name} whether it is ready"),
+            || {
+                command::output(cluster.kubectl(30).args(["get", "--raw", "/readyz"]))?;
+                Ok(())
+            },
+        )?;
         cluster.save()
     }
 
@@ -159,15 +153,18 @@ impl Cluster {
     }
 }
 
-/// Brings up the cluster of `kubeconfig`, or else as [`Cluster::up`], and says how to use it.
+/// Brings up the cluster of the `given` kubeconfig with its registry, or else the one used last, or else what this machine can run; says how to use it.
 ///
 /// # Errors
-/// As [`Cluster::up`].
-pub fn up(kubeconfig: Option<&Path>, registry: Option<String>) -> Result<()> {
+/// When no cluster can be made here, or it does not get ready in time; the message has the end of the log concerned.
+pub fn up(given: Option<(&Path, String)>) -> Result<()> {
     let _lock = lock::take()?;
-    let cluster = match kubeconfig {
-        Some(file) => Cluster::given(file, registry)?,
-        None => Cluster::bring_up()?,
+    let cluster = match given {
+        Some((kubeconfig, registry)) => {
+            choice::tell(Origin::Given, "--kubeconfig names it");
+            Cluster::given(kubeconfig, registry)?
+        }
+        None => Choice::make()?.bring_up()?,
     };
     progress::note("the cluster serves; to look around:");
     eprintln!(
@@ -186,8 +183,9 @@ pub fn down() -> Result<()> {
     // First: without root not even the lock of a node can be taken.
     node::refuse_without_root()?;
     let _lock = lock::take()?;
-    postgres::stop();
-    match saved().map(|cluster| cluster.origin) {
+    let had_database = postgres::stop();
+    let origin = saved().map(|cluster| cluster.origin);
+    match origin {
         Some(Origin::Kind) => kind::down()?,
         Some(Origin::Given) => {
             progress::note("the given cluster stays as it is, only forgotten here")
@@ -195,8 +193,17 @@ pub fn down() -> Result<()> {
         Some(Origin::Node) | None => {}
     }
     // Also without a file: an interrupted `up` leaves a node that nobody remembers.
-    node::down()?;
+    let had_node = node::down()?;
     fs::remove_file(file()).ok();
+    if had_node || origin == Some(Origin::Node) {
+        progress::note("the node is gone");
+    } else if origin.is_none() {
+        progress::note(if had_database {
+            "the database of the tests is gone"
+        } else {
+            "there was nothing to end"
+        });
+    }
     Ok(())
 }
 
@@ -205,14 +212,18 @@ pub fn down() -> Result<()> {
 /// # Errors
 /// When there is no cluster, or it does not answer.
 pub fn status() -> Result<()> {
+    let is_changed = lock::is_taken();
     let Some(cluster) = saved() else {
-        bail!("there is no cluster: run `cargo e2e up`")
+        bail!(nothing_serves(is_changed))
     };
     let mut lines = vec![
-        format!("cluster     {:?}", cluster.origin),
+        format!("cluster     {}", cluster.origin),
         format!("kubeconfig  {}", cluster.kubeconfig.display()),
         format!("registry    {}", cluster.registry),
     ];
+    if is_changed {
+        lines.push("another `cargo e2e` command is at work on it".to_owned());
+    }
     if cluster.origin == Origin::Node {
         lines.extend(node::status());
     }
@@ -220,6 +231,14 @@ pub fn status() -> Result<()> {
     get.args(["get", "nodes,pods", "--all-namespaces", "-o", "wide"]);
     logs::show(&format!("{}\n", lines.join("\n")))?;
     logs::show(&command::output(&mut get)?)
+}
+
+fn nothing_serves(is_changed: bool) -> &'static str {
+    if is_changed {
+        "there is no cluster yet, but another `cargo e2e` command is at work and may be making one: ask again when it is further"
+    } else {
+        "there is no cluster: run `cargo e2e up`"
+    }
 }
 
 /// `kubectl` with a kubeconfig, ended after `seconds`.

@@ -46,10 +46,10 @@ fn show(cluster: &Cluster) -> Result<()> {
 }
 
 fn prepare(cluster: &Cluster, images: &Images) -> Result<Platform> {
-    progress::step("helm installs the operator", || {
+    progress::step("installing the operator by helm", || {
         scenario::install_operator(cluster, images)
     })?;
-    progress::step("a namespace for the CRM, made anew", || {
+    progress::step("making the namespace crm anew", || {
         let delete = ["delete", "namespace", "crm", "--ignore-not-found", "--wait"];
         command::output(cluster.kubectl(180).args(delete))?;
         Platform::new(cluster, "crm", "acme")

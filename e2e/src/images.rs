@@ -7,12 +7,14 @@ mod flask;
 pub mod gateway;
 mod pack;
 mod postgres;
+mod previous;
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::cluster::Choice;
 use crate::{Cluster, command, lock, node, packages, paths, progress};
 use binaries::{Build, FAULTY_SERVICE, OPERATOR, SERVICE, kept};
 use pack::{Config, Content, Image};
@@ -60,26 +62,38 @@ impl Images {
     }
 }
 
-/// Brings up the cluster, and builds and pushes all images.
+/// What the images are for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Purpose {
+    /// The tests, which use all of them.
+    Tests,
+    /// The demonstration, which does not use `flask`.
+    Demo,
+}
+
+/// Brings up the cluster, and builds and pushes the images for that purpose.
 ///
 /// # Errors
 /// When the cluster or an image cannot be made.
-pub fn build() -> Result<Cluster> {
+pub fn build(purpose: Purpose) -> Result<Cluster> {
     let _lock = lock::take()?;
-    bring_up()
+    bring_up(purpose)
 }
 
 /// As [`build`], for callers that hold the lock.
-pub(crate) fn bring_up() -> Result<Cluster> {
+pub(crate) fn bring_up(purpose: Purpose) -> Result<Cluster> {
+    // What cannot work is refused before the first build, which takes minutes.
+    let choice = Choice::make()?;
     packages::ensure(packages::IMAGES)?;
+    previous::refuse_without_commit()?;
     let build = Build::start()?;
-    let cluster = Cluster::bring_up()?;
-    push_all(&cluster, build)?;
+    let cluster = choice.bring_up()?;
+    push(&cluster, build, purpose)?;
     Ok(cluster)
 }
 
 /// Each is pushed as soon as its build has ended.
-fn push_all(cluster: &Cluster, build: Build) -> Result<()> {
+fn push(cluster: &Cluster, build: Build, purpose: Purpose) -> Result<()> {
     let registry = &cluster.registry;
     let images = Images::in_registry(registry)?;
     build.finish()?;
@@ -97,14 +111,16 @@ fn push_all(cluster: &Cluster, build: Build) -> Result<()> {
         .contains(&"fault".to_owned());
     let faulty = faulty.then(Build::start_faulty).transpose()?;
     postgres::ensure(cluster)?;
-    flask::ensure(cluster)?;
+    if purpose == Purpose::Tests {
+        flask::ensure(cluster)?;
+    }
     if let Some(build) = faulty {
         build.finish()?;
         rust("crm-service", &images.faulty, &kept(FAULTY_SERVICE)).push(registry)?;
     } else {
         progress::note("skipped crm-service:1.2.0-bad: crm-service has no cargo feature `fault`");
     }
-    match binaries::previous()? {
+    match previous::build()? {
         Some(binary) => rust("crm-service", &images.previous, &binary).push(registry)?,
         None => progress::note(
             "skipped crm-service:1.0.0 of the previous release: there is no file e2e/previous-release",

@@ -16,9 +16,17 @@ containerdConfigPatches:
     config_path = \"/etc/containerd/certs.d\"
 ";
 
-/// Whether a Docker engine answers and kind is installed.
-pub fn available() -> bool {
-    packages::on_path("kind") && packages::on_path("docker") && docker(&["info"]).is_ok()
+/// Why this machine cannot run it, if it cannot.
+pub fn obstacle() -> Option<&'static str> {
+    if !packages::on_path("kind") {
+        Some("kind is not installed")
+    } else if !packages::on_path("docker") {
+        Some("Docker is not installed")
+    } else if docker(&["info"]).is_err() {
+        Some("Docker does not answer")
+    } else {
+        None
+    }
 }
 
 /// Makes the cluster and its registry unless they are there.
@@ -27,7 +35,7 @@ pub fn up() -> Result<Cluster> {
     let kubeconfig = paths::state("kubeconfig");
     let clusters = command::output(command::within(30, "kind").args(["get", "clusters"]))?;
     if !clusters.lines().any(|name| name == NAME) {
-        progress::step("made a cluster by kind", || {
+        progress::step("making a cluster by kind", || {
             let mut kind = command::within(600, "kind");
             kind.args([
                 "create",
@@ -43,7 +51,7 @@ pub fn up() -> Result<Cluster> {
             command::output_with_input(kind.arg(&kubeconfig), CONFIG)
         })?;
     }
-    let address = progress::step("the registry runs beside kind", registry)?;
+    let address = progress::step("starting the registry beside kind", registry)?;
     trust(&address)?;
     Cluster {
         origin: Origin::Kind,
@@ -55,7 +63,7 @@ pub fn up() -> Result<Cluster> {
 
 /// Removes the cluster and its registry.
 pub fn down() -> Result<()> {
-    progress::step("removed the cluster of kind", || {
+    progress::step("removing the cluster of kind", || {
         command::output(command::within(120, "kind").args(["delete", "cluster", "--name", NAME]))?;
         docker(&["rm", "--force", "--volumes", REGISTRY])?;
         Ok(())

@@ -1,6 +1,7 @@
 //! One change of the cluster at a time: a lock file that the kernel frees when the process ends, however it ends.
 
 use std::fs::{File, TryLockError};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -25,4 +26,34 @@ pub fn take() -> Result<Lock> {
     }
     file.lock()?;
     Ok(Lock(file))
+}
+
+/// Whether another invocation holds the lock now.
+pub fn is_taken() -> bool {
+    is_locked(&paths::state("lock"))
+}
+
+/// Shared and for a moment only: whoever comes meanwhile waits for that moment.
+fn is_locked(path: &Path) -> bool {
+    let tried = File::open(path).map(|file| file.try_lock_shared());
+    matches!(tried, Ok(Err(TryLockError::WouldBlock)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_seen_while_it_is_held() {
+        std::fs::create_dir_all(paths::state("")).unwrap();
+        let path = paths::state("test-lock");
+        let file = File::create(&path).unwrap();
+        assert!(!is_locked(&path));
+        file.lock().unwrap();
+        assert!(is_locked(&path));
+        file.unlock().unwrap();
+        assert!(!is_locked(&path));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!is_locked(&path));
+    }
 }

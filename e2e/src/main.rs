@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use e2e::images::Purpose;
 use e2e::{bench, cluster, demo, images, logs, progress, suite};
 
 /// A real Kubernetes cluster for the tests of this project, under target/e2e.
@@ -20,9 +21,9 @@ enum Action {
     /// Brings up the cluster, or repairs it.
     Up {
         /// Use the cluster of this file; its name must say that it is for tests.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", requires = "registry")]
         kubeconfig: Option<PathBuf>,
-        /// The registry that goes with --kubeconfig, reached by plain HTTP.
+        /// The registry that goes with --kubeconfig: this machine can push to it and the cluster can pull from it, by plain HTTP.
         #[arg(long, value_name = "HOST:PORT", requires = "kubeconfig")]
         registry: Option<String>,
     },
@@ -78,18 +79,34 @@ async fn run(action: Action) -> Result<ExitCode> {
         Action::Up {
             kubeconfig,
             registry,
-        } => cluster::up(kubeconfig.as_deref(), registry)?,
+        } => cluster::up(kubeconfig.as_deref().zip(registry))?,
         Action::Down => cluster::down()?,
         Action::Status => cluster::status()?,
         Action::Logs { name } => logs::print(name.as_deref())?,
         Action::Images => {
-            images::build()?;
+            images::build(Purpose::Tests)?;
         }
         Action::Test { filter, all } => return suite::run(&filter, all),
-        Action::Demo => demo::run(&images::build()?).await?,
+        Action::Demo => demo::run(&images::build(Purpose::Demo)?).await?,
         Action::Bench {
             what: Measure::Writes,
-        } => bench::writes(&images::build()?).await?,
+        } => bench::writes(&images::build(Purpose::Tests)?).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_and_its_registry_are_given_together() {
+        let is_taken = |words: &[&str]| {
+            Arguments::try_parse_from([&["cargo e2e", "up"], words].concat()).is_ok()
+        };
+        assert!(is_taken(&[]));
+        assert!(is_taken(&["--kubeconfig", "file", "--registry", "host:1"]));
+        assert!(!is_taken(&["--kubeconfig", "file"]));
+        assert!(!is_taken(&["--registry", "host:1"]));
+    }
 }

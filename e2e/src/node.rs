@@ -15,7 +15,7 @@ mod volumes;
 
 use std::fs;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use rustix::process::geteuid;
 
 use crate::{packages, paths, progress, tools};
@@ -29,13 +29,23 @@ pub fn possible() -> bool {
     cfg!(target_os = "linux") && geteuid().is_root()
 }
 
-/// Makes the cluster or repairs it; returns when it serves.
+/// Fails unless this machine can run the local node.
+pub fn refuse_unless_possible() -> Result<()> {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    ensure!(possible(), refusal(&words));
+    Ok(())
+}
+
+/// What is said to who called `cargo e2e` with these words.
+fn refusal(words: &[String]) -> String {
+    format!(
+        "no cluster can be made here: start Docker and install kind, or name a cluster by `cargo e2e up --kubeconfig FILE --registry HOST:PORT`, or run this on Linux as root (sudo -E env PATH=$PATH cargo e2e {})",
+        words.join(" ")
+    )
+}
+
+/// Makes the cluster or repairs it, where [`possible`]; returns when it serves.
 pub fn up() -> Result<()> {
-    if !possible() {
-        bail!(
-            "no cluster can be made here: start Docker and install kind, or pass --kubeconfig FILE and --registry HOST:PORT, or run this on Linux as root (sudo -E env PATH=$PATH cargo e2e up)"
-        );
-    }
     teardown::refuse_a_second_cluster()?;
     packages::ensure(packages::NODE)?;
     let generation = facts::generation(&tools::ensure(tools::Set::Node)?);
@@ -59,7 +69,7 @@ fn start_from_nothing(generation: &str) -> Result<()> {
     for name in components::NAMES.iter().chain(&["audit", "node"]) {
         fs::remove_file(paths::log(name)).ok();
     }
-    progress::step("wrote the node's configuration and keys", || {
+    progress::step("writing the node's configuration and keys", || {
         for (path, content) in facts::files() {
             let path = paths::state("node").join(path);
             fs::create_dir_all(path.parent().expect("a file lies in a folder"))?;
@@ -93,4 +103,16 @@ fn saved_generation() -> Option<String> {
 /// One line per component for people: its name and pid, or that it does not run.
 pub fn status() -> Vec<String> {
     components::status()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_root_is_told_the_line_to_type() {
+        let words = ["test", "canary"].map(str::to_owned);
+        let line = "sudo -E env PATH=$PATH cargo e2e test canary)";
+        assert!(refusal(&words).ends_with(line));
+    }
 }

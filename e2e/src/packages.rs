@@ -64,8 +64,8 @@ pub fn ensure(programs: &[Program]) -> Result<()> {
             "programs are missing: install these packages and run again (names as in Debian 12):\n  sudo apt-get install --no-install-recommends {list}"
         );
     }
-    progress::step(&format!("installed {list}"), || {
-        let log = paths::log("apt");
+    let log = paths::log("apt");
+    progress::step_with_log(&format!("installing {list}"), &log, || {
         command::logged(command::within(300, "apt-get").args(["update", "-q"]), &log)?;
         let _quiet = quiet::Quiet::begin()?;
         command::logged(

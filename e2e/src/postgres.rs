@@ -32,7 +32,7 @@ impl Server {
         }
         packages::ensure(packages::POSTGRES)?;
         progress::step(
-            "started an empty PostgreSQL for the tests of the services",
+            "starting an empty PostgreSQL for the tests of the services",
             || {
                 stop();
                 start()
@@ -49,10 +49,10 @@ impl Drop for Server {
     }
 }
 
-/// Stops the server that an earlier run may have left, and removes its data.
-pub fn stop() {
+/// Stops the server that an earlier run may have left, and removes its data. Tells whether there was one.
+pub fn stop() -> bool {
     Background::named(NAME).stop(Duration::from_secs(5));
-    fs::remove_dir_all(paths::state(NAME)).ok();
+    fs::remove_dir_all(paths::state(NAME)).is_ok()
 }
 
 fn start() -> Result<Server> {

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 
+use crate::images::Purpose;
 use crate::postgres::Server;
 use crate::{images, lock, progress};
 use run::{Outcome, Setting, Share};
@@ -35,7 +36,7 @@ const BUILD: [&str; 3] = ["test", "--workspace", "--no-run"];
 pub fn run(filter: &[String], campaign: bool) -> Result<ExitCode> {
     let (cluster, server) = {
         let _lock = lock::take()?;
-        (images::bring_up()?, Server::start()?)
+        (images::bring_up(Purpose::Tests)?, Server::start()?)
     };
     let setting = Setting {
         cluster: &cluster,

@@ -60,18 +60,18 @@ impl Set {
         }
     }
 
-    /// What a person is told while it is built.
+    /// What a person is told while it is built, and how long that takes.
     fn told(self) -> (&'static str, &'static str) {
         match self {
             Self::Clients => (
-                "built kubectl, helm and crane",
-                "(some minutes on 2 cores, once)",
+                "building kubectl, helm and crane",
+                "some minutes on 2 cores, once",
             ),
             Self::Node => (
-                "built Kubernetes, etcd, CoreDNS, helm and crane",
-                "(about 10 minutes on 2 cores, once)",
+                "building Kubernetes, etcd, CoreDNS, helm and crane",
+                "5 to 10 minutes on 2 cores, once",
             ),
-            Self::Gateway => ("built Contour", "(about 2 minutes on 2 cores, once)"),
+            Self::Gateway => ("building Contour", "about 2 minutes on 2 cores, once"),
         }
     }
 }
@@ -91,12 +91,9 @@ pub fn ensure(set: Set) -> Result<String> {
         );
     }
     let log = paths::log("tools");
-    let (what, hint) = set.told();
-    progress::note(&format!(
-        "building programs from e2e/tools {hint}; log: {}",
-        log.display()
-    ));
-    progress::step_with_hint(what, hint, || build(set, &log))?;
+    let (what, time) = set.told();
+    progress::note(&format!("{what} ({time}); log: {}", log.display()));
+    progress::step_with_log(what, &log, || build(set, &log))?;
     for part in set.parts() {
         fs::write(stamp(*part), &mark)?;
     }
@@ -110,7 +107,8 @@ fn build(set: Set, log: &Path) -> Result<()> {
         fs::remove_file(stamp(*part)).ok();
     }
     let mut go = go(5400);
-    go.args(["build", "-trimpath", "-buildvcs=false", "-ldflags"])
+    // With -v the log names each package as it is compiled.
+    go.args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags"])
         .arg(linker_flags())
         // The trailing slash makes Go put each program into this folder.
         .arg("-o")

@@ -37,7 +37,7 @@ fn measure(cluster: &Cluster) -> Result<()> {
     let images = Images::in_registry(&cluster.registry)?;
     let platform = prepare(cluster, &images)?;
     let begun = log.end()?;
-    let release = progress::step("a second release is gated and serves", || {
+    let release = progress::step("waiting until a second release is gated and serves", || {
         // Another test is another release, and one that is gated; the schema stays as it is.
         let again = json!([{ "op": "add", "path": "/spec/tests/0/deadlineSeconds", "value": 250 }]);
         let patch = ["patch", "crmplatform", "acme", "--type=json", "--patch"];
@@ -51,7 +51,7 @@ fn measure(cluster: &Cluster) -> Result<()> {
     );
     sleep(Duration::from_secs(SETTLES));
     let ended = log.end()?;
-    progress::step("nothing happens", || {
+    progress::step("watching that nothing happens", || {
         sleep(Duration::from_secs(RESTS));
         Ok(())
     })?;
@@ -65,11 +65,11 @@ fn measure(cluster: &Cluster) -> Result<()> {
 }
 
 fn prepare(cluster: &Cluster, images: &Images) -> Result<Platform> {
-    progress::step("helm installs the operator", || {
+    progress::step("installing the operator by helm", || {
         scenario::install_operator(cluster, images)
     })?;
     remove(cluster)?;
-    progress::step("a platform of one service serves", || {
+    progress::step("waiting until a platform of one service serves", || {
         let platform = Platform::new(cluster, NAMESPACE, "acme")?;
         let mut object = platform.sample(&images.current)?;
         if let Some(services) = object["spec"]["services"].as_array_mut() {

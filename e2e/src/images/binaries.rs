@@ -1,12 +1,12 @@
-//! Static release binaries for the images. Always asks cargo, which knows best what changed; the previous release is built once per commit. The others are built
-//! beside other work: one processor is often idle while a large crate is compiled, and while a node starts.
+//! Static release binaries of this checkout for the images. Always asks cargo, which knows best what changed. They are built beside other work: one processor is often
+//! idle while a large crate is compiled, and while a node starts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::beside::{self, Work};
 use crate::{command, paths, progress};
@@ -32,9 +32,14 @@ impl Build {
     /// Starts to build `crm-operator` and `crm-service` of this checkout.
     pub fn start() -> Result<Self> {
         add_target(&target())?;
+        if !kept(OPERATOR).exists() {
+            progress::note(
+                "crm-operator and crm-service take 10 to 15 minutes on 2 cores the first time",
+            );
+        }
         let flags = ["--bin", "crm-operator", "--bin", "crm-service"];
         let work = work(
-            "built crm-operator and crm-service",
+            "building crm-operator and crm-service",
             &flags,
             "cargo-current",
         )?;
@@ -45,7 +50,7 @@ impl Build {
     /// Starts to build `crm-service` of this checkout with the fault that the acceptance suite must find. The other build has ended.
     pub fn start_faulty() -> Result<Self> {
         let flags = ["--features", "crm-service/fault", "--bin", "crm-service"];
-        let work = work("built crm-service with the fault", &flags, "cargo-fault")?;
+        let work = work("building crm-service with the fault", &flags, "cargo-fault")?;
         let binaries = &[("crm-service", FAULTY_SERVICE)];
         Ok(Self { work, binaries })
     }
@@ -70,37 +75,6 @@ pub fn kept(name: &str) -> PathBuf {
     paths::state("images/bin").join(name)
 }
 
-/// Builds `crm-service` of the commit in `e2e/previous-release`; nothing when there is no such file.
-pub fn previous() -> Result<Option<PathBuf>> {
-    let Ok(text) = fs::read_to_string(paths::checkout().join("e2e/previous-release")) else {
-        return Ok(None);
-    };
-    let commit = text.trim();
-    ensure!(
-        commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "e2e/previous-release must hold one full commit id, but holds {commit:?}"
-    );
-    let name = format!("crm-service-{commit}");
-    let path = kept(&name);
-    if path.exists() {
-        return Ok(Some(path));
-    }
-    progress::step(
-        &format!(
-            "built crm-service of the previous release, commit {}",
-            &commit[..10]
-        ),
-        || {
-            let tree = checked_out(commit)?;
-            let mut cargo = command::within(3600, "cargo");
-            let cargo = prepared(&mut cargo, &tree, &["--bin", "crm-service"]);
-            command::logged(cargo, &paths::log("cargo-previous"))?;
-            keep("crm-service", &name)?;
-            Ok(Some(path))
-        },
-    )
-}
-
 fn target() -> String {
     format!("{}-unknown-linux-musl", std::env::consts::ARCH)
 }
@@ -115,15 +89,15 @@ fn add_target(target: &str) -> Result<()> {
     if Path::new(library.trim()).is_dir() {
         return Ok(());
     }
-    progress::step(&format!("added the Rust target {target}"), || {
+    progress::step(&format!("adding the Rust target {target}"), || {
         command::output(command::within(600, "rustup").args(["target", "add", target]))
             .with_context(|| format!("cannot add the Rust target {target}: install it by hand"))
     })?;
     Ok(())
 }
 
-/// Both packages are always named, so that every build shares the same dependencies with the same features.
-fn prepared<'c>(cargo: &'c mut Command, folder: &Path, flags: &[&str]) -> &'c mut Command {
+/// Cargo with all that every build has; both packages are always named, so that every build shares the same dependencies with the same features.
+pub fn prepared<'c>(cargo: &'c mut Command, folder: &Path, flags: &[&str]) -> &'c mut Command {
     cargo
         .current_dir(folder)
         // A folder of its own, so that it waits for no other build of this checkout.
@@ -138,7 +112,7 @@ fn prepared<'c>(cargo: &'c mut Command, folder: &Path, flags: &[&str]) -> &'c mu
 }
 
 /// Copies a binary to a name of its own: the next build with other features writes to the same place.
-fn keep(built: &str, name: &str) -> Result<()> {
+pub fn keep(built: &str, name: &str) -> Result<()> {
     let folder = paths::state("cargo").join(target()).join("release");
     let (built, copy) = (folder.join(built), kept(name));
     fs::create_dir_all(paths::state("images/bin"))?;
@@ -147,31 +121,4 @@ fn keep(built: &str, name: &str) -> Result<()> {
     fs::copy(&built, &unfinished).with_context(|| format!("cargo built no {}", built.display()))?;
     fs::rename(unfinished, copy)?;
     Ok(())
-}
-
-/// The sources of a commit in a folder of their own; an archive, because a second work tree would be registered in the repository.
-fn checked_out(commit: &str) -> Result<PathBuf> {
-    let folder = paths::state("previous");
-    fs::remove_dir_all(&folder).ok();
-    fs::create_dir_all(&folder)?;
-    let archive = paths::state("previous.tar");
-    let mut git = command::within(60, "git");
-    git.current_dir(paths::checkout())
-        .args(["archive", "--format=tar", "--output"])
-        .arg(&archive)
-        .arg(commit);
-    command::output(&mut git).with_context(|| {
-        format!("the previous release's commit {commit} is not in this clone: a shallow clone needs `git fetch --unshallow`")
-    })?;
-    command::output(
-        command::within(60, "tar")
-            .arg("-C")
-            .arg(&folder)
-            // As new: by the commit's date cargo would take a build of an earlier pin, made since, for fresh.
-            .arg("--touch")
-            .arg("-xf")
-            .arg(&archive),
-    )?;
-    fs::remove_file(archive)?;
-    Ok(folder)
 }

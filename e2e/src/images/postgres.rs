@@ -28,7 +28,7 @@ mkdir -p \"$1/etc/postgresql-common\" && echo create_main_cluster=false > \"$1/e
 pub fn ensure(cluster: &Cluster) -> Result<()> {
     if !FileSystem::can_be_made() {
         let reference = format!("{}/postgres:15", cluster.registry);
-        return progress::step("copied the image postgres:15", || {
+        return progress::step("copying the image postgres:15", || {
             command::output(command::within(600, paths::tool("crane")).args([
                 "copy",
                 "--insecure",

@@ -24,7 +24,7 @@ pub fn ensure() -> Result<()> {
     if dns.is_ok_and(|count| count == "1") && node.is_ok_and(|status| status == "True") {
         return Ok(());
     }
-    progress::step("the node is ready and cluster DNS answers", || {
+    progress::step("waiting for the node and cluster DNS", || {
         let file = paths::state("node/config/addons.yaml");
         command::output(
             kubectl(&kubeconfig, 60)

@@ -88,9 +88,9 @@ pub fn start() -> Result<()> {
         return all.iter().try_for_each(Component::wait);
     }
     let what = if missing.is_empty() {
-        "pushed the node's images".to_owned()
+        "pushing the node's images".to_owned()
     } else {
-        format!("started {}", missing.join(", "))
+        format!("starting {}", missing.join(", "))
     };
     progress::step(&what, || {
         for component in &all[..3] {

@@ -48,7 +48,7 @@ pub fn enter(holder: i32) -> Vec<String> {
 /// Makes the namespaces and the cable.
 pub fn make() -> Result<()> {
     progress::step(
-        "made the node's namespaces and its cable to the host",
+        "making the node's namespaces and its cable to the host",
         || {
             let pid = hold()?;
             load_modules();

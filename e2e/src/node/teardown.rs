@@ -20,12 +20,12 @@ pub fn refuse_without_root() -> Result<()> {
     Ok(())
 }
 
-/// Ends all processes of the node and removes its cgroup, its cable, its state and its volumes. Nothing to do is fine.
-pub fn down() -> Result<()> {
+/// Ends all processes of the node and removes its cgroup, its cable, its state and its volumes. Tells whether there was something to end.
+pub fn down() -> Result<bool> {
     if !super::possible() || (processes().is_empty() && !paths::state("node").exists()) {
-        return Ok(());
+        return Ok(false);
     }
-    progress::step("removed the old node", || {
+    progress::step("ending the node that was there", || {
         let all_ended = || {
             let left = processes();
             left.iter().for_each(|&pid| signal(pid, Signal::KILL));
@@ -40,7 +40,8 @@ pub fn down() -> Result<()> {
             namespaces::uncover();
         }
         remove_state()
-    })
+    })?;
+    Ok(true)
 }
 
 fn remove_state() -> Result<()> {

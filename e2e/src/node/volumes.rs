@@ -30,12 +30,12 @@ pub fn ensure() -> Result<()> {
         .filter(|wanted| !existing.iter().filter_map(name).any(|name| name == wanted))
         .collect();
     if !released.is_empty() {
-        progress::step(&format!("recycled {} volumes", released.len()), || {
+        progress::step(&format!("recycling {} volumes", released.len()), || {
             released.iter().try_for_each(|name| recycle(name))
         })?;
     }
     if !missing.is_empty() {
-        progress::step(&format!("made {} volumes", missing.len()), || {
+        progress::step(&format!("making {} volumes", missing.len()), || {
             create(&missing)
         })?;
     }

@@ -224,9 +224,10 @@ impl RunBeside {
     /// Waits for the end and prints what it said.
     pub fn finish(mut self) -> Outcome {
         let heard = Heard::default();
-        let ended = progress::step(&self.what, || {
+        let (since, log) = (self.work.since(), self.work.log().to_owned());
+        let ended = progress::step_since(since, &self.what, &log, || {
             let ended = self.work.ended(self.limit);
-            if let Ok(output) = File::open(self.work.log()) {
+            if let Ok(output) = File::open(&log) {
                 pass_on(output, &heard);
             }
             ended
