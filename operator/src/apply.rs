@@ -12,6 +12,7 @@ use crate::api::status::Finding;
 use crate::api::{CrmPlatform, conditions};
 use crate::context::{Context, PlatformKey};
 use crate::desired::labels;
+use crate::observed::Denial;
 use crate::plan::action::{Action, Created, Object, Write};
 use crate::secrets;
 
@@ -42,6 +43,8 @@ pub enum Error {
         reason: String,
         /// Whether it will say so again, so that a person has to do something.
         denied: bool,
+        /// Whether no stage waits for it.
+        aside: bool,
     },
     /// A Secret of the name that a platform needs is somebody else's.
     #[error(
@@ -77,12 +80,32 @@ impl Error {
         Finding::new(reason, format!("{self}; it is tried again"))
     }
 
-    /// In words, where the API server said no and will say so again.
-    pub fn denial(&self) -> Option<String> {
+    /// In words, where the API server said no and will say so again; and whether no stage waits for it.
+    pub fn denial(&self) -> Option<Denial> {
         match self {
-            Self::Request { denied: true, .. } => Some(self.to_string()),
+            Self::Request {
+                denied: true,
+                aside,
+                ..
+            } => Some((self.to_string(), *aside)),
             Self::Request { .. } | Self::NotOurs { .. } | Self::Generate { .. } => None,
         }
+    }
+
+    /// The same, of a write of a plan.
+    fn of(mut self, action: &Action) -> Self {
+        if let Self::Request { aside, .. } = &mut self {
+            *aside = action.aside;
+        }
+        self
+    }
+
+    /// The same, of a write that tells nothing of what a release needs.
+    fn passing(mut self) -> Self {
+        if let Self::Request { denied, .. } = &mut self {
+            *denied = false;
+        }
+        self
     }
 }
 
@@ -103,6 +126,7 @@ pub async fn apply(
     let mut refused = Vec::new();
     for action in actions {
         tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
+        let of = |error: Error| error.of(action);
         match &action.write {
             Write::Apply(object) if !is_awaited(object) => {
                 if let Err(error) = writer.apply(object).await {
@@ -110,17 +134,17 @@ pub async fn apply(
                     refused.push(Refused { object, error });
                 }
             }
-            Write::Apply(object) => writer.apply(object).await?,
-            Write::KeepReplicas(kept) => writer.keep_replicas(kept).await?,
-            Write::Create(created) => writer.create(created).await?,
+            Write::Apply(object) => writer.apply(object).await.map_err(of)?,
+            Write::KeepReplicas(kept) => writer.keep_replicas(kept).await.map_err(of)?,
+            Write::Create(created) => writer.create(created).await.map_err(of)?,
             Write::CreateSecret(recipe) if !recipe.awaited => {
                 if let Err(error) = writer.create_secret(owner, recipe).await {
                     let object = recipe.key();
                     refused.push(Refused { object, error });
                 }
             }
-            Write::CreateSecret(recipe) => writer.create_secret(owner, recipe).await?,
-            Write::Delete(target) => writer.delete(target).await?,
+            Write::CreateSecret(recipe) => writer.create_secret(owner, recipe).await.map_err(of)?,
+            Write::Delete(target) => writer.delete(target).await.map_err(of)?,
         }
     }
     Ok(refused)

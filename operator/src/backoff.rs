@@ -1,4 +1,4 @@
-//! How long to wait before a platform that failed is tried again: 1 second, doubling to 5 minutes, per platform.
+//! How long to wait before a platform that failed is tried again: 1 second, doubling to 5 minutes, per platform; to 30 seconds where the API server denies something.
 //!
 //! In: failures and successes. Out: a delay. kube's `error_policy` hears of failures only, so successes are told to it by `reconcile`; and since each failure
 //! writes a status, whose watch event asks for a look at once, `reconcile` also asks how much of the delay is left. A new spec does not wait, nor does a request by annotation.
@@ -13,10 +13,11 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::status::Token;
 use crate::context::PlatformKey;
-use crate::observed::Denied;
+use crate::observed::{Denial, Denied};
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
+const DENIED: Duration = Duration::from_secs(30);
 
 /// Failures in a row, per platform.
 #[derive(Debug, Default)]
@@ -43,21 +44,24 @@ pub fn asked(platform: &ObjectMeta) -> u64 {
 }
 
 impl Backoff {
-    /// Counts a failure of what was [`asked`] for, with the words of an API server that denied it; returns how long to wait.
-    pub fn failed(&self, platform: &PlatformKey, asked: u64, denial: Option<String>) -> Duration {
+    /// Counts a failure of what was [`asked`] for, with what an API server denied; returns how long to wait. What is denied is tried more often than what fails
+    /// otherwise: somebody may be about to allow it.
+    pub fn failed(&self, platform: &PlatformKey, asked: u64, denial: Option<Denial>) -> Duration {
         let mut failures = self.lock();
         let before = failures.get(platform);
+        let before = before.filter(|before| before.denied.is_some() == denial.is_some());
         let count = before.map_or(0, |failures| failures.count);
         let denied = before.and_then(|failures| failures.denied.as_ref());
-        let since = denied.map_or_else(Timestamp::now, |denied| denied.since);
+        let longest = if denial.is_some() { DENIED } else { LONGEST };
         let delay = FIRST
             .saturating_mul(2_u32.saturating_pow(count))
-            .min(LONGEST);
+            .min(longest);
+        let denied = denial.map(|denial| Denied::after(denied, denial, Timestamp::now()));
         let failure = Failures {
             count: count.saturating_add(1),
             asked,
             until: Instant::now() + delay,
-            denied: denial.map(|why| Denied { since, why }),
+            denied,
         };
         failures.insert(platform.clone(), failure);
         delay
@@ -136,23 +140,39 @@ mod tests {
     #[test]
     fn a_denial_counts_from_the_first_of_a_row() {
         let backoff = Backoff::default();
-        let deny = |why: &str| backoff.failed(&acme(), 1, Some(why.to_owned()));
-        deny("exceeded quota");
+        let deny = |why: &str, aside| backoff.failed(&acme(), 1, Some((why.to_owned(), aside)));
+        deny("exceeded quota", false);
         let first = backoff.denied(&acme()).unwrap();
-        deny("no such namespace");
+        deny("no such namespace", false);
         let later = backoff.denied(&acme()).unwrap();
         assert_eq!(
             (later.since, later.why.as_str()),
             (first.since, "no such namespace")
         );
+        assert!(later.last > first.last);
+        deny("exceeded quota", true);
+        let aside = backoff.denied(&acme()).unwrap();
+        assert!(aside.since > first.since, "no stage waits for that");
         backoff.failed(&acme(), 1, None);
         assert_eq!(
             backoff.denied(&acme()),
             None,
             "what failed last is something else"
         );
-        deny("exceeded quota");
+        deny("exceeded quota", false);
         backoff.reset(&acme());
         assert_eq!(backoff.denied(&acme()), None);
+    }
+
+    #[test]
+    fn what_is_denied_is_tried_every_half_minute_whatever_failed_before() {
+        let backoff = Backoff::default();
+        for _ in 0..9 {
+            backoff.failed(&acme(), 1, None);
+        }
+        let deny = || backoff.failed(&acme(), 1, Some((String::new(), false)));
+        let delays: Vec<_> = (0..7).map(|_| deny().as_secs()).collect();
+        assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(backoff.failed(&acme(), 1, None).as_secs(), 1);
     }
 }

@@ -1,5 +1,6 @@
 //! Why a reconcile did not finish. Each IO step has its own error; here they meet.
 
+use crate::observed::Denial;
 use crate::{apply, observe};
 
 /// A reconcile failed and is tried again after a growing delay.
@@ -19,8 +20,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// In words, where it was the API server that said no and will say so again.
-    pub fn denial(&self) -> Option<String> {
+    /// In words, where it was the API server that said no and will say so again; and whether no stage waits for it.
+    pub fn denial(&self) -> Option<Denial> {
         match self {
             Self::Apply(error) => error.denial(),
             Self::Observe(_) | Self::Panicked(_) => None,

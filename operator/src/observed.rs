@@ -67,13 +67,33 @@ pub struct Observed {
     pub denied: Option<Denied>,
 }
 
+/// What the API server denied, in its words, and whether no stage waits for it.
+pub type Denial = (String, bool);
+
 /// What the API server has denied at each of the last looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     /// When it first did so, as far as this process knows.
     pub since: Timestamp,
+    /// When it last did so: what was not tried since may be allowed by now.
+    pub last: Timestamp,
     /// What and why, as it said last.
     pub why: String,
+    /// Whether no stage waits for it.
+    pub aside: bool,
+}
+
+impl Denied {
+    /// What is known after one more denial. What no stage waits for counts for itself.
+    pub fn after(before: Option<&Self>, (why, aside): Denial, now: Timestamp) -> Self {
+        let before = before.filter(|before| before.aside == aside);
+        Self {
+            since: before.map_or(now, |before| before.since),
+            last: now,
+            why,
+            aside,
+        }
+    }
 }
 
 impl Observed {

@@ -141,6 +141,7 @@ fn move_on(platform: &Platform, observed: &Observed, now: Timestamp) -> (Plan, b
     }
     // As long as nothing is remembered, what is recorded may be all there is of what serves.
     if !draft.moved && !admit::memory_is_lost(&draft) {
+        draft.clears_up = true;
         around::live_pods(&mut draft);
         cleanup::cleanup(&mut draft);
     }
@@ -194,9 +195,6 @@ fn advance(draft: &mut Draft<'_>) {
     if !permit::has_begun(draft, &candidate) {
         return;
     }
-    if let Some(finding) = denied(draft, &candidate) {
-        return transition(draft, candidate.stage, Progress::Inconclusive(finding));
-    }
     let progress = match candidate.stage {
         Stage::Resolve => Progress::Passed,
         Stage::Backup => backup::backup(draft),
@@ -208,15 +206,20 @@ fn advance(draft: &mut Draft<'_>) {
         Stage::Verify => verify::verify(draft),
         Stage::Optimise => Progress::Passed,
     };
+    let denied = denied(draft, &candidate).filter(|_| progress == Progress::Waiting);
+    let progress = denied.map_or(progress, Progress::Inconclusive);
     transition(draft, candidate.stage, progress);
 }
 
-/// What the API server has denied for as long as pods of a service may take in this stage: it will not come by itself.
+/// What the API server denies a stage that waits for it, also after the time that pods of a service may take: it will not come by itself. A migration of the live
+/// database that runs is awaited first.
 fn denied(draft: &Draft<'_>, candidate: &Candidate) -> Option<Finding> {
-    let denied = draft.observed.denied.as_ref()?;
-    let since = denied.since.max(candidate.since.0);
+    let denied = draft.observed.denied.as_ref();
+    let denied = denied.filter(|denied| !denied.aside)?;
+    let for_seconds = seconds(denied.since.max(candidate.since.0), denied.last);
     let limit = f64::from(draft.platform.progress_deadline_seconds);
-    if seconds(since, draft.now) <= limit {
+    let migrates = candidate.stage == Stage::Migrate && draft.live_migration("").is_some();
+    if for_seconds <= limit || migrates {
         return None;
     }
     let reason = match candidate.stage {
@@ -227,11 +230,8 @@ fn denied(draft: &Draft<'_>, candidate: &Candidate) -> Option<Finding> {
         Stage::Rollout => conditions::ROLLOUT_INCONCLUSIVE,
         Stage::Verify | Stage::Optimise => conditions::VERIFY_INCONCLUSIVE,
     };
-    let why = &denied.why;
-    Some(Finding::new(
-        reason,
-        format!("{why}; that was so for {limit} s"),
-    ))
+    let message = format!("{}; that was so for {for_seconds:.0} s", denied.why);
+    Some(Finding::new(reason, message))
 }
 
 /// Whether a stage that changes nothing live, or has not begun, lacks Secrets. What has begun to change what is live is finished.

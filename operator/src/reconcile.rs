@@ -125,18 +125,15 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
             plan.refused(object, error.finding());
         }
     }
+    if let Err(error) = &applied {
+        tell_denied(ctx, object, error).await;
+    }
     let failure = applied.as_ref().err().map(Unapplied::finding);
     let next = status::next(object, &observed, &planned, failure.as_ref(), now);
     let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);
     let worth = status::save(status, kept.as_ref(), &next, (hindered, now));
     let again = save(ctx, (object, key), worth, (&planned, next)).await?;
-    let refused = match applied {
-        Ok(refused) => refused,
-        Err(error) => {
-            tell_denied(ctx, object, &error).await;
-            return Err(error.into());
-        }
-    };
+    let refused = applied?;
     if let Ok(plan) = &planned {
         tell_corrections(ctx, object, &plan.corrections).await;
     }

@@ -55,7 +55,7 @@ pub fn next(
             held.and(&problem.message)
         }
         (Ok(_), Some(problem))
-            if problem.reason == words::APPLY_FAILED && !is_denied(object, observed, now) =>
+            if problem.reason == words::APPLY_FAILED && !is_denied(object, observed, &memory) =>
         {
             Summary::working(&problem.reason, &problem.message)
         }
@@ -94,11 +94,12 @@ fn is_held(memory: &Memory) -> bool {
     candidate.is_some_and(|candidate| candidate.held.is_some())
 }
 
-/// Whether the API server has denied what everything waits for as long as pods may take to come up: it will not come by itself.
-fn is_denied(object: &CrmPlatform, observed: &Observed, now: Timestamp) -> bool {
+/// Whether the API server denies what is waited for, as long as pods may take to come up: it will not come by itself. A release goes on without what is aside.
+fn is_denied(object: &CrmPlatform, observed: &Observed, memory: &Memory) -> bool {
     let limit = f64::from(object.spec.release.progress_deadline_seconds);
     let denied = observed.denied.as_ref();
-    denied.is_some_and(|denied| seconds(denied.since, now) > limit)
+    let denied = denied.filter(|denied| !denied.aside || memory.candidate.is_none());
+    denied.is_some_and(|denied| seconds(denied.since, denied.last) > limit)
 }
 
 /// The formulas of the release that serves. Detail that its record does not hold any more is kept from before, as long as the sums are the same.

@@ -47,6 +47,7 @@ fn action(write: Write) -> Action {
     Action {
         write,
         because: "a test wants it".into(),
+        aside: false,
     }
 }
 

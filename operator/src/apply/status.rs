@@ -72,6 +72,9 @@ pub async fn write_status(
             Ok(StatusWrite::Written)
         }
         Err(Refusal::Conflict | Refusal::NotFound) => Ok(StatusWrite::Outdated),
-        Err(refusal) => Err(writer.error("write the status of", "CrmPlatform", &name, refusal)),
+        Err(refusal) => {
+            let error = writer.error("write the status of", "CrmPlatform", &name, refusal);
+            Err(error.passing())
+        }
     }
 }

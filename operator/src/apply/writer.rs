@@ -119,7 +119,7 @@ impl Writer<'_> {
             .as_ref()
             .is_some_and(|seen| self.is_leaving(&seen.owner))
         {
-            let refusal = Refusal::Denied(LEAVING.to_owned());
+            let refusal = Refusal::Other(LEAVING.to_owned());
             return Err(self.error("apply", K::KIND, &name, refusal));
         }
         let is_own = seen.is_some();
@@ -235,7 +235,7 @@ impl Writer<'_> {
         let found = self.metadata_of_secret(name).await;
         match found.and_then(|found| found.ok_or_else(gone)) {
             Ok(found) if self.is_leaving(&platform_owner(&found.metadata)) => {
-                let refusal = Refusal::Denied(LEAVING.to_owned());
+                let refusal = Refusal::Other(LEAVING.to_owned());
                 Err(self.error("create", "Secret", name, refusal))
             }
             Ok(found) if labels::are_own(found.labels(), &self.key.name) => Ok(()),
@@ -403,6 +403,7 @@ impl Writer<'_> {
             name: format!("{}/{name}", self.key.namespace),
             reason,
             denied,
+            aside: false,
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Action {
     pub write: Write,
     /// Why, in words for people.
     pub because: String,
+    /// Whether no stage waits for it: it clears up, or keeps what stands around the pods.
+    pub aside: bool,
 }
 
 /// A write to the API server.

@@ -58,6 +58,8 @@ pub(super) struct Draft<'a> {
     pub skips_nothing: bool,
     /// A release changed its stage: no write may follow in this plan.
     pub moved: bool,
+    /// No stage waits for what is written now.
+    pub clears_up: bool,
     /// The embedded database, if there is to be one, is up.
     pub database_answers: bool,
     wake: Option<Duration>,
@@ -87,6 +89,7 @@ impl<'a> Draft<'a> {
             forbidden: None,
             skips_nothing: false,
             moved: false,
+            clears_up: false,
             database_answers: false,
             wake: None,
         }
@@ -232,51 +235,45 @@ impl<'a> Draft<'a> {
 
     // --- writes
 
+    fn push(&mut self, write: Write, because: String) {
+        self.actions.push(Action {
+            write,
+            because,
+            aside: self.clears_up,
+        });
+    }
+
     pub fn apply(&mut self, object: Object, because: impl Into<String>) {
         let mut because = because.into();
         if let Some(correction) = correction::of(self, &object) {
             because.clone_from(&correction.note.message);
             self.corrections.push(correction);
         }
-        self.actions.push(Action {
-            write: Write::Apply(object),
-            because,
-        });
+        self.push(Write::Apply(object), because);
     }
 
     /// Before the apply of the Deployment that leaves its number of pods out.
     pub fn keep_replicas(&mut self, replicas: Replicas, because: impl Into<String>) {
-        self.actions.push(Action {
-            write: Write::KeepReplicas(replicas),
-            because: because.into(),
-        });
+        self.push(Write::KeepReplicas(replicas), because.into());
     }
 
     pub fn create(&mut self, created: Created, because: impl Into<String>) {
-        self.actions.push(Action {
-            write: Write::Create(created),
-            because: because.into(),
-        });
+        self.push(Write::Create(created), because.into());
     }
 
     /// A creation that comes before an action that is planned already.
     pub fn create_before(&mut self, at: usize, created: Created, because: String) {
-        let write = Write::Create(created);
-        self.actions.insert(at, Action { write, because });
+        self.push(Write::Create(created), because);
+        self.actions[at..].rotate_right(1);
     }
 
     pub fn create_secret(&mut self, recipe: SecretRecipe) {
-        self.actions.push(Action {
-            write: Write::CreateSecret(recipe),
-            because: "the platform needs it".to_owned(),
-        });
+        let because = "the platform needs it".to_owned();
+        self.push(Write::CreateSecret(recipe), because);
     }
 
     pub fn delete(&mut self, target: Target, because: impl Into<String>) {
-        self.actions.push(Action {
-            write: Write::Delete(target),
-            because: because.into(),
-        });
+        self.push(Write::Delete(target), because.into());
     }
 
     // --- telling and waiting

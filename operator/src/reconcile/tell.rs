@@ -40,9 +40,9 @@ pub(super) async fn tell_refused(ctx: &Context, object: &CrmPlatform, refused: V
     }
 }
 
-/// Says once what the API server denies, and for which everything waits.
+/// Says once what the API server denies.
 pub(super) async fn tell_denied(ctx: &Context, object: &CrmPlatform, error: &Unapplied) {
-    let Some(why) = error.denial() else {
+    let Some((why, aside)) = error.denial() else {
         return;
     };
     let known = ctx.backoff.denied(&PlatformKey::of(object));
@@ -52,7 +52,10 @@ pub(super) async fn tell_denied(ctx: &Context, object: &CrmPlatform, error: &Una
     let note = Note {
         warning: true,
         reason: conditions::APPLY_FAILED.to_owned(),
-        message: format!("{why}; everything waits for it, and it is tried again"),
+        message: match aside {
+            true => format!("{why}; it is tried again"),
+            false => format!("{why}; the release waits for it, and it is tried again"),
+        },
     };
     publish(ctx, object, &[note]).await;
 }

@@ -7,7 +7,7 @@ use crm_operator::api::status::{
     DeliveryDay, Finding, Memory, ReleaseRecord, STATUS_LIMIT, Stage, Verdict, fits,
 };
 use crm_operator::desired::labels;
-use crm_operator::observed::Denied;
+use crm_operator::observed::{Denial, Denied};
 use crm_operator::plan::action::{Action, Created, Write};
 use crm_operator::platform::Platform;
 use crm_operator::status::{self, Save};
@@ -88,23 +88,26 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             }
             None => {
                 denial = denial_of(world, action);
-                if denial.is_some() {
-                    error.clone_from(&denial);
+                if let Some((why, _)) = &denial {
+                    error = Some(why.clone());
                     break;
                 }
                 make(world, action);
             }
         }
     }
-    let since = world.denied.take().map_or(world.now, |denied| denied.since);
-    world.denied = denial.map(|why| Denied { since, why });
+    let before = world.denied.take();
+    world.denied = denial.map(|denial| Denied::after(before.as_ref(), denial, world.now));
     for (object, why) in std::mem::take(&mut world.around.refused) {
         if let Ok(plan) = &mut parsed {
             plan.refused(&object, why);
         }
     }
     if error.is_none() {
-        world.assert_together();
+        // What was denied half way stays so until it is taken back.
+        if world.denies.is_none() {
+            world.assert_together();
+        }
         for (plan, correction) in parsed
             .iter()
             .flat_map(|plan| plan.corrections.iter().map(move |it| (plan, it)))
@@ -217,10 +220,11 @@ fn puts_back(write: &Write, object: &str) -> bool {
 }
 
 /// Why the API server does not make a write.
-fn denial_of(world: &World, action: &Action) -> Option<String> {
+fn denial_of(world: &World, action: &Action) -> Option<Denial> {
     let write = describe(&action.write);
     let denies = world.denies.filter(|denied| write.contains(denied))?;
-    Some(format!("a policy of the cluster says no to {denies}"))
+    let why = format!("a policy of the cluster says no to {denies}");
+    Some((why, action.aside))
 }
 
 fn make(world: &mut World, action: &Action) {

@@ -41,6 +41,17 @@ fn attempts(world: &World, step: &str) -> usize {
     world.jobs.keys().filter(of_step).count()
 }
 
+/// Goes on in order until this is so; what is denied never comes to rest.
+fn until(run: &mut Run, mut is_so: impl FnMut(&World) -> bool) {
+    for _ in 0..LONG {
+        if is_so(&run.world) {
+            return;
+        }
+        run.turn(None);
+    }
+    panic!("it does not come so far:\n{}", tail(&run.world));
+}
+
 /// Goes on until the candidate is held, and disturbs the pods that are tried before each look of the operator.
 fn disturbed(image: &str, disturb: impl Fn(&mut ModelDeployment)) -> Run {
     let mut run = serving();
@@ -187,6 +198,112 @@ fn what_the_api_server_denies_a_roll_out_brings_all_services_back() {
     }
 }
 
+/// The first Service has gone over when the second is denied: both are of stable in the end.
+#[test]
+fn a_switch_that_is_denied_half_way_is_taken_back() {
+    let mut run = serving();
+    run.world.act(Act::Strategy(StrategyType::BlueGreen));
+    run.rest();
+    run.world.platform.spec.services[1].port = 9090;
+    run.world.set_image("v2");
+    let is_reached = |world: &World| {
+        let candidate = world.memory().candidate;
+        let shift = candidate.and_then(|candidate| candidate.shift);
+        shift.is_some_and(|shift| shift.ready_at.is_some())
+    };
+    let slots = |world: &World| {
+        ["acme-customer", "acme-sales"].map(|name| {
+            let spec = world.services[name].spec.clone().unwrap();
+            spec.selector.unwrap()[labels::SLOT].clone()
+        })
+    };
+    until(&mut run, is_reached);
+    run.world.denies = Some("Service acme-sales");
+    let mut half = false;
+    until(&mut run, |world| {
+        half |= slots(world)[0] != slots(world)[1];
+        !world.memory().rejected.is_empty()
+    });
+    assert!(half, "the first of them had gone over");
+    let rejected = &run.world.memory().rejected;
+    assert_eq!(rejected[0].reason, "RolloutInconclusive", "{rejected:?}");
+    assert_eq!(slots(&run.world), ["blue", "blue"]);
+    run.world.denies = None;
+    run.rest();
+    assert!(end(&run.world)["stable"].ends_with(":v1"));
+}
+
+/// Clearing up is no part of a stage: its refusal is told, and the release goes on.
+#[test]
+fn a_denied_clean_up_takes_no_release_back() {
+    let mut run = serving();
+    run.world.act(Act::Strategy(StrategyType::Canary));
+    run.rest();
+    run.world.set_image("v2");
+    until(&mut run, |world| world.is_in(Stage::Migrate));
+    for step in &mut run.world.platform.spec.release.strategy.steps {
+        step.seconds = 600;
+    }
+    run.world.denies = Some("-remove-scratch-");
+    let mut longest = 0;
+    until(&mut run, |world| {
+        let denied = world.denied.as_ref();
+        let lasts = denied.map_or(0, |denied| {
+            denied.last.duration_since(denied.since).as_secs()
+        });
+        longest = longest.max(lasts);
+        world.serves()
+    });
+    assert!(longest > 60, "beyond the deadline: {longest} s");
+}
+
+/// What was migrated before that is in the ledger.
+#[test]
+fn a_denied_migration_leaves_the_ledger_of_those_before_it() {
+    let mut run = serving();
+    run.world.set_image("v2");
+    until(&mut run, |world| world.is_in(Stage::Migrate));
+    run.world.denies = Some("-migrate-expand-sales-");
+    until(&mut run, |world| held(world).is_some());
+    assert_held(
+        &run,
+        "MigrationInconclusive",
+        "says no to -migrate-expand-sales-",
+    );
+    let memory = run.world.memory();
+    let candidate = memory.candidate.unwrap().release;
+    let mut ledger = memory.schema.iter();
+    assert!(
+        ledger.any(|step| step.release == candidate && step.service == "customer"),
+        "{:?}",
+        memory.schema
+    );
+}
+
+/// The person who lets it go on has seen for how long it was denied: that does not count again.
+#[test]
+fn a_gate_that_is_skipped_after_a_long_denial_is_not_held_at_once() {
+    let mut run = serving();
+    run.world.set_image("bad");
+    until(&mut run, |world| world.is_in(Stage::Rehearse));
+    run.world.denies = Some("creates Job");
+    until(&mut run, |world| held(world).is_some());
+    run.world.denies = Some("Deployment acme-sales");
+    run.world.platform.spec.services[1].replicas = 3;
+    run.world.new_spec();
+    for _ in 0..20 {
+        run.turn(None);
+    }
+    let release = run.world.wanted();
+    run.world.skipped.insert(release);
+    run.world.act(Act::Annotate(Token::SkipGate, "ops: known"));
+    run.turn(None);
+    assert_eq!(held(&run.world), None);
+    run.world.denies = None;
+    run.rest();
+    assert!(end(&run.world)["stable"].ends_with(":bad"));
+}
+
 /// A quota of Jobs, say: nothing live is the candidate's yet, so it waits for a person.
 #[test]
 fn what_the_api_server_denies_before_the_roll_out_holds_the_release() {
@@ -197,14 +314,10 @@ fn what_the_api_server_denies_before_the_roll_out_holds_the_release() {
     ] {
         let mut run = serving();
         run.world.set_image("v2");
-        while !run.world.is_in(stage) {
-            assert!(!run.turn(None), "{}", tail(&run.world));
-        }
+        until(&mut run, |world| world.is_in(stage));
         run.world.denies = Some("creates Job");
-        while held(&run.world).is_none() {
-            assert!(!run.turn(None), "{}", tail(&run.world));
-        }
-        assert_held(&run, reason, "says no to creates Job; that was so for 60 s");
+        until(&mut run, |world| held(world).is_some());
+        assert_held(&run, reason, "says no to creates Job; that was so for ");
         run.world.denies = None;
         run.world.act(Act::Annotate(Token::Retry, "1"));
         run.rest();
@@ -233,9 +346,7 @@ fn what_the_api_server_denies_stable_stalls_the_platform() {
 fn a_verification_whose_jobs_the_api_server_denies_takes_the_release_back() {
     let mut run = serving();
     run.world.set_image("v2");
-    while !run.world.is_in(Stage::Verify) {
-        assert!(!run.turn(None), "{}", tail(&run.world));
-    }
+    until(&mut run, |world| world.is_in(Stage::Verify));
     run.world.denies = Some("creates Job");
     run.rest();
     let rejected = run.world.memory().rejected;

@@ -39,15 +39,15 @@ async fn only_an_answer_that_stays_the_same_counts_as_a_denial() {
 
 #[tokio::test]
 async fn what_is_denied_is_told_once_and_counts_for_the_next_looks() {
-    // Of each look the refusal and the status; of the first and the third an event.
+    // Of each look the refusal and the status; of the first and the third an event between them.
     let (quota, policy) = (
         refusal(403, "exceeded quota"),
         refusal(403, "no such policy"),
     );
     let looks = [
-        vec![quota.clone(), taken("9"), taken("1")],
+        vec![quota.clone(), taken("1"), taken("9")],
         vec![quota, taken("10")],
-        vec![policy, taken("11"), taken("2")],
+        vec![policy, taken("2"), taken("11")],
     ];
     let (ctx, server) = context(looks.concat());
     let object = begun().await;

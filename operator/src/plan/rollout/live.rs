@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use super::super::action::{Object, Replicas, Target, TargetKind};
 use super::super::draft::Draft;
 use super::super::{around, judge, usable};
-use crate::api::status::{Candidate, Slot, Stage};
+use crate::api::status::{Slot, Stage};
 use crate::desired::{deployment, labels, names, service};
 use crate::observed::{ContainerState, Observed, PodView, WorkloadView, content_hash};
 use crate::platform::release::{Release, ReleaseService};
@@ -91,21 +91,25 @@ pub(super) fn address(
     wanted: &ReleaseService,
     pods: service::Pods,
 ) -> bool {
+    let scope = draft.scope(place.id, place.release);
     let also = other_port(draft, wanted);
-    let address = service::live(draft.scope(place.id, place.release), wanted, (pods, also));
+    // One that has not got the other port when a release returns needs it no more: nothing was made that calls it there.
+    if also.is_some() && returns(draft) && has(draft, &service::live(scope, wanted, (pods, None))) {
+        return true;
+    }
+    let address = service::live(scope, wanted, (pods, also));
     stands(draft, address, place.because)
 }
 
-/// The port of a service that the pods of another release call while two are live: each of them knows the one of its own. One that returns needs it only for pods that it has.
+fn returns(draft: &Draft<'_>) -> bool {
+    let candidate = draft.memory.candidate.as_ref();
+    candidate.is_some_and(|candidate| candidate.returning.is_some())
+}
+
+/// The port of a service that the pods of another release call while two are live: each of them knows the one of its own.
 pub(in crate::plan) fn other_port(draft: &Draft<'_>, wanted: &ReleaseService) -> Option<i32> {
     let candidate = draft.memory.candidate.as_ref();
-    let calls = |candidate: &&Candidate| {
-        let is_own =
-            |pod: &PodView| pod.release == candidate.release && pod.track == labels::STABLE;
-        candidate.returning.is_none() || draft.observed.pods.iter().any(is_own)
-    };
-    let candidate = candidate.filter(|candidate| candidate.stage >= Stage::Rollout);
-    let candidate = candidate.filter(calls)?;
+    let candidate = candidate.filter(|candidate| candidate.stage >= Stage::Rollout)?;
     let stable = draft.memory.stable.as_ref()?;
     let ids = [&stable.release, &candidate.release].into_iter();
     let mut ports = ids.filter_map(|id| Some(draft.release(id)?.service(&wanted.name)?.port));
@@ -123,13 +127,18 @@ fn stands(
     address: k8s_openapi::api::core::v1::Service,
     because: &str,
 ) -> bool {
-    let name = address.metadata.name.clone().unwrap_or_default();
-    let seen = draft.observed.others.get(&format!("Service/{name}"));
-    let stands = seen == Some(&content_hash(&address.metadata));
+    let stands = has(draft, &address);
     if !stands {
         draft.apply(Object::Service(Box::new(address)), because);
     }
     stands
+}
+
+/// Whether an address is there as it should be.
+fn has(draft: &Draft<'_>, address: &k8s_openapi::api::core::v1::Service) -> bool {
+    let name = address.metadata.name.clone().unwrap_or_default();
+    let seen = draft.observed.others.get(&format!("Service/{name}"));
+    seen == Some(&content_hash(&address.metadata))
 }
 
 /// Makes the pods of a service.
