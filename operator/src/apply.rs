@@ -13,7 +13,7 @@ use crate::api::{CrmPlatform, conditions};
 use crate::context::{Context, PlatformKey};
 use crate::desired::labels;
 use crate::observed::Denial;
-use crate::plan::action::{Action, Created, Object, Write};
+use crate::plan::action::{Action, Created, Object, Origin, Write};
 use crate::secrets;
 
 pub mod keep;
@@ -43,8 +43,8 @@ pub enum Error {
         reason: String,
         /// Whether it will say so again, so that a person has to do something.
         denied: bool,
-        /// Whether no stage waits for it.
-        aside: bool,
+        /// What it was for.
+        origin: Origin,
     },
     /// A Secret of the name that a platform needs is somebody else's.
     #[error(
@@ -80,22 +80,29 @@ impl Error {
         Finding::new(reason, format!("{self}; it is tried again"))
     }
 
-    /// In words, where the API server said no and will say so again; and whether no stage waits for it.
+    /// What the API server said no to, and will say so again.
     pub fn denial(&self) -> Option<Denial> {
         match self {
             Self::Request {
+                verb,
+                kind,
+                name,
                 denied: true,
-                aside,
+                origin,
                 ..
-            } => Some((self.to_string(), *aside)),
+            } => Some(Denial {
+                write: format!("{verb} {kind} {name}"),
+                why: self.to_string(),
+                origin: *origin,
+            }),
             Self::Request { .. } | Self::NotOurs { .. } | Self::Generate { .. } => None,
         }
     }
 
     /// The same, of a write of a plan.
     fn of(mut self, action: &Action) -> Self {
-        if let Self::Request { aside, .. } = &mut self {
-            *aside = action.aside;
+        if let Self::Request { origin, .. } = &mut self {
+            *origin = action.origin;
         }
         self
     }
@@ -124,47 +131,76 @@ pub async fn apply(
         uid: owner.uid().unwrap_or_default(),
     };
     let mut refused = Vec::new();
+    let mut clears_up = true;
     for action in actions {
-        tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
-        let of = |error: Error| error.of(action);
-        match &action.write {
-            Write::Apply(object) if !is_awaited(object) => {
-                if let Err(error) = writer.apply(object).await {
-                    let object = object.key();
-                    refused.push(Refused { object, error });
-                }
-            }
-            Write::Apply(object) => writer.apply(object).await.map_err(of)?,
-            Write::KeepReplicas(kept) => writer.keep_replicas(kept).await.map_err(of)?,
-            Write::Create(created) => writer.create(created).await.map_err(of)?,
-            Write::CreateSecret(recipe) if !recipe.awaited => {
-                if let Err(error) = writer.create_secret(owner, recipe).await {
-                    let object = recipe.key();
-                    refused.push(Refused { object, error });
-                }
-            }
-            Write::CreateSecret(recipe) => writer.create_secret(owner, recipe).await.map_err(of)?,
-            Write::Delete(target) => writer.delete(target).await.map_err(of)?,
+        let is_clean_up = is_clean_up(action);
+        // What is cleared up later may rest on what could not be.
+        if is_clean_up && !clears_up {
+            continue;
         }
+        tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
+        let Err(error) = write(&writer, owner, &action.write).await else {
+            continue;
+        };
+        let is_denied_aside = is_clean_up && error.denial().is_some();
+        clears_up &= !is_denied_aside;
+        if !is_denied_aside && is_awaited(&action.write) {
+            return Err(error.of(action));
+        }
+        let object = object(&action.write);
+        refused.push(Refused {
+            object,
+            error,
+            is_clean_up,
+        });
     }
     Ok(refused)
 }
 
-/// An object that could not be applied, and holds up nothing.
+async fn write(writer: &Writer<'_>, owner: &CrmPlatform, write: &Write) -> Result<(), Error> {
+    match write {
+        Write::Apply(object) => writer.apply(object).await,
+        Write::KeepReplicas(kept) => writer.keep_replicas(kept).await,
+        Write::Create(created) => writer.create(created).await,
+        Write::CreateSecret(recipe) => writer.create_secret(owner, recipe).await,
+        Write::Delete(target) => writer.delete(target).await,
+    }
+}
+
+/// Whether a write only takes away what nothing needs any more.
+pub fn is_clean_up(action: &Action) -> bool {
+    action.origin == Origin::Aside && !matches!(action.write, Write::Apply(_))
+}
+
+/// A write that could not be made, and holds up nothing.
 #[derive(Debug)]
 pub struct Refused {
-    /// Kind and name, as `Kind/name`.
+    /// Kind and name of an object that was to be there, as `Kind/name`; or the write in words.
     pub object: String,
     /// Why.
     pub error: Error,
+    /// Whether it was to clear up.
+    pub is_clean_up: bool,
 }
 
-/// Whether what follows in a plan rests on an object. Nothing may go on without the policies that isolate pods.
-fn is_awaited(object: &Object) -> bool {
-    !matches!(
-        object,
-        Object::Autoscaler(_) | Object::Budget(_) | Object::Ingress(_) | Object::Route(_)
-    )
+/// Whether what follows in a plan rests on a write. Nothing may go on without the policies that isolate pods.
+fn is_awaited(write: &Write) -> bool {
+    match write {
+        Write::Apply(object) => !matches!(
+            object,
+            Object::Autoscaler(_) | Object::Budget(_) | Object::Ingress(_) | Object::Route(_)
+        ),
+        Write::CreateSecret(recipe) => recipe.awaited,
+        Write::KeepReplicas(_) | Write::Create(_) | Write::Delete(_) => true,
+    }
+}
+
+fn object(write: &Write) -> String {
+    match write {
+        Write::Apply(object) => object.key(),
+        Write::CreateSecret(recipe) => recipe.key(),
+        Write::KeepReplicas(_) | Write::Create(_) | Write::Delete(_) => describe(write),
+    }
 }
 
 fn describe(write: &Write) -> String {

@@ -49,14 +49,17 @@ impl Backoff {
     pub fn failed(&self, platform: &PlatformKey, asked: u64, denial: Option<Denial>) -> Duration {
         let mut failures = self.lock();
         let before = failures.get(platform);
-        let before = before.filter(|before| before.denied.is_some() == denial.is_some());
         let count = before.map_or(0, |failures| failures.count);
-        let denied = before.and_then(|failures| failures.denied.as_ref());
         let longest = if denial.is_some() { DENIED } else { LONGEST };
         let delay = FIRST
             .saturating_mul(2_u32.saturating_pow(count))
             .min(longest);
-        let denied = denial.map(|denial| Denied::after(denied, denial, Timestamp::now()));
+        // What fails in another way meanwhile does not make it allowed.
+        let denied = before.and_then(|failures| failures.denied.clone());
+        let denied = match denial {
+            Some(denial) => Some(Denied::after(denied.as_ref(), denial, Timestamp::now())),
+            None => denied,
+        };
         let failure = Failures {
             count: count.saturating_add(1),
             asked,
@@ -94,6 +97,7 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::action::Origin;
 
     fn acme() -> PlatformKey {
         PlatformKey {
@@ -137,42 +141,38 @@ mod tests {
         assert_eq!(backoff.left(&acme(), 1), None);
     }
 
+    fn denial(write: &str) -> Option<Denial> {
+        Some(Denial {
+            write: write.into(),
+            why: "exceeded quota".into(),
+            origin: Origin::Stage,
+        })
+    }
+
     #[test]
-    fn a_denial_counts_from_the_first_of_a_row() {
+    fn a_denial_counts_from_the_first_of_the_same_write() {
         let backoff = Backoff::default();
-        let deny = |why: &str, aside| backoff.failed(&acme(), 1, Some((why.to_owned(), aside)));
-        deny("exceeded quota", false);
-        let first = backoff.denied(&acme()).unwrap();
-        deny("no such namespace", false);
-        let later = backoff.denied(&acme()).unwrap();
-        assert_eq!(
-            (later.since, later.why.as_str()),
-            (first.since, "no such namespace")
-        );
-        assert!(later.last > first.last);
-        deny("exceeded quota", true);
-        let aside = backoff.denied(&acme()).unwrap();
-        assert!(aside.since > first.since, "no stage waits for that");
+        let denied = |write| {
+            backoff.failed(&acme(), 1, denial(write));
+            backoff.denied(&acme()).unwrap()
+        };
+        let first = denied("create Job a");
         backoff.failed(&acme(), 1, None);
-        assert_eq!(
-            backoff.denied(&acme()),
-            None,
-            "what failed last is something else"
-        );
-        deny("exceeded quota", false);
+        let later = denied("create Job a");
+        assert_eq!(later.since, first.since, "another failure came between");
+        assert!(later.last > first.last);
+        assert!(denied("create Job b").since > first.since);
         backoff.reset(&acme());
         assert_eq!(backoff.denied(&acme()), None);
     }
 
     #[test]
-    fn what_is_denied_is_tried_every_half_minute_whatever_failed_before() {
+    fn what_is_denied_is_tried_every_half_minute() {
         let backoff = Backoff::default();
-        for _ in 0..9 {
-            backoff.failed(&acme(), 1, None);
-        }
-        let deny = || backoff.failed(&acme(), 1, Some((String::new(), false)));
-        let delays: Vec<_> = (0..7).map(|_| deny().as_secs()).collect();
+        let delays = (0..7).map(|_| backoff.failed(&acme(), 1, denial("create Job a")));
+        let delays: Vec<_> = delays.map(|delay| delay.as_secs()).collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(backoff.failed(&acme(), 1, None).as_secs(), 1);
+        let other = backoff.failed(&acme(), 1, None);
+        assert_eq!(other.as_secs(), 128, "taking turns is no progress");
     }
 }

@@ -20,7 +20,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// In words, where it was the API server that said no and will say so again; and whether no stage waits for it.
+    /// What the API server said no to, and will say so again.
     pub fn denial(&self) -> Option<Denial> {
         match self {
             Self::Apply(error) => error.denial(),

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::api::status::{Memory, Slot};
 use crate::desired::labels;
+use crate::plan::action::Origin;
 use crate::platform::image_update::Tags;
 use crate::platform::release::Release;
 
@@ -67,31 +68,42 @@ pub struct Observed {
     pub denied: Option<Denied>,
 }
 
-/// What the API server denied, in its words, and whether no stage waits for it.
-pub type Denial = (String, bool);
+/// A write that the API server denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Verb, kind and name.
+    pub write: String,
+    /// The same, with the words of the API server.
+    pub why: String,
+    /// What it was for.
+    pub origin: Origin,
+}
 
 /// What the API server has denied at each of the last looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
-    /// When it first did so, as far as this process knows.
+    /// Verb, kind and name of the write.
+    pub write: String,
+    /// What it is for.
+    pub origin: Origin,
+    /// When it was first denied, as far as this process knows.
     pub since: Timestamp,
-    /// When it last did so: what was not tried since may be allowed by now.
+    /// When it was last denied: what was not tried since may be allowed by now.
     pub last: Timestamp,
-    /// What and why, as it said last.
+    /// What and why, as it was said last.
     pub why: String,
-    /// Whether no stage waits for it.
-    pub aside: bool,
 }
 
 impl Denied {
-    /// What is known after one more denial. What no stage waits for counts for itself.
-    pub fn after(before: Option<&Self>, (why, aside): Denial, now: Timestamp) -> Self {
-        let before = before.filter(|before| before.aside == aside);
+    /// What is known after one more denial. Another write counts for itself.
+    pub fn after(before: Option<&Self>, denial: Denial, now: Timestamp) -> Self {
+        let before = before.filter(|before| before.write == denial.write);
         Self {
             since: before.map_or(now, |before| before.since),
             last: now,
-            why,
-            aside,
+            write: denial.write,
+            origin: denial.origin,
+            why: denial.why,
         }
     }
 }

@@ -53,7 +53,7 @@ mod update;
 mod usable;
 mod verify;
 
-use action::{Action, Correction, Note, Write};
+use action::{Action, Correction, Note, Origin, Write};
 pub(crate) use dora::WINDOW;
 use draft::Draft;
 use keep::Keep;
@@ -141,7 +141,7 @@ fn move_on(platform: &Platform, observed: &Observed, now: Timestamp) -> (Plan, b
     }
     // As long as nothing is remembered, what is recorded may be all there is of what serves.
     if !draft.moved && !admit::memory_is_lost(&draft) {
-        draft.clears_up = true;
+        draft.origin = Origin::Aside;
         around::live_pods(&mut draft);
         cleanup::cleanup(&mut draft);
     }
@@ -195,6 +195,7 @@ fn advance(draft: &mut Draft<'_>) {
     if !permit::has_begun(draft, &candidate) {
         return;
     }
+    draft.origin = Origin::Stage;
     let progress = match candidate.stage {
         Stage::Resolve => Progress::Passed,
         Stage::Backup => backup::backup(draft),
@@ -211,11 +212,15 @@ fn advance(draft: &mut Draft<'_>) {
     transition(draft, candidate.stage, progress);
 }
 
-/// What the API server denies a stage that waits for it, also after the time that pods of a service may take: it will not come by itself. A migration of the live
-/// database that runs is awaited first.
+/// What the API server denies a stage that would write it again, also after the time that pods of a service may take: it will not come by itself. A migration of the
+/// live database that runs is awaited first.
 fn denied(draft: &Draft<'_>, candidate: &Candidate) -> Option<Finding> {
     let denied = draft.observed.denied.as_ref();
-    let denied = denied.filter(|denied| !denied.aside)?;
+    let denied = denied.filter(|denied| denied.origin == Origin::Stage)?;
+    let mut writes = draft.actions.iter();
+    if draft.moved || !writes.any(|action| action.origin == Origin::Stage) {
+        return None;
+    }
     let for_seconds = seconds(denied.since.max(candidate.since.0), denied.last);
     let limit = f64::from(draft.platform.progress_deadline_seconds);
     let migrates = candidate.stage == Stage::Migrate && draft.live_migration("").is_some();
@@ -298,6 +303,11 @@ impl Plan {
             );
             self.problem.get_or_insert(Finding { message, ..why });
         }
+    }
+
+    /// Clearing up was denied: what it was to find gone is not.
+    pub fn keeps_scratch(&mut self, before: &Memory) {
+        self.memory.scratch.clone_from(&before.scratch);
     }
 
     /// Whether it is not known how the way in stands after this plan: it was not as the spec says, and is not written now.

@@ -120,10 +120,8 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
         .map(|plan| plan.actions.as_slice())
         .unwrap_or_default();
     let applied = apply(ctx, object, actions).await;
-    for Refused { object, error } in applied.iter().flatten() {
-        if let Ok(plan) = &mut planned {
-            plan.refused(object, error.finding());
-        }
+    if let Ok(plan) = &mut planned {
+        take_refusals(plan, &observed.memory, applied.iter().flatten());
     }
     if let Err(error) = &applied {
         tell_denied(ctx, object, error).await;
@@ -132,8 +130,10 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
     let next = status::next(object, &observed, &planned, failure.as_ref(), now);
     let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);
     let worth = status::save(status, kept.as_ref(), &next, (hindered, now));
-    let again = save(ctx, (object, key), worth, (&planned, next)).await?;
+    let again = save(ctx, (object, key), worth, (&planned, next)).await;
+    // Why nothing goes on is more to know than that the status could not be written.
     let refused = applied?;
+    let again = again?;
     if let Ok(plan) = &planned {
         tell_corrections(ctx, object, &plan.corrections).await;
     }
@@ -153,6 +153,16 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
         Some(Next::Wait(left)) => Next::Wait(left.min(rest)),
         None => Next::Wait(rest),
     })
+}
+
+/// What was not done is not remembered as done.
+fn take_refusals<'r>(plan: &mut Plan, before: &Memory, all: impl Iterator<Item = &'r Refused>) {
+    for refused in all {
+        match refused.is_clean_up {
+            true => plan.keeps_scratch(before),
+            false => plan.refused(&refused.object, refused.error.finding()),
+        }
+    }
 }
 
 /// Plans, reads the logs that a verdict is explained by, and keeps what is to be kept. Each log is asked for once: what cannot be read is an answer too.

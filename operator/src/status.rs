@@ -49,14 +49,15 @@ pub fn next(
     let short = short(object, observed, &memory);
     let summary = match (plan, apply_error) {
         (Err(invalid), _) => Summary::stalled(words::INVALID_SPEC, &invalid.to_string()),
+        (Ok(_), Some(problem)) if problem.reason != words::APPLY_FAILED => {
+            Summary::stalled(&problem.reason, &problem.message)
+        }
         // What waits for a person is told first: it may be why that write failed.
         (Ok(plan), Some(problem)) if is_held(&memory) => {
             let held = Summary::of(object, &memory, plan, &short);
             held.and(&problem.message)
         }
-        (Ok(_), Some(problem))
-            if problem.reason == words::APPLY_FAILED && !is_denied(object, observed, &memory) =>
-        {
+        (Ok(_), Some(problem)) if !is_denied(object, observed) => {
             Summary::working(&problem.reason, &problem.message)
         }
         (Ok(_), Some(problem)) => Summary::stalled(&problem.reason, &problem.message),
@@ -94,11 +95,10 @@ fn is_held(memory: &Memory) -> bool {
     candidate.is_some_and(|candidate| candidate.held.is_some())
 }
 
-/// Whether the API server denies what is waited for, as long as pods may take to come up: it will not come by itself. A release goes on without what is aside.
-fn is_denied(object: &CrmPlatform, observed: &Observed, memory: &Memory) -> bool {
+/// Whether the API server denies a write as long as pods may take to come up: it will not come by itself.
+fn is_denied(object: &CrmPlatform, observed: &Observed) -> bool {
     let limit = f64::from(object.spec.release.progress_deadline_seconds);
     let denied = observed.denied.as_ref();
-    let denied = denied.filter(|denied| !denied.aside || memory.candidate.is_none());
     denied.is_some_and(|denied| seconds(denied.since, denied.last) > limit)
 }
 

@@ -11,7 +11,8 @@ use crm_operator::controller::Watched;
 use crm_operator::observe::{Questions, observe};
 use crm_operator::observed::Stamp;
 use crm_operator::plan::action::{
-    Action, Created, Object, Replicas, SecretContent, SecretRecipe, Target, TargetKind, Write,
+    Action, Created, Object, Origin, Replicas, SecretContent, SecretRecipe, Target, TargetKind,
+    Write,
 };
 use crm_operator::reconcile::reconcile;
 use http::Method;
@@ -47,7 +48,7 @@ fn action(write: Write) -> Action {
     Action {
         write,
         because: "a test wants it".into(),
-        aside: false,
+        origin: Origin::Stage,
     }
 }
 

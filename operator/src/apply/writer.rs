@@ -30,7 +30,7 @@ use crate::context::{Context, PlatformKey};
 use crate::desired::labels;
 use crate::desired::route::HttpRoute;
 use crate::observed::{owned, platform_owner};
-use crate::plan::action::{Created, Object, Replicas, SecretRecipe, Target, TargetKind};
+use crate::plan::action::{Created, Object, Origin, Replicas, SecretRecipe, Target, TargetKind};
 use crate::secrets;
 use crate::written::Kind;
 
@@ -403,7 +403,7 @@ impl Writer<'_> {
             name: format!("{}/{name}", self.key.namespace),
             reason,
             denied,
-            aside: false,
+            origin: Origin::Standing,
         }
     }
 }

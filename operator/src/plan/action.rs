@@ -17,8 +17,19 @@ pub struct Action {
     pub write: Write,
     /// Why, in words for people.
     pub because: String,
-    /// Whether no stage waits for it: it clears up, or keeps what stands around the pods.
-    pub aside: bool,
+    /// What it is for.
+    pub origin: Origin,
+}
+
+/// What a write is for, and so what its refusal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It keeps what stands; nothing goes on without it, and it tells nothing of a release.
+    Standing,
+    /// The stage of the candidate needs it.
+    Stage,
+    /// It clears up, or keeps what stands around the pods: nothing waits for it.
+    Aside,
 }
 
 /// A write to the API server.

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{
-    Action, Correction, Created, Note, Object, Replicas, SecretRecipe, Target, Write,
+    Action, Correction, Created, Note, Object, Origin, Replicas, SecretRecipe, Target, Write,
 };
 use super::keep::Keep;
 use super::permit::{self, Hindrance};
@@ -58,8 +58,8 @@ pub(super) struct Draft<'a> {
     pub skips_nothing: bool,
     /// A release changed its stage: no write may follow in this plan.
     pub moved: bool,
-    /// No stage waits for what is written now.
-    pub clears_up: bool,
+    /// What the writes of now are for.
+    pub origin: Origin,
     /// The embedded database, if there is to be one, is up.
     pub database_answers: bool,
     wake: Option<Duration>,
@@ -89,7 +89,7 @@ impl<'a> Draft<'a> {
             forbidden: None,
             skips_nothing: false,
             moved: false,
-            clears_up: false,
+            origin: Origin::Standing,
             database_answers: false,
             wake: None,
         }
@@ -239,7 +239,7 @@ impl<'a> Draft<'a> {
         self.actions.push(Action {
             write,
             because,
-            aside: self.clears_up,
+            origin: self.origin,
         });
     }
 

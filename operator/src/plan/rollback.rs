@@ -8,7 +8,9 @@ use super::moves::superseded;
 use super::requests::{Outcome, RESULT_LIMIT};
 use super::{resolve, usable};
 use crate::api::conditions;
-use crate::api::status::{Candidate, Finding, Memory, Rejected, Stage, Token, Verdict};
+use crate::api::status::{
+    Candidate, Finding, HandledToken, Memory, Rejected, Stage, Token, Verdict,
+};
 use crate::platform::release::Release;
 use crate::platform::request::Request;
 
@@ -72,7 +74,11 @@ pub(super) fn rollback_to(draft: &mut Draft<'_>, target: &str, words: &Request) 
 /// Tells how a way back has ended, where the person who asked for it looks.
 pub(super) fn ended(memory: &mut Memory, candidate: &Candidate, how: &str) {
     let asked = memory.last_handled.rollback_to.as_mut();
-    if let Some(asked) = asked.filter(|_| candidate.rollback.is_some()) {
+    // Another one that was asked for meanwhile has its answer.
+    let is_of = |asked: &&mut HandledToken| {
+        candidate.rollback.is_some() && asked.value.starts_with(&candidate.release)
+    };
+    if let Some(asked) = asked.filter(is_of) {
         let result = format!("release {} {how}", candidate.release);
         asked.result = result.chars().take(RESULT_LIMIT).collect();
     }

@@ -25,6 +25,7 @@ pub(super) async fn tell_refused(ctx: &Context, object: &CrmPlatform, refused: V
     for Refused {
         object: name,
         error,
+        ..
     } in refused
     {
         tracing::warn!(platform = %key, %error, "refused; the pipeline goes on without it");
@@ -40,22 +41,28 @@ pub(super) async fn tell_refused(ctx: &Context, object: &CrmPlatform, refused: V
     }
 }
 
-/// Says once what the API server denies.
+/// Says once what the API server denies, and not more than once a minute where its words change each time.
 pub(super) async fn tell_denied(ctx: &Context, object: &CrmPlatform, error: &Unapplied) {
-    let Some((why, aside)) = error.denial() else {
+    let Some(denial) = error.denial() else {
         return;
     };
-    let known = ctx.backoff.denied(&PlatformKey::of(object));
-    if known.is_some_and(|known| known.why == why) {
+    let key = PlatformKey::of(object);
+    let known = ctx.backoff.denied(&key);
+    let is_known = known.is_some_and(|known| known.why == denial.why);
+    if is_known
+        || !ctx
+            .drift
+            .is_news(&key, &format!("denied: {}", denial.write))
+    {
         return;
     }
     let note = Note {
         warning: true,
         reason: conditions::APPLY_FAILED.to_owned(),
-        message: match aside {
-            true => format!("{why}; it is tried again"),
-            false => format!("{why}; the release waits for it, and it is tried again"),
-        },
+        message: format!(
+            "{}; what comes after it waits, and it is tried again",
+            denial.why
+        ),
     };
     publish(ctx, object, &[note]).await;
 }

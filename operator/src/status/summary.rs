@@ -84,7 +84,7 @@ impl Summary {
                 let found = memory.image_update.as_ref();
                 let unused = found.and_then(|found| found.message.as_ref());
                 let unused = unused.map_or_else(String::new, |why| format!("; {why}"));
-                let also = format!("{waiting}{unused}{}", missed(memory));
+                let also = format!("{waiting}{unused}{}", missed(memory, None));
                 Self::of_stable(object, stable, (short, &also))
             }
             None => Self::working(
@@ -126,7 +126,8 @@ impl Summary {
             rejected.message,
             serving(memory)
         );
-        let message = format!("{message}{}", missed(memory));
+        let missed = missed(memory, Some(&rejected.release));
+        let message = format!("{message}{missed}");
         Self::stalled(&rejected.reason, &message)
     }
 
@@ -168,8 +169,10 @@ fn changes_pods(object: &CrmPlatform, plan: &Plan) -> bool {
 }
 
 /// The way back that a person asked for last, if it was not gone to its end: `Ready` alone would say that all is as they want it.
-fn missed(memory: &Memory) -> String {
+/// Nothing where it is told already of that release.
+fn missed(memory: &Memory, told: Option<&String>) -> String {
     let newest = memory.releases.first();
+    let newest = newest.filter(|record| Some(&record.release) != told);
     let is_way_back = |record: &&ReleaseRecord| {
         let mut asked = record.interventions.iter();
         asked.any(|asked| asked.token == Token::RollbackTo)

@@ -8,7 +8,7 @@ use crm_operator::api::status::{
 };
 use crm_operator::desired::labels;
 use crm_operator::observed::{Denial, Denied};
-use crm_operator::plan::action::{Action, Created, Write};
+use crm_operator::plan::action::{Action, Created, Origin, Write};
 use crm_operator::platform::Platform;
 use crm_operator::status::{self, Save};
 
@@ -74,6 +74,7 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
         }
     }
     let (mut error, mut denial) = (None, None);
+    let mut clears_up = true;
     for action in parsed.iter().flat_map(|plan| &plan.actions) {
         match writes.next() {
             Some(Fault::CrashBefore) => return None,
@@ -87,14 +88,28 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
                 break;
             }
             None => {
+                if is_clean_up(action) && !clears_up {
+                    continue;
+                }
                 denial = denial_of(world, action);
-                if let Some((why, _)) = &denial {
-                    error = Some(why.clone());
-                    break;
+                match &denial {
+                    Some(_) if is_clean_up(action) => {
+                        clears_up = false;
+                        denial = None;
+                        continue;
+                    }
+                    Some(denial) => {
+                        error = Some(denial.why.clone());
+                        break;
+                    }
+                    None => {}
                 }
                 make(world, action);
             }
         }
+    }
+    if let (Ok(plan), false) = (&mut parsed, clears_up) {
+        plan.keeps_scratch(&observed.memory);
     }
     let before = world.denied.take();
     world.denied = denial.map(|denial| Denied::after(before.as_ref(), denial, world.now));
@@ -223,8 +238,16 @@ fn puts_back(write: &Write, object: &str) -> bool {
 fn denial_of(world: &World, action: &Action) -> Option<Denial> {
     let write = describe(&action.write);
     let denies = world.denies.filter(|denied| write.contains(denied))?;
-    let why = format!("a policy of the cluster says no to {denies}");
-    Some((why, action.aside))
+    Some(Denial {
+        why: format!("a policy of the cluster says no to {denies}"),
+        write,
+        origin: action.origin,
+    })
+}
+
+/// As `apply` tells it.
+fn is_clean_up(action: &Action) -> bool {
+    action.origin == Origin::Aside && !matches!(action.write, Write::Apply(_))
 }
 
 fn make(world: &mut World, action: &Action) {

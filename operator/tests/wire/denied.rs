@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use crm_operator::apply::apply;
 use crm_operator::backoff::asked;
+use crm_operator::plan::action::{Action, Object, Origin, Write};
 use crm_operator::reconcile::reconcile;
+use http::Method;
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::core::DeserializeGuard;
+use serde_json::json;
 
 use super::server::{context, platform, refusal, taken};
-use super::{begun, config_map, creation_of_job, key};
+use super::{action, begun, config_map, creation_of_job, deletion, key};
 
 #[tokio::test]
 async fn only_an_answer_that_stays_the_same_counts_as_a_denial() {
@@ -38,8 +42,8 @@ async fn only_an_answer_that_stays_the_same_counts_as_a_denial() {
 }
 
 #[tokio::test]
-async fn what_is_denied_is_told_once_and_counts_for_the_next_looks() {
-    // Of each look the refusal and the status; of the first and the third an event between them.
+async fn what_is_denied_is_told_once_a_minute_and_counts_for_the_next_looks() {
+    // Of each look the refusal and the status; of the first an event between them: words that change each time are told once a minute.
     let (quota, policy) = (
         refusal(403, "exceeded quota"),
         refusal(403, "no such policy"),
@@ -47,7 +51,7 @@ async fn what_is_denied_is_told_once_and_counts_for_the_next_looks() {
     let looks = [
         vec![quota.clone(), taken("1"), taken("9")],
         vec![quota, taken("10")],
-        vec![policy, taken("2"), taken("11")],
+        vec![policy, taken("11")],
     ];
     let (ctx, server) = context(looks.concat());
     let object = begun().await;
@@ -64,5 +68,42 @@ async fn what_is_denied_is_told_once_and_counts_for_the_next_looks() {
     let seen = server.await.unwrap();
     let events = seen.iter().filter(|seen| seen.path.ends_with("/events"));
     let told: Vec<_> = events.map(|seen| seen.body["note"].to_string()).collect();
-    assert_eq!(told.len(), 2, "{seen:?}");
+    assert_eq!(told.len(), 1, "{seen:?}");
+}
+
+fn aside(action: Action) -> Action {
+    Action {
+        origin: Origin::Aside,
+        ..action
+    }
+}
+
+#[tokio::test]
+async fn clearing_up_that_is_denied_holds_nothing_up_but_what_is_cleared_up_later() {
+    let clean_up = || aside(deletion("j1"));
+    let ingress: Ingress =
+        serde_json::from_value(json!({ "metadata": { "name": "acme", "namespace": "crm" } }))
+            .unwrap();
+    let ingress = aside(action(Write::Apply(Object::Ingress(Box::new(ingress)))));
+    let actions = [clean_up(), clean_up(), ingress];
+    let (ctx, server) = context(vec![refusal(403, "Forbidden"), taken("9")]);
+    let refused = apply(&ctx, &platform(), &actions).await.unwrap();
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].is_clean_up);
+    drop(ctx);
+    let methods: Vec<_> = server
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|seen| seen.method)
+        .collect();
+    assert_eq!(methods, [Method::DELETE, Method::PATCH]);
+
+    for (code, action) in [(403, deletion("j1")), (500, clean_up())] {
+        let (ctx, server) = context(vec![refusal(code, "Refused")]);
+        let failed = apply(&ctx, &platform(), &[action]).await;
+        assert!(failed.is_err(), "{code}: what is needed, or may pass");
+        drop(ctx);
+        server.await.unwrap();
+    }
 }
