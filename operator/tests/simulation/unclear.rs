@@ -305,9 +305,9 @@ fn one_denied_write_after_the_other_ends_nothing() {
     ] {
         run.world.denies = Some(denied);
         let from = run.world.now;
-        while run.world.now.duration_since(from).as_secs() < 50 {
-            run.turn(None);
-        }
+        until(&mut run, |world| {
+            world.now.duration_since(from).as_secs() >= 50
+        });
     }
     assert_eq!(held(&run.world), None);
     run.world.denies = None;
