@@ -4,7 +4,7 @@
 //! reconcile. Must not decide anything.
 //!
 //! # Guarantees
-//! Nothing is done after a failed action. The status is written only over the version of the object that was looked at.
+//! Nothing is done after a failed action, but of one that is aside (`Origin`). The status is written only over the version of the object that was looked at.
 
 use kube::ResourceExt;
 
@@ -91,7 +91,7 @@ impl Error {
                 origin,
                 ..
             } => Some(Denial {
-                write: format!("{verb} {kind} {name}"),
+                write: format!("{verb} {kind} \"{name}\""),
                 why: self.to_string(),
                 origin: *origin,
             }),
@@ -130,28 +130,27 @@ pub async fn apply(
         key: PlatformKey::of(owner),
         uid: owner.uid().unwrap_or_default(),
     };
-    let mut refused = Vec::new();
-    let mut clears_up = true;
+    let mut refused: Vec<Refused> = Vec::new();
     for action in actions {
-        let is_clean_up = is_clean_up(action);
-        // What is cleared up later may rest on what could not be.
-        if is_clean_up && !clears_up {
+        let removed = removed(action);
+        let stays = |refused: &Refused| refused.removed.is_some() && refused.removed == removed;
+        // A Service goes before its Deployment, which leads to it otherwise.
+        if refused.iter().any(stays) {
             continue;
         }
         tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
         let Err(error) = write(&writer, owner, &action.write).await else {
             continue;
         };
-        let is_denied_aside = is_clean_up && error.denial().is_some();
-        clears_up &= !is_denied_aside;
-        if !is_denied_aside && is_awaited(&action.write) {
+        let is_passed_over = action.origin == Origin::Aside && error.denial().is_some();
+        if !is_passed_over && is_awaited(&action.write) {
             return Err(error.of(action));
         }
         let object = object(&action.write);
         refused.push(Refused {
             object,
             error,
-            is_clean_up,
+            removed,
         });
     }
     Ok(refused)
@@ -167,9 +166,12 @@ async fn write(writer: &Writer<'_>, owner: &CrmPlatform, write: &Write) -> Resul
     }
 }
 
-/// Whether a write only takes away what nothing needs any more.
-pub fn is_clean_up(action: &Action) -> bool {
-    action.origin == Origin::Aside && !matches!(action.write, Write::Apply(_))
+/// The name of what a write takes away because nothing needs it any more.
+fn removed(action: &Action) -> Option<String> {
+    match &action.write {
+        Write::Delete(target) if action.origin == Origin::Aside => Some(target.name.clone()),
+        _ => None,
+    }
 }
 
 /// A write that could not be made, and holds up nothing.
@@ -179,8 +181,8 @@ pub struct Refused {
     pub object: String,
     /// Why.
     pub error: Error,
-    /// Whether it was to clear up.
-    pub is_clean_up: bool,
+    /// The name of what was to be removed.
+    pub removed: Option<String>,
 }
 
 /// Whether what follows in a plan rests on a write. Nothing may go on without the policies that isolate pods.

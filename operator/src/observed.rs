@@ -16,6 +16,7 @@ use kube::Resource;
 use serde::Serialize;
 
 use crate::api::status::{Memory, Slot};
+use crate::cost::seconds;
 use crate::desired::labels;
 use crate::plan::action::Origin;
 use crate::platform::image_update::Tags;
@@ -68,6 +69,9 @@ pub struct Observed {
     pub denied: Option<Denied>,
 }
 
+/// Seconds after which a denial that was not met again is none of a row.
+const NOT_TRIED: f64 = 120.0;
+
 /// A write that the API server denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
@@ -95,9 +99,11 @@ pub struct Denied {
 }
 
 impl Denied {
-    /// What is known after one more denial. Another write counts for itself.
+    /// What is known after one more denial. Another write counts for itself, and so does one that was not tried for long.
     pub fn after(before: Option<&Self>, denial: Denial, now: Timestamp) -> Self {
-        let before = before.filter(|before| before.write == denial.write);
+        let before = before.filter(|before| {
+            before.write == denial.write && seconds(before.last, now) <= NOT_TRIED
+        });
         Self {
             since: before.map_or(now, |before| before.since),
             last: now,

@@ -305,9 +305,13 @@ impl Plan {
         }
     }
 
-    /// Clearing up was denied: what it was to find gone is not.
-    pub fn keeps_scratch(&mut self, before: &Memory) {
-        self.memory.scratch.clone_from(&before.scratch);
+    /// The API server denied to remove an object of this name. A scratch database counts as there until the Job that dropped it is gone: it would stand for the
+    /// next one.
+    pub fn stays(&mut self, name: &str, before: &Memory) {
+        let scratch = &mut self.memory.scratch;
+        let is_gone = |id: &&String| !scratch.contains(*id) && name.contains(id.as_str());
+        let again: Vec<_> = before.scratch.iter().filter(is_gone).cloned().collect();
+        scratch.extend(again);
     }
 
     /// Whether it is not known how the way in stands after this plan: it was not as the spec says, and is not written now.

@@ -158,9 +158,9 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
 /// What was not done is not remembered as done.
 fn take_refusals<'r>(plan: &mut Plan, before: &Memory, all: impl Iterator<Item = &'r Refused>) {
     for refused in all {
-        match refused.is_clean_up {
-            true => plan.keeps_scratch(before),
-            false => plan.refused(&refused.object, refused.error.finding()),
+        match &refused.removed {
+            Some(name) => plan.stays(name, before),
+            None => plan.refused(&refused.object, refused.error.finding()),
         }
     }
 }

@@ -57,7 +57,7 @@ pub fn next(
             let held = Summary::of(object, &memory, plan, &short);
             held.and(&problem.message)
         }
-        (Ok(_), Some(problem)) if !is_denied(object, observed) => {
+        (Ok(_), Some(problem)) if !is_denied(object, observed, problem) => {
             Summary::working(&problem.reason, &problem.message)
         }
         (Ok(_), Some(problem)) => Summary::stalled(&problem.reason, &problem.message),
@@ -96,9 +96,10 @@ fn is_held(memory: &Memory) -> bool {
 }
 
 /// Whether the API server denies a write as long as pods may take to come up: it will not come by itself.
-fn is_denied(object: &CrmPlatform, observed: &Observed) -> bool {
+fn is_denied(object: &CrmPlatform, observed: &Observed, problem: &Finding) -> bool {
     let limit = f64::from(object.spec.release.progress_deadline_seconds);
     let denied = observed.denied.as_ref();
+    let denied = denied.filter(|denied| problem.message.contains(&denied.write));
     denied.is_some_and(|denied| seconds(denied.since, denied.last) > limit)
 }
 

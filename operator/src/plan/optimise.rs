@@ -1,6 +1,7 @@
 //! Stage Optimise: backfill, soak and contract of the stable release. Nothing is begun while another release is on its way: a contract between a gate and a
 //! roll-out would take the ground from under it.
 
+use super::action::Origin;
 use super::draft::Draft;
 use super::judge::Kind;
 use super::rehearse::wanted_after_expand;
@@ -29,12 +30,11 @@ pub(super) fn optimise(draft: &mut Draft<'_>) {
     let Some(release) = draft.release(&stable.release).filter(|_| open) else {
         return;
     };
-    let progress = phases(
-        draft,
-        &stable.release,
-        &release,
-        draft.seconds_since(&stable.since),
-    );
+    // What serves does not wait for it, nor does a newer release.
+    let origin = std::mem::replace(&mut draft.origin, Origin::Aside);
+    let served = draft.seconds_since(&stable.since);
+    let progress = phases(draft, &stable.release, &release, served);
+    draft.origin = origin;
     match progress {
         Progress::Passed | Progress::Skipped => {
             close(draft, &stable.release, Verdict::Passed, None);

@@ -74,7 +74,7 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
         }
     }
     let (mut error, mut denial) = (None, None);
-    let mut clears_up = true;
+    let mut stay: Vec<String> = Vec::new();
     for action in parsed.iter().flat_map(|plan| &plan.actions) {
         match writes.next() {
             Some(Fault::CrashBefore) => return None,
@@ -88,13 +88,13 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
                 break;
             }
             None => {
-                if is_clean_up(action) && !clears_up {
+                if removed(action).is_some_and(|name| stay.contains(&name)) {
                     continue;
                 }
                 denial = denial_of(world, action);
                 match &denial {
-                    Some(_) if is_clean_up(action) => {
-                        clears_up = false;
+                    Some(_) if action.origin == Origin::Aside => {
+                        stay.extend(removed(action));
                         denial = None;
                         continue;
                     }
@@ -108,11 +108,15 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             }
         }
     }
-    if let (Ok(plan), false) = (&mut parsed, clears_up) {
-        plan.keeps_scratch(&observed.memory);
+    for name in &stay {
+        if let Ok(plan) = &mut parsed {
+            plan.stays(name, &observed.memory);
+        }
     }
-    let before = world.denied.take();
-    world.denied = denial.map(|denial| Denied::after(before.as_ref(), denial, world.now));
+    // As `Backoff` has it.
+    let before = world.denied.take().filter(|_| error.is_some());
+    let denied = denial.map(|denial| Denied::after(before.as_ref(), denial, world.now));
+    world.denied = denied.or(before);
     for (object, why) in std::mem::take(&mut world.around.refused) {
         if let Ok(plan) = &mut parsed {
             plan.refused(&object, why);
@@ -239,15 +243,18 @@ fn denial_of(world: &World, action: &Action) -> Option<Denial> {
     let write = describe(&action.write);
     let denies = world.denies.filter(|denied| write.contains(denied))?;
     Some(Denial {
-        why: format!("a policy of the cluster says no to {denies}"),
+        why: format!("{write}: a policy of the cluster says no to {denies}"),
         write,
         origin: action.origin,
     })
 }
 
 /// As `apply` tells it.
-fn is_clean_up(action: &Action) -> bool {
-    action.origin == Origin::Aside && !matches!(action.write, Write::Apply(_))
+fn removed(action: &Action) -> Option<String> {
+    match &action.write {
+        Write::Delete(target) if action.origin == Origin::Aside => Some(target.name.clone()),
+        _ => None,
+    }
 }
 
 fn make(world: &mut World, action: &Action) {

@@ -266,6 +266,31 @@ fn a_denied_clean_up_takes_no_release_back() {
     assert!(run.world.memory().scratch.is_empty());
 }
 
+/// The pods of before stay where they are, and so does what is to be optimised; a newer release does not wait for either.
+#[test]
+fn a_newer_release_does_not_wait_for_what_is_to_be_removed() {
+    let mut run = serving();
+    run.world.act(Act::Strategy(StrategyType::BlueGreen));
+    run.rest();
+    run.world.set_image("v2");
+    until(&mut run, World::serves);
+    for denied in ["deletes Deployment acme-", "-optimise-"] {
+        run.world.denies = Some(denied);
+        for _ in 0..50 {
+            run.turn(None);
+        }
+    }
+    run.world.denies = Some("deletes Deployment acme-");
+    run.world.set_image("v1b");
+    run.world.platform.spec.services[0].port = 9090;
+    until(&mut run, |world| world.is_in(Stage::Rehearse));
+    until(&mut run, |world| {
+        world.is_in(Stage::Gate) || held(world).is_some()
+    });
+    run.world.denies = None;
+    run.rest();
+}
+
 /// Nothing goes on without the policies that isolate pods; but that they are denied says nothing about a release that only waits for its time.
 #[test]
 fn a_denied_policy_stalls_the_platform_and_ends_no_canary() {

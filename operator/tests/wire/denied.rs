@@ -79,17 +79,21 @@ fn aside(action: Action) -> Action {
 }
 
 #[tokio::test]
-async fn clearing_up_that_is_denied_holds_nothing_up_but_what_is_cleared_up_later() {
+async fn clearing_up_that_is_denied_holds_up_only_what_has_the_same_name() {
     let clean_up = || aside(deletion("j1"));
     let ingress: Ingress =
         serde_json::from_value(json!({ "metadata": { "name": "acme", "namespace": "crm" } }))
             .unwrap();
     let ingress = aside(action(Write::Apply(Object::Ingress(Box::new(ingress)))));
-    let actions = [clean_up(), clean_up(), ingress];
-    let (ctx, server) = context(vec![refusal(403, "Forbidden"), taken("9")]);
+    let mut other = clean_up();
+    if let Write::Delete(target) = &mut other.write {
+        target.name = "acme-seed".into();
+    }
+    let actions = [clean_up(), clean_up(), other, ingress];
+    let (ctx, server) = context(vec![refusal(403, "Forbidden"), taken("8"), taken("9")]);
     let refused = apply(&ctx, &platform(), &actions).await.unwrap();
     assert_eq!(refused.len(), 1);
-    assert!(refused[0].is_clean_up);
+    assert_eq!(refused[0].removed.as_deref(), Some("acme-gate"));
     drop(ctx);
     let methods: Vec<_> = server
         .await
@@ -97,7 +101,7 @@ async fn clearing_up_that_is_denied_holds_nothing_up_but_what_is_cleared_up_late
         .into_iter()
         .map(|seen| seen.method)
         .collect();
-    assert_eq!(methods, [Method::DELETE, Method::PATCH]);
+    assert_eq!(methods, [Method::DELETE, Method::DELETE, Method::PATCH]);
 
     for (code, action) in [(403, deletion("j1")), (500, clean_up())] {
         let (ctx, server) = context(vec![refusal(code, "Refused")]);
