@@ -132,7 +132,7 @@ pub async fn apply(
     };
     let mut refused: Vec<Refused> = Vec::new();
     for action in actions {
-        let removed = removed(action);
+        let removed = action.removed().map(str::to_owned);
         let stays = |refused: &Refused| refused.removed.is_some() && refused.removed == removed;
         // A Service goes before its Deployment, which leads to it otherwise.
         if refused.iter().any(stays) {
@@ -163,14 +163,6 @@ async fn write(writer: &Writer<'_>, owner: &CrmPlatform, write: &Write) -> Resul
         Write::Create(created) => writer.create(created).await,
         Write::CreateSecret(recipe) => writer.create_secret(owner, recipe).await,
         Write::Delete(target) => writer.delete(target).await,
-    }
-}
-
-/// The name of what a write takes away because nothing needs it any more.
-fn removed(action: &Action) -> Option<String> {
-    match &action.write {
-        Write::Delete(target) if action.origin == Origin::Aside => Some(target.name.clone()),
-        _ => None,
     }
 }
 

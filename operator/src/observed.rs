@@ -408,4 +408,21 @@ mod tests {
         ])));
         assert!(owns(Value::Null), "what is not known may be");
     }
+
+    #[test]
+    fn denials_are_a_row_while_the_same_write_is_tried_again_and_again() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let denial = |write: &str| Denial {
+            write: write.into(),
+            why: "exceeded quota".into(),
+            origin: Origin::Stage,
+        };
+        let first = Denied::after(None, denial("create Job a"), at(0));
+        let next = Denied::after(Some(&first), denial("create Job a"), at(30));
+        assert_eq!((next.since, next.last), (at(0), at(30)));
+        let other = Denied::after(Some(&next), denial("create Job b"), at(60));
+        assert_eq!(other.since, at(60));
+        let late = Denied::after(Some(&next), denial("create Job a"), at(600));
+        assert_eq!(late.since, at(600), "nobody knows what was so meanwhile");
+    }
 }

@@ -141,9 +141,10 @@ fn move_on(platform: &Platform, observed: &Observed, now: Timestamp) -> (Plan, b
     }
     // As long as nothing is remembered, what is recorded may be all there is of what serves.
     if !draft.moved && !admit::memory_is_lost(&draft) {
-        draft.origin = Origin::Aside;
-        around::live_pods(&mut draft);
-        cleanup::cleanup(&mut draft);
+        draft.writing_for(Origin::Aside, |draft| {
+            around::live_pods(draft);
+            cleanup::cleanup(draft);
+        });
     }
     around::tell_way_in(&mut draft);
     let moved = draft.moved;
@@ -195,21 +196,23 @@ fn advance(draft: &mut Draft<'_>) {
     if !permit::has_begun(draft, &candidate) {
         return;
     }
-    draft.origin = Origin::Stage;
-    let progress = match candidate.stage {
-        Stage::Resolve => Progress::Passed,
-        Stage::Backup => backup::backup(draft),
-        Stage::Rehearse => rehearse::rehearse(draft),
-        Stage::Gate => gate::gate(draft),
-        Stage::Approve => Progress::Passed,
-        Stage::Migrate => migrate::migrate(draft),
-        Stage::Rollout => rollout::rollout(draft),
-        Stage::Verify => verify::verify(draft),
-        Stage::Optimise => Progress::Passed,
-    };
+    let progress = draft.writing_for(Origin::Stage, |draft| work(draft, candidate.stage));
     let denied = denied(draft, &candidate).filter(|_| progress == Progress::Waiting);
     let progress = denied.map_or(progress, Progress::Inconclusive);
     transition(draft, candidate.stage, progress);
+}
+
+/// Goes on with a stage; those that only are a moment of the memory have nothing to do.
+fn work(draft: &mut Draft<'_>, stage: Stage) -> Progress {
+    match stage {
+        Stage::Backup => backup::backup(draft),
+        Stage::Rehearse => rehearse::rehearse(draft),
+        Stage::Gate => gate::gate(draft),
+        Stage::Migrate => migrate::migrate(draft),
+        Stage::Rollout => rollout::rollout(draft),
+        Stage::Verify => verify::verify(draft),
+        Stage::Resolve | Stage::Approve | Stage::Optimise => Progress::Passed,
+    }
 }
 
 /// What the API server denies a stage that would write it again, also after the time that pods of a service may take: it will not come by itself. A migration of the

@@ -21,6 +21,16 @@ pub struct Action {
     pub origin: Origin,
 }
 
+impl Action {
+    /// The name of what it takes away because nothing needs it any more.
+    pub fn removed(&self) -> Option<&str> {
+        match &self.write {
+            Write::Delete(target) if self.origin == Origin::Aside => Some(&target.name),
+            _ => None,
+        }
+    }
+}
+
 /// What a write is for, and so what its refusal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

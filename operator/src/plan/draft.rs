@@ -59,7 +59,7 @@ pub(super) struct Draft<'a> {
     /// A release changed its stage: no write may follow in this plan.
     pub moved: bool,
     /// What the writes of now are for.
-    pub origin: Origin,
+    origin: Origin,
     /// The embedded database, if there is to be one, is up.
     pub database_answers: bool,
     wake: Option<Duration>,
@@ -234,6 +234,14 @@ impl<'a> Draft<'a> {
     }
 
     // --- writes
+
+    /// Plans writes that are for something else than those around them.
+    pub fn writing_for<T>(&mut self, origin: Origin, plan: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.origin, origin);
+        let planned = plan(self);
+        self.origin = before;
+        planned
+    }
 
     fn push(&mut self, write: Write, because: String) {
         self.actions.push(Action {

@@ -31,10 +31,10 @@ pub(super) fn optimise(draft: &mut Draft<'_>) {
         return;
     };
     // What serves does not wait for it, nor does a newer release.
-    let origin = std::mem::replace(&mut draft.origin, Origin::Aside);
     let served = draft.seconds_since(&stable.since);
-    let progress = phases(draft, &stable.release, &release, served);
-    draft.origin = origin;
+    let progress = draft.writing_for(Origin::Aside, |draft| {
+        phases(draft, &stable.release, &release, served)
+    });
     match progress {
         Progress::Passed | Progress::Skipped => {
             close(draft, &stable.release, Verdict::Passed, None);

@@ -295,9 +295,9 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
         let mut candidate = candidate.iter();
         candidate.any(|candidate| candidate.release == seen.release)
     };
-    let origin = std::mem::replace(&mut draft.origin, Origin::Aside);
-    remove_others(draft, place, |seen| left <= 0.0 && !comes_back(seen));
-    draft.origin = origin;
+    draft.writing_for(Origin::Aside, |draft| {
+        remove_others(draft, place, |seen| left <= 0.0 && !comes_back(seen))
+    });
 }
 
 /// Removes what is live beside stable: services that it does not have, and those pods of the other slot that `goes` names. True when nothing was there to remove.

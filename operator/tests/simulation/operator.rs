@@ -88,13 +88,16 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
                 break;
             }
             None => {
-                if removed(action).is_some_and(|name| stay.contains(&name)) {
+                if action
+                    .removed()
+                    .is_some_and(|name| stay.iter().any(|stays| stays == name))
+                {
                     continue;
                 }
                 denial = denial_of(world, action);
                 match &denial {
                     Some(_) if action.origin == Origin::Aside => {
-                        stay.extend(removed(action));
+                        stay.extend(action.removed().map(str::to_owned));
                         denial = None;
                         continue;
                     }
@@ -247,14 +250,6 @@ fn denial_of(world: &World, action: &Action) -> Option<Denial> {
         write,
         origin: action.origin,
     })
-}
-
-/// As `apply` tells it.
-fn removed(action: &Action) -> Option<String> {
-    match &action.write {
-        Write::Delete(target) if action.origin == Origin::Aside => Some(target.name.clone()),
-        _ => None,
-    }
 }
 
 fn make(world: &mut World, action: &Action) {

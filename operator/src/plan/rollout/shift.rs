@@ -100,14 +100,14 @@ fn keep_stable(draft: &mut Draft<'_>) {
         because: "stable stays until another release serves",
         renews: false,
     };
-    let origin = std::mem::replace(&mut draft.origin, Origin::Standing);
     draft.restores = true;
-    for wanted in &release.services {
-        let size = live::size(draft, &wanted.name, place.slot);
-        live::pods(draft, place, wanted, size);
-    }
+    draft.writing_for(Origin::Standing, |draft| {
+        for wanted in &release.services {
+            let size = live::size(draft, &wanted.name, place.slot);
+            live::pods(draft, place, wanted, size);
+        }
+    });
     draft.restores = false;
-    draft.origin = origin;
 }
 
 /// Makes the Services select what the memory says; true when they all did so already.
