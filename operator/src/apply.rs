@@ -4,7 +4,7 @@
 //! reconcile. Must not decide anything.
 //!
 //! # Guarantees
-//! Nothing is done after a failed action, but of one that is aside (`Origin`). The status is written only over the version of the object that was looked at.
+//! Nothing is done after a failed action, unless that one is aside (`Origin`). The status is written only over the version of the object that was looked at.
 
 use kube::ResourceExt;
 
@@ -13,8 +13,9 @@ use crate::api::{CrmPlatform, conditions};
 use crate::context::{Context, PlatformKey};
 use crate::desired::labels;
 use crate::observed::Denial;
-use crate::plan::action::{Action, Created, Object, Origin, Write};
+use crate::plan::action::{Action, Created, Origin, Write};
 use crate::secrets;
+use crate::status::Failure;
 
 pub mod keep;
 pub mod status;
@@ -80,6 +81,14 @@ impl Error {
         Finding::new(reason, format!("{self}; it is tried again"))
     }
 
+    /// As the status tells it.
+    pub fn failure(&self) -> Failure {
+        Failure {
+            finding: self.finding(),
+            denied: self.denial().map(|denial| denial.write),
+        }
+    }
+
     /// What the API server said no to, and will say so again.
     pub fn denial(&self) -> Option<Denial> {
         match self {
@@ -116,10 +125,10 @@ impl Error {
     }
 }
 
-/// Runs actions in order for the platform `owner`. Out: what was refused of that for which nothing waits, an Ingress of a host that is taken, say.
+/// Runs actions in order for the platform `owner`. Out: what failed of that for which nothing waits, an Ingress of a host that is taken, say.
 ///
 /// # Errors
-/// The first other failure; later actions were not tried.
+/// The first other failure, or that this process leads no more; later actions were not tried.
 pub async fn apply(
     ctx: &Context,
     owner: &CrmPlatform,
@@ -132,26 +141,19 @@ pub async fn apply(
     };
     let mut refused: Vec<Refused> = Vec::new();
     for action in actions {
-        let removed = action.removed().map(str::to_owned);
-        let stays = |refused: &Refused| refused.removed.is_some() && refused.removed == removed;
-        // A Service goes before its Deployment, which leads to it otherwise.
-        if refused.iter().any(stays) {
+        let stays = |first: &String| refused.iter().any(|refused| refused.write.key() == *first);
+        if action.after.iter().any(stays) {
             continue;
         }
         tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
         let Err(error) = write(&writer, owner, &action.write).await else {
             continue;
         };
-        let is_passed_over = action.origin == Origin::Aside && error.denial().is_some();
-        if !is_passed_over && is_awaited(&action.write) {
+        if action.origin != Origin::Aside || !ctx.leadership.leads() {
             return Err(error.of(action));
         }
-        let object = object(&action.write);
-        refused.push(Refused {
-            object,
-            error,
-            removed,
-        });
+        let write = action.write.clone();
+        refused.push(Refused { write, error });
     }
     Ok(refused)
 }
@@ -169,32 +171,10 @@ async fn write(writer: &Writer<'_>, owner: &CrmPlatform, write: &Write) -> Resul
 /// A write that could not be made, and holds up nothing.
 #[derive(Debug)]
 pub struct Refused {
-    /// Kind and name of an object that was to be there, as `Kind/name`; or the write in words.
-    pub object: String,
+    /// The write.
+    pub write: Write,
     /// Why.
     pub error: Error,
-    /// The name of what was to be removed.
-    pub removed: Option<String>,
-}
-
-/// Whether what follows in a plan rests on a write. Nothing may go on without the policies that isolate pods.
-fn is_awaited(write: &Write) -> bool {
-    match write {
-        Write::Apply(object) => !matches!(
-            object,
-            Object::Autoscaler(_) | Object::Budget(_) | Object::Ingress(_) | Object::Route(_)
-        ),
-        Write::CreateSecret(recipe) => recipe.awaited,
-        Write::KeepReplicas(_) | Write::Create(_) | Write::Delete(_) => true,
-    }
-}
-
-fn object(write: &Write) -> String {
-    match write {
-        Write::Apply(object) => object.key(),
-        Write::CreateSecret(recipe) => recipe.key(),
-        Write::KeepReplicas(_) | Write::Create(_) | Write::Delete(_) => describe(write),
-    }
 }
 
 fn describe(write: &Write) -> String {
@@ -220,6 +200,6 @@ fn describe(write: &Write) -> String {
             )
         }
         Write::CreateSecret(recipe) => format!("create Secret {} unless it is there", recipe.name),
-        Write::Delete(target) => format!("delete {:?} {}", target.kind, target.name),
+        Write::Delete(target) => format!("delete {} {}", target.kind.name(), target.name),
     }
 }

@@ -1,6 +1,6 @@
 //! How long to wait before a platform that failed is tried again: 1 second, doubling to 5 minutes, per platform; to 30 seconds where the API server denies something.
 //!
-//! In: failures and successes. Out: a delay. kube's `error_policy` hears of failures only, so successes are told to it by `reconcile`; and since each failure
+//! In: failures and successes. Out: a delay, what is denied look after look, and whether people are told of it. kube's `error_policy` hears of failures only, so successes are told to it by `reconcile`; and since each failure
 //! writes a status, whose watch event asks for a look at once, `reconcile` also asks how much of the delay is left. A new spec does not wait, nor does a request by annotation.
 
 use std::collections::HashMap;
@@ -18,11 +18,21 @@ use crate::observed::{Denial, Denied};
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 const DENIED: Duration = Duration::from_secs(30);
+/// How long people are told nothing else of what is denied.
+const TOLD_FOR: Duration = Duration::from_secs(60);
 
 /// Failures in a row, per platform.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: Mutex<HashMap<PlatformKey, Failures>>,
+    told: Mutex<HashMap<PlatformKey, Told>>,
+}
+
+/// What people were told last of what the API server denies.
+#[derive(Debug)]
+struct Told {
+    why: String,
+    at: Instant,
 }
 
 #[derive(Debug)]
@@ -47,19 +57,28 @@ impl Backoff {
     /// Counts a failure of what was [`asked`] for, with what an API server denied; returns how long to wait. What is denied is tried more often than what fails
     /// otherwise: somebody may be about to allow it.
     pub fn failed(&self, platform: &PlatformKey, asked: u64, denial: Option<Denial>) -> Duration {
+        self.failed_at(platform, asked, (denial, Timestamp::now()))
+    }
+
+    fn failed_at(
+        &self,
+        platform: &PlatformKey,
+        asked: u64,
+        (denial, now): (Option<Denial>, Timestamp),
+    ) -> Duration {
         let mut failures = self.lock();
         let before = failures.get(platform);
         let count = before.map_or(0, |failures| failures.count);
-        let longest = if denial.is_some() { DENIED } else { LONGEST };
+        let denied = before.and_then(|failures| failures.denied.clone());
+        let denied = match denial {
+            Some(denial) => Some(Denied::after(denied.as_ref(), denial, now)),
+            // What fails in another way meanwhile does not make it allowed, and must not wait so long that the row ends.
+            None => denied.filter(|denied| denied.goes_on(now)),
+        };
+        let longest = denied.as_ref().map_or(LONGEST, |_| DENIED);
         let delay = FIRST
             .saturating_mul(2_u32.saturating_pow(count))
             .min(longest);
-        // What fails in another way meanwhile does not make it allowed.
-        let denied = before.and_then(|failures| failures.denied.clone());
-        let denied = match denial {
-            Some(denial) => Some(Denied::after(denied.as_ref(), denial, Timestamp::now())),
-            None => denied,
-        };
         let failure = Failures {
             count: count.saturating_add(1),
             asked,
@@ -79,14 +98,43 @@ impl Backoff {
         Some(failed.until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
-    /// What the API server denies of a platform, look after look.
-    pub fn denied(&self, platform: &PlatformKey) -> Option<Denied> {
-        self.lock().get(platform)?.denied.clone()
+    /// What the API server denies of a platform, look after look; nothing when something else is [`asked`] for, which was not tried yet.
+    pub fn denied(&self, platform: &PlatformKey, asked: u64) -> Option<Denied> {
+        let failures = self.lock();
+        let failed = failures.get(platform);
+        failed
+            .filter(|failures| failures.asked == asked)?
+            .denied
+            .clone()
     }
 
-    /// Forgets the failures of a platform that went well or is gone.
+    /// Whether people are told of a denial: once, again when its words have changed, and not more than once a minute where they change each time.
+    pub fn is_news(&self, platform: &PlatformKey, denial: &Denial) -> bool {
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = all.get(platform);
+        if told.is_some_and(|told| told.why == denial.why || told.at.elapsed() < TOLD_FOR) {
+            return false;
+        }
+        let why = denial.why.clone();
+        let at = Instant::now();
+        all.insert(platform.clone(), Told { why, at });
+        true
+    }
+
+    /// Forgets the failures of a platform that went well. What it was told of is told again when it comes again, but not at once.
     pub fn reset(&self, platform: &PlatformKey) {
         self.lock().remove(platform);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = told.get_mut(platform) {
+            told.why.clear();
+        }
+    }
+
+    /// Forgets a platform that is gone.
+    pub fn forget(&self, platform: &PlatformKey) {
+        self.lock().remove(platform);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.remove(platform);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PlatformKey, Failures>> {
@@ -154,7 +202,7 @@ mod tests {
         let backoff = Backoff::default();
         let denied = |write| {
             backoff.failed(&acme(), 1, denial(write));
-            backoff.denied(&acme()).unwrap()
+            backoff.denied(&acme(), 1).unwrap()
         };
         let first = denied("create Job a");
         backoff.failed(&acme(), 1, None);
@@ -162,8 +210,13 @@ mod tests {
         assert_eq!(later.since, first.since, "another failure came between");
         assert!(later.last > first.last);
         assert!(denied("create Job b").since > first.since);
+        assert_eq!(
+            backoff.denied(&acme(), 2),
+            None,
+            "what is asked for now was not tried yet"
+        );
         backoff.reset(&acme());
-        assert_eq!(backoff.denied(&acme()), None);
+        assert_eq!(backoff.denied(&acme(), 1), None);
     }
 
     #[test]
@@ -172,7 +225,52 @@ mod tests {
         let delays = (0..7).map(|_| backoff.failed(&acme(), 1, denial("create Job a")));
         let delays: Vec<_> = delays.map(|delay| delay.as_secs()).collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
-        let other = backoff.failed(&acme(), 1, None);
-        assert_eq!(other.as_secs(), 128, "taking turns is no progress");
+    }
+
+    /// Each failure comes when the wait after the one before is over.
+    #[test]
+    fn another_failure_in_between_ends_no_row_of_denials() {
+        let backoff = Backoff::default();
+        let first = Timestamp::UNIX_EPOCH;
+        let mut now = first;
+        let mut fails = |denial: Option<Denial>| {
+            let wait = backoff.failed_at(&acme(), 1, (denial, now));
+            now += wait;
+            (wait.as_secs(), backoff.denied(&acme(), 1))
+        };
+        for _ in 0..12 {
+            fails(denial("create Job a"));
+        }
+        assert_eq!(fails(None).0, 30, "not as long as what fails otherwise");
+        let row = fails(denial("create Job a")).1.unwrap();
+        assert_eq!(row.since, first);
+        let waits: Vec<_> = (0..5).map(|_| fails(None).0).collect();
+        assert_eq!(waits, [30, 30, 30, 30, 300], "it is denied no more");
+        let later = fails(denial("create Job a")).1.unwrap();
+        assert_eq!(later.since, later.last);
+    }
+
+    #[test]
+    fn a_denial_is_told_once_and_its_new_words_after_a_minute() {
+        let backoff = Backoff::default();
+        let says = |why: &str| Denial {
+            why: why.into(),
+            ..denial("create Job a").unwrap()
+        };
+        let ages = || {
+            let mut told = backoff.told.lock().unwrap();
+            told.get_mut(&acme()).unwrap().at -= TOLD_FOR;
+        };
+        assert!(backoff.is_news(&acme(), &says("quota")));
+        assert!(!backoff.is_news(&acme(), &says("policy")), "not so soon");
+        ages();
+        assert!(!backoff.is_news(&acme(), &says("quota")), "it is known");
+        assert!(backoff.is_news(&acme(), &says("policy")));
+        backoff.reset(&acme());
+        assert!(!backoff.is_news(&acme(), &says("policy")), "not so soon");
+        ages();
+        assert!(backoff.is_news(&acme(), &says("policy")), "it came again");
+        backoff.forget(&acme());
+        assert!(backoff.is_news(&acme(), &says("policy")));
     }
 }

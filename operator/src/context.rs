@@ -83,7 +83,7 @@ pub struct Context {
 impl Context {
     /// Drops what is remembered of a platform that is gone.
     pub fn forget(&self, platform: &PlatformKey) {
-        self.backoff.reset(platform);
+        self.backoff.forget(platform);
         self.written.forget(platform);
         self.drift.forget(platform);
         self.foreign.forget(platform);

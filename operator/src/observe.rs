@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::api::CrmPlatform;
 use crate::api::status::Memory;
+use crate::backoff::asked;
 use crate::context::{Context, PlatformKey};
 use crate::observed::{JobView, Listing, Observed, Resolution, Stamp, Unresolved, WorkloadView};
 use crate::platform::Platform;
@@ -119,7 +120,7 @@ pub async fn observe(
         secrets: (ctx.stores.secrets.is_ready()).then(|| ctx.stores.secrets.of(&key)),
         own_secrets: own_secrets(ctx, &key, &uid),
         knows_routes: ctx.stores.around.knows_routes(),
-        denied: ctx.backoff.denied(&key),
+        denied: ctx.backoff.denied(&key, asked(&object.metadata)),
         ..seen
     })
 }

@@ -65,7 +65,7 @@ pub struct Observed {
     pub own_secrets: Option<BTreeSet<String>>,
     /// Objects by `Kind/name` in which somebody changed what is ours, with the field manager that wrote last. They have no content hash.
     pub drifted: BTreeMap<String, String>,
-    /// A write for which others wait, and that the API server denies at each look.
+    /// A write for which others wait, and that the API server denied at each look at what people ask for now.
     pub denied: Option<Denied>,
 }
 
@@ -101,9 +101,7 @@ pub struct Denied {
 impl Denied {
     /// What is known after one more denial. Another write counts for itself, and so does one that was not tried for long.
     pub fn after(before: Option<&Self>, denial: Denial, now: Timestamp) -> Self {
-        let before = before.filter(|before| {
-            before.write == denial.write && seconds(before.last, now) <= NOT_TRIED
-        });
+        let before = before.filter(|before| before.write == denial.write && before.goes_on(now));
         Self {
             since: before.map_or(now, |before| before.since),
             last: now,
@@ -111,6 +109,11 @@ impl Denied {
             origin: denial.origin,
             why: denial.why,
         }
+    }
+
+    /// Whether one more denial of the same write would be of this row: it was tried not long ago.
+    pub fn goes_on(&self, now: Timestamp) -> bool {
+        seconds(self.last, now) <= NOT_TRIED
     }
 }
 

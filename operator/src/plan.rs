@@ -11,6 +11,7 @@
 //! - Nothing of one release is read for another: Jobs, verdicts, candidate pods and scratch databases carry the release id.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -43,6 +44,7 @@ mod moves;
 mod optimise;
 mod permit;
 mod record;
+mod refused;
 mod rehearse;
 mod requests;
 mod resolve;
@@ -94,6 +96,8 @@ pub struct Plan {
     pub way_in_lags: Option<String>,
     /// What it waits for will not come by itself, or not soon: people are told at once.
     pub hindered: bool,
+    /// Scratch databases, by release, that are dropped once the Job of this name is removed, which did it: a Job that stays would stand for the next one.
+    pub drops: BTreeMap<String, String>,
 }
 
 /// How a stage stands.
@@ -291,32 +295,6 @@ fn aborting(draft: &Draft<'_>) -> Option<Finding> {
 }
 
 impl Plan {
-    /// The API server refused an object for which nothing waits: of the way in people are told where they look for it, of a Secret as a problem. It was not put back.
-    pub fn refused(&mut self, object: &str, why: Finding) {
-        self.corrections
-            .retain(|put_back| put_back.object != object);
-        if self.way_in_lags.as_deref() == Some(object) {
-            let object = object.replace('/', " ");
-            let message = format!("{object} is not there as the spec says: {}", why.message);
-            self.unexposed = Some(Finding::new(conditions::APPLY_FAILED, message));
-        } else if object.starts_with("Secret/") {
-            let message = format!(
-                "{}; what serves is left alone, and nothing new begins",
-                why.message
-            );
-            self.problem.get_or_insert(Finding { message, ..why });
-        }
-    }
-
-    /// The API server denied to remove an object of this name. A scratch database counts as there until the Job that dropped it is gone: it would stand for the
-    /// next one.
-    pub fn stays(&mut self, name: &str, before: &Memory) {
-        let scratch = &mut self.memory.scratch;
-        let is_gone = |id: &&String| !scratch.contains(*id) && name.contains(id.as_str());
-        let again: Vec<_> = before.scratch.iter().filter(is_gone).cloned().collect();
-        scratch.extend(again);
-    }
-
     /// Whether it is not known how the way in stands after this plan: it was not as the spec says, and is not written now.
     pub(crate) fn leaves_way_in(&self) -> bool {
         let writes = |key: &String| {

@@ -20,7 +20,7 @@ use kube::runtime::controller::Action;
 
 use crate::api::CrmPlatform;
 use crate::api::status::{CrmPlatformStatus, Memory};
-use crate::apply::{Error as Unapplied, Refused, StatusWrite, apply, keep, write_status};
+use crate::apply::{Error as Unapplied, StatusWrite, apply, keep, write_status};
 use crate::context::{Context, PlatformKey};
 use crate::controller::Watched;
 use crate::error::Error;
@@ -121,12 +121,14 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
         .unwrap_or_default();
     let applied = apply(ctx, object, actions).await;
     if let Ok(plan) = &mut planned {
-        take_refusals(plan, &observed.memory, applied.iter().flatten());
+        for refused in applied.iter().flatten() {
+            plan.refused(&refused.write, refused.error.finding());
+        }
     }
     if let Err(error) = &applied {
         tell_denied(ctx, object, error).await;
     }
-    let failure = applied.as_ref().err().map(Unapplied::finding);
+    let failure = applied.as_ref().err().map(Unapplied::failure);
     let next = status::next(object, &observed, &planned, failure.as_ref(), now);
     let hindered = planned.as_ref().is_ok_and(|plan| plan.hindered);
     let worth = status::save(status, kept.as_ref(), &next, (hindered, now));
@@ -153,16 +155,6 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
         Some(Next::Wait(left)) => Next::Wait(left.min(rest)),
         None => Next::Wait(rest),
     })
-}
-
-/// What was not done is not remembered as done.
-fn take_refusals<'r>(plan: &mut Plan, before: &Memory, all: impl Iterator<Item = &'r Refused>) {
-    for refused in all {
-        match &refused.removed {
-            Some(name) => plan.stays(name, before),
-            None => plan.refused(&refused.object, refused.error.finding()),
-        }
-    }
 }
 
 /// Plans, reads the logs that a verdict is explained by, and keeps what is to be kept. Each log is asked for once: what cannot be read is an answer too.

@@ -167,7 +167,6 @@ mod tests {
             content: SecretContent::Passwords,
             plain: vec![("host".into(), "acme-postgres".into())],
             owned,
-            awaited: true,
         };
         let kept = secret(&owner, &recipe(false)).unwrap();
         assert_eq!(kept.metadata.owner_references, None);

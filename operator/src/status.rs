@@ -33,21 +33,31 @@ pub use unsaved::{Save, Unsaved, save};
 use condition_list::Conditions;
 use summary::Summary;
 
-/// The status to write. `apply_error` is what people are told of the first failed write; the memory of a plan counts only when all its writes were made.
+/// What people are told of the first failed write of a look.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Reason and sentence.
+    pub finding: Finding,
+    /// Verb, kind and name of a write that the API server denies.
+    pub denied: Option<String>,
+}
+
+/// The status to write. `failure` is of the first failed write; the memory of a plan counts only when all its writes were made.
 pub fn next(
     object: &CrmPlatform,
     observed: &Observed,
     plan: &Result<Plan, Invalid>,
-    apply_error: Option<&Finding>,
+    failure: Option<&Failure>,
     now: Timestamp,
 ) -> CrmPlatformStatus {
     let previous = object.status.clone().unwrap_or_default();
     let memory = match plan {
-        Ok(plan) if apply_error.is_none() => plan.memory.clone(),
+        Ok(plan) if failure.is_none() => plan.memory.clone(),
         _ => observed.memory.clone(),
     };
     let short = short(object, observed, &memory);
-    let summary = match (plan, apply_error) {
+    let problem = failure.map(|failure| &failure.finding);
+    let summary = match (plan, problem) {
         (Err(invalid), _) => Summary::stalled(words::INVALID_SPEC, &invalid.to_string()),
         (Ok(_), Some(problem)) if problem.reason != words::APPLY_FAILED => {
             Summary::stalled(&problem.reason, &problem.message)
@@ -57,10 +67,10 @@ pub fn next(
             let held = Summary::of(object, &memory, plan, &short);
             held.and(&problem.message)
         }
-        (Ok(_), Some(problem)) if !is_denied(object, observed, problem) => {
-            Summary::working(&problem.reason, &problem.message)
-        }
-        (Ok(_), Some(problem)) => Summary::stalled(&problem.reason, &problem.message),
+        (Ok(_), Some(problem)) => match is_denied(object, observed, failure) {
+            true => Summary::stalled(&problem.reason, &problem.message),
+            false => Summary::working(&problem.reason, &problem.message),
+        },
         (Ok(plan), None) => Summary::of(object, &memory, plan, &short),
     };
     let mut next = Conditions::after(&previous.conditions, object.metadata.generation, now);
@@ -74,7 +84,7 @@ pub fn next(
     tests_passed(&mut next, object, &memory, plan);
     migrated(&mut next, &memory);
     available(&mut next, &memory, &short);
-    exposed(&mut next, object, &memory, (plan, apply_error.is_some()));
+    exposed(&mut next, object, &memory, (plan, failure.is_some()));
     let mut status = CrmPlatformStatus {
         observed_generation: object.metadata.generation,
         stage: Some(stage(&memory, &summary)),
@@ -96,10 +106,11 @@ fn is_held(memory: &Memory) -> bool {
 }
 
 /// Whether the API server denies a write as long as pods may take to come up: it will not come by itself.
-fn is_denied(object: &CrmPlatform, observed: &Observed, problem: &Finding) -> bool {
+fn is_denied(object: &CrmPlatform, observed: &Observed, failure: Option<&Failure>) -> bool {
     let limit = f64::from(object.spec.release.progress_deadline_seconds);
+    let now = failure.and_then(|failure| failure.denied.as_ref());
     let denied = observed.denied.as_ref();
-    let denied = denied.filter(|denied| problem.message.contains(&denied.write));
+    let denied = denied.filter(|denied| now == Some(&denied.write));
     denied.is_some_and(|denied| seconds(denied.since, denied.last) > limit)
 }
 

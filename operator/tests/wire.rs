@@ -35,7 +35,7 @@ mod logs;
 #[path = "wire/server.rs"]
 mod server;
 
-use server::{context, platform, refusal, taken};
+use server::{context, owned, platform, refusal, taken};
 
 fn key() -> PlatformKey {
     PlatformKey {
@@ -49,6 +49,7 @@ fn action(write: Write) -> Action {
         write,
         because: "a test wants it".into(),
         origin: Origin::Stage,
+        after: Vec::new(),
     }
 }
 
@@ -108,7 +109,7 @@ async fn applies_whole_objects_under_one_manager() {
 #[tokio::test]
 async fn takes_by_force_only_what_is_its_own() {
     let action = || [config_map("acme-postgres")];
-    let (ctx, server) = context(vec![refusal(409, "Conflict"), (200, stored())]);
+    let (ctx, server) = context(vec![owned(), (200, stored())]);
     let error = apply(&ctx, &platform(), &action()).await.unwrap_err();
     let words = error.finding().message;
     assert!(words.contains("that others have made"), "{words}");
@@ -215,12 +216,15 @@ async fn a_way_in_that_is_refused_holds_nothing_up() {
     let ingress: Ingress =
         serde_json::from_value(json!({ "metadata": { "name": "acme", "namespace": "crm" } }))
             .unwrap();
-    let ingress = action(Write::Apply(Object::Ingress(Box::new(ingress))));
+    let ingress = Action {
+        origin: Origin::Aside,
+        ..action(Write::Apply(Object::Ingress(Box::new(ingress))))
+    };
     let refused = apply(&ctx, &platform(), &[ingress, config_map("second")])
         .await
         .unwrap();
     assert_eq!(refused.len(), 1);
-    assert_eq!(refused[0].object, "Ingress/acme");
+    assert_eq!(refused[0].write.key(), "Ingress/acme");
     assert!(refused[0].error.to_string().contains("the host is taken"));
     drop(ctx);
     assert_eq!(server.await.unwrap().len(), 2);
@@ -281,7 +285,6 @@ fn creation_of_secret() -> Action {
         content: SecretContent::Password,
         plain: Vec::new(),
         owned: false,
-        awaited: true,
     }))
 }
 

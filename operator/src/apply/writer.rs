@@ -17,7 +17,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{
     DeleteParams, Patch, PatchParams, PostParams, Preconditions, WatchEvent, WatchParams,
 };
-use kube::core::PartialObjectMeta;
+use kube::core::{PartialObjectMeta, Status};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,12 +38,17 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// Seconds after which the API server ends the watch of a Secret that is not there.
 const SHOWN_WITHIN: u32 = 5;
 
+/// Cause of a conflict of an apply, as the API server calls it.
+const FIELD_MANAGER_CONFLICT: &str = "FieldManagerConflict";
+
 /// Why a call failed, as far as callers tell cases apart.
 pub enum Refusal {
     /// There is no such object.
     NotFound,
-    /// It is not at the expected version, or not of the expected UID.
+    /// It is not at the expected version, or not of the expected UID; or a quota is counted by several at once.
     Conflict,
+    /// Others own fields of it.
+    Owned,
     /// There is one of that name.
     AlreadyExists,
     /// Not asked: this process is not the leader any more.
@@ -104,7 +109,7 @@ impl Writer<'_> {
             .call(request.patch(&kept.deployment, &params, &patch))
             .await
         {
-            Ok(_) | Err(Refusal::Conflict) => Ok(()),
+            Ok(_) | Err(Refusal::Conflict | Refusal::Owned) => Ok(()),
             Err(refusal) => {
                 Err(self.error("keep the pods of", "Deployment", &kept.deployment, refusal))
             }
@@ -143,7 +148,7 @@ impl Writer<'_> {
                 self.ctx.drift.applied(&self.key, &object, drift.as_deref());
                 Ok(())
             }
-            Err(Refusal::Conflict) if !is_own => {
+            Err(Refusal::Owned) => {
                 let refusal = Refusal::Denied(self.foreign());
                 Err(self.error("apply", K::KIND, &name, refusal))
             }
@@ -361,6 +366,7 @@ impl Writer<'_> {
             Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => {
                 Err(Refusal::AlreadyExists)
             }
+            Ok(Err(kube::Error::Api(status))) if is_owned(&status) => Err(Refusal::Owned),
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Err(Refusal::Conflict),
             Ok(Err(error @ kube::Error::Api(_))) if is_denial(&error) => {
                 Err(Refusal::Denied(crate::error::short(&error)))
@@ -392,7 +398,9 @@ impl Writer<'_> {
         let denied = matches!(refusal, Refusal::Denied(_) | Refusal::AlreadyExists);
         let reason = match refusal {
             Refusal::NotFound => "it is not there (its namespace may be gone)".to_owned(),
-            Refusal::Conflict => "somebody else changed it at the same time".to_owned(),
+            Refusal::Conflict | Refusal::Owned => {
+                "somebody else changed it, or its quota, at the same time".to_owned()
+            }
             Refusal::AlreadyExists => "there is one of that name already, which is not this platform's or says something else: delete it".to_owned(),
             Refusal::NotLeading => "this process is no longer the leader".to_owned(),
             Refusal::Denied(reason) | Refusal::Other(reason) => reason,
@@ -406,6 +414,12 @@ impl Writer<'_> {
             origin: Origin::Standing,
         }
     }
+}
+
+/// Whether an apply without force meets what others have set.
+fn is_owned(status: &Status) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    status.is_conflict() && causes.any(|cause| cause.reason == FIELD_MANAGER_CONFLICT)
 }
 
 /// Whether the API server has understood a request and refuses it. What it cannot do just now (429, 5xx), or does not know yet who asks for (401), may pass by itself.

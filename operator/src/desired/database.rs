@@ -24,7 +24,6 @@ pub fn secrets(platform: &Platform) -> Vec<SecretRecipe> {
         content: SecretContent::Identity,
         plain: Vec::new(),
         owned: true,
-        awaited: true,
     }];
     if platform.embedded_storage.is_none() {
         return recipes;
@@ -50,14 +49,12 @@ pub fn secrets(platform: &Platform) -> Vec<SecretRecipe> {
         content: SecretContent::Passwords,
         plain: plain(MIGRATOR_ROLE),
         owned,
-        awaited: true,
     });
     recipes.push(SecretRecipe {
         name: names::app_database_secret(&platform.name),
         content: SecretContent::Password,
         plain: plain(APP_ROLE),
         owned,
-        awaited: true,
     });
     recipes
 }

@@ -19,26 +19,18 @@ pub struct Action {
     pub because: String,
     /// What it is for.
     pub origin: Origin,
+    /// What has to be removed first, as `Kind/name`: where that is refused this write waits, because it would leave nothing that leads there again.
+    pub after: Vec<String>,
 }
 
-impl Action {
-    /// The name of what it takes away because nothing needs it any more.
-    pub fn removed(&self) -> Option<&str> {
-        match &self.write {
-            Write::Delete(target) if self.origin == Origin::Aside => Some(&target.name),
-            _ => None,
-        }
-    }
-}
-
-/// What a write is for, and so what its refusal means.
+/// What a write is for, and so what its failure means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// It keeps what stands; nothing goes on without it, and it tells nothing of a release.
     Standing,
     /// The stage of the candidate needs it.
     Stage,
-    /// It clears up, or keeps what stands around the pods: nothing waits for it.
+    /// It clears up, optimises, or keeps what stands around the pods: nothing waits for it, and whatever comes in its way stops nothing else.
     Aside,
 }
 
@@ -55,6 +47,25 @@ pub enum Write {
     CreateSecret(SecretRecipe),
     /// Delete, in the background, with this UID as precondition; one that is gone already is fine.
     Delete(Target),
+}
+
+impl Write {
+    /// What is written, as `Kind/name`.
+    pub fn key(&self) -> String {
+        let of = |kind: &str, metadata: &ObjectMeta| {
+            let name = metadata.name.as_deref().unwrap_or_default();
+            format!("{kind}/{name}")
+        };
+        match self {
+            Self::Apply(object) => object.key(),
+            Self::KeepReplicas(kept) => format!("Deployment/{}", kept.deployment),
+            Self::Create(Created::Job(job)) => of("Job", &job.metadata),
+            Self::Create(Created::Revision(record)) => of("ControllerRevision", &record.metadata),
+            Self::Create(Created::Claim(claim)) => of("PersistentVolumeClaim", &claim.metadata),
+            Self::CreateSecret(recipe) => recipe.key(),
+            Self::Delete(target) => target.key(),
+        }
+    }
 }
 
 /// An object that is applied.
@@ -153,8 +164,6 @@ pub struct SecretRecipe {
     pub plain: Vec<(String, String)>,
     /// Whether the platform owns it, so that it goes away with it.
     pub owned: bool,
-    /// Whether what follows in a plan rests on it.
-    pub awaited: bool,
 }
 
 impl SecretRecipe {
@@ -186,6 +195,13 @@ pub struct Target {
     pub uid: String,
 }
 
+impl Target {
+    /// Kind and name, as `Kind/name`.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.kind.name(), self.name)
+    }
+}
+
 /// Kinds that a plan may delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKind {
@@ -207,6 +223,23 @@ pub enum TargetKind {
     Ingress,
     /// The way in from outside, by the Gateway API.
     Route,
+}
+
+impl TargetKind {
+    /// As the API server calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::Service => "Service",
+            Self::Job => "Job",
+            Self::Revision => "ControllerRevision",
+            Self::Autoscaler => "HorizontalPodAutoscaler",
+            Self::Budget => "PodDisruptionBudget",
+            Self::Policy => "NetworkPolicy",
+            Self::Ingress => "Ingress",
+            Self::Route => "HTTPRoute",
+        }
+    }
 }
 
 /// What was changed from outside and is put back.

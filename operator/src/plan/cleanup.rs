@@ -38,23 +38,20 @@ fn candidate_pods(draft: &mut Draft<'_>) {
         .collect();
     for seen in leftover {
         let because = format!("release {} is no longer being tried", seen.release);
+        let address = Target {
+            kind: TargetKind::Service,
+            name: seen.name.clone(),
+            uid: String::new(),
+        };
+        let pods = Target {
+            kind: TargetKind::Deployment,
+            name: seen.name,
+            uid: seen.uid,
+        };
         // The Service first: a crash in between leaves the Deployment, which leads here again.
-        draft.delete(
-            Target {
-                kind: TargetKind::Service,
-                name: seen.name.clone(),
-                uid: String::new(),
-            },
-            because.clone(),
-        );
-        draft.delete(
-            Target {
-                kind: TargetKind::Deployment,
-                name: seen.name,
-                uid: seen.uid,
-            },
-            because,
-        );
+        let first = vec![address.key()];
+        draft.delete(address, because.clone());
+        draft.delete_after(pods, because, first);
     }
 }
 
@@ -190,6 +187,7 @@ fn scratch_databases(draft: &mut Draft<'_>) {
             _ if is_other => "it is not the Job that drops the scratch database",
             Some(JobEnd::Complete) => {
                 draft.memory.scratch.retain(|listed| *listed != id);
+                draft.drops.insert(name, id.clone());
                 "the scratch database is dropped"
             }
             Some(JobEnd::Failed { .. }) => {

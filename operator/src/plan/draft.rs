@@ -1,5 +1,6 @@
 //! A plan in the making: the memory as it will be, the writes so far, and what it waits for. Its moves are in `moves`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -56,6 +57,8 @@ pub(super) struct Draft<'a> {
     pub forbidden: Option<Finding>,
     /// The spec asks for another release than when a request to skip the gate was seen, or for none that could begin.
     pub skips_nothing: bool,
+    /// Scratch databases that are dropped, by the Job that did it, which is removed.
+    pub drops: BTreeMap<String, String>,
     /// A release changed its stage: no write may follow in this plan.
     pub moved: bool,
     /// What the writes of now are for.
@@ -88,6 +91,7 @@ impl<'a> Draft<'a> {
             superseded: false,
             forbidden: None,
             skips_nothing: false,
+            drops: BTreeMap::new(),
             moved: false,
             origin: Origin::Standing,
             database_answers: false,
@@ -135,6 +139,7 @@ impl<'a> Draft<'a> {
             unexposed: self.unexposed,
             way_in_lags: self.way_in_lags,
             hindered: self.hindered,
+            drops: self.drops,
         }
     }
 
@@ -248,6 +253,7 @@ impl<'a> Draft<'a> {
             write,
             because,
             origin: self.origin,
+            after: Vec::new(),
         });
     }
 
@@ -282,6 +288,16 @@ impl<'a> Draft<'a> {
 
     pub fn delete(&mut self, target: Target, because: impl Into<String>) {
         self.push(Write::Delete(target), because.into());
+    }
+
+    /// A removal that comes after those of `after`, and not without them.
+    pub fn delete_after(&mut self, target: Target, because: impl Into<String>, after: Vec<String>) {
+        self.actions.push(Action {
+            write: Write::Delete(target),
+            because: because.into(),
+            origin: self.origin,
+            after,
+        });
     }
 
     // --- telling and waiting

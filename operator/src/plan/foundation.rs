@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Correction, Created, Note, Object, SecretContent, SecretRecipe};
+use super::action::{Correction, Created, Note, Object, Origin, SecretContent, SecretRecipe};
 use super::draft::Draft;
 use super::{Progress, correction, judge};
 use crate::api::conditions;
@@ -149,10 +149,6 @@ pub(super) fn secrets(draft: &mut Draft<'_>) -> bool {
 
 /// Beside what serves nothing but new releases waits for it: the way back of a bad one must not.
 fn make_identity(draft: &mut Draft<'_>, recipe: SecretRecipe, serves: bool) {
-    let recipe = SecretRecipe {
-        awaited: !serves,
-        ..recipe
-    };
     if serves {
         let (namespace, platform) = (&draft.platform.namespace, &draft.platform.name);
         let object = recipe.key();
@@ -169,7 +165,11 @@ fn make_identity(draft: &mut Draft<'_>, recipe: SecretRecipe, serves: bool) {
             },
         });
     }
-    draft.create_secret(recipe);
+    let origin = match serves {
+        true => Origin::Aside,
+        false => Origin::Standing,
+    };
+    draft.writing_for(origin, |draft| draft.create_secret(recipe));
 }
 
 /// Says which passwords are missing: a release that began without them would only wait.
@@ -213,6 +213,7 @@ pub(super) fn record_is_missing(draft: &mut Draft<'_>, id: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::action::{SecretContent, SecretRecipe, Write};
     use super::super::tests::{Case, look, now, resting};
     use crate::api::conditions;
     use crate::api::status::{Finding, Stage};
@@ -287,7 +288,13 @@ mod tests {
         let mut plan = after(5, Stage::Rehearse, None);
         assert_eq!(plan.problem, None);
         let why = Finding::new(conditions::APPLY_FAILED, "the quota is used up");
-        plan.refused("Secret/acme-identity", why);
+        let recipe = SecretRecipe {
+            name: "acme-identity".into(),
+            content: SecretContent::Identity,
+            plain: Vec::new(),
+            owned: true,
+        };
+        plan.refused(&Write::CreateSecret(recipe), why);
         let told = plan.problem.unwrap();
         assert_eq!(told.reason, conditions::APPLY_FAILED);
         assert!(told.message.contains("quota"), "{}", told.message);

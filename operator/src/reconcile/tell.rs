@@ -22,38 +22,29 @@ pub(super) async fn tell(
 /// Says what was refused of that for which nothing waits; it is tried again at the next look.
 pub(super) async fn tell_refused(ctx: &Context, object: &CrmPlatform, refused: Vec<Refused>) {
     let key = PlatformKey::of(object);
-    for Refused {
-        object: name,
-        error,
-        ..
-    } in refused
-    {
+    for Refused { write, error } in refused {
         tracing::warn!(platform = %key, %error, "refused; the pipeline goes on without it");
         let note = Note {
             warning: true,
             reason: conditions::APPLY_FAILED.to_owned(),
             message: format!("{error}; everything else goes on, and it is tried again"),
         };
-        let is_news = ctx.drift.is_news(&key, &name);
+        let is_news = ctx
+            .drift
+            .is_news(&key, &format!("refused: {}", write.key()));
         if is_news {
             publish(ctx, object, &[note]).await;
         }
     }
 }
 
-/// Says once what the API server denies, and not more than once a minute where its words change each time.
+/// Says what the API server denies, if it is news.
 pub(super) async fn tell_denied(ctx: &Context, object: &CrmPlatform, error: &Unapplied) {
     let Some(denial) = error.denial() else {
         return;
     };
     let key = PlatformKey::of(object);
-    let known = ctx.backoff.denied(&key);
-    let is_known = known.is_some_and(|known| known.why == denial.why);
-    if is_known
-        || !ctx
-            .drift
-            .is_news(&key, &format!("denied: {}", denial.write))
-    {
+    if !ctx.backoff.is_news(&key, &denial) {
         return;
     }
     let note = Note {

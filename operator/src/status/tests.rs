@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::SignedDuration;
 
 use super::*;
 use crate::api::status::{Candidate, Rejected, ReleaseRecord, Stable};
+use crate::observed::{Denial, Denied};
+use crate::plan::action::{Object, Origin, Write};
 
 const ID: &str = "r0123456789";
 
@@ -36,6 +39,7 @@ fn plan(memory: Memory) -> Result<Plan, Invalid> {
         unexposed: None,
         way_in_lags: None,
         hindered: false,
+        drops: Default::default(),
     })
 }
 
@@ -132,7 +136,10 @@ fn says_whether_the_way_in_from_outside_is_made() {
     }
     let mut refused = lags.clone();
     if let Ok(plan) = &mut refused {
-        plan.refused("Ingress/acme", Finding::new("Any", "the host is taken"));
+        let ingress = serde_json::json!({ "metadata": { "name": "acme" } });
+        let ingress = serde_json::from_value(ingress).unwrap();
+        let write = Write::Apply(Object::Ingress(Box::new(ingress)));
+        plan.refused(&write, Finding::new("Any", "the host is taken"));
     }
     let stays = |before: &Result<Plan, Invalid>, after: &Result<Plan, Invalid>| {
         let status = next(&asked, &Observed::default(), before, None, now());
@@ -322,12 +329,44 @@ fn what_a_failed_write_was_to_rest_on_is_not_remembered() {
         &object(),
         &Observed::default(),
         &decided,
-        Some(&Finding::new(words::APPLY_FAILED, "quota exceeded")),
+        Some(&Failure {
+            finding: Finding::new(words::APPLY_FAILED, "quota exceeded"),
+            denied: None,
+        }),
         now(),
     );
     assert_eq!(status.memory, Memory::default());
     assert_eq!(word(&status, words::READY), "False/ApplyFailed");
     assert_eq!(kstatus(&status), "InProgress");
+}
+
+#[test]
+fn what_is_denied_for_long_is_stalled_and_what_else_fails_is_not() {
+    let denial = |write: &str| Denial {
+        write: write.into(),
+        why: format!("failed to {write}: exceeded quota"),
+        origin: Origin::Standing,
+    };
+    let long = SignedDuration::from_secs(601);
+    let first = Denied::after(None, denial("create Job \"crm/a\""), now());
+    let observed = Observed {
+        denied: Some(Denied {
+            last: now() + long,
+            ..first
+        }),
+        ..Observed::default()
+    };
+    let told = |denied: Option<&str>| {
+        let finding = Finding::new(words::APPLY_FAILED, "failed to create Job \"crm/a\"");
+        let denied = denied.map(str::to_owned);
+        let failure = Failure { finding, denied };
+        let decided = plan(Memory::default());
+        let status = next(&object(), &observed, &decided, Some(&failure), now() + long);
+        kstatus(&status)
+    };
+    assert_eq!(told(Some("create Job \"crm/a\"")), "Failed");
+    assert_eq!(told(Some("create Job \"crm/b\"")), "InProgress");
+    assert_eq!(told(None), "InProgress", "its answer was lost, say");
 }
 
 #[test]
@@ -339,8 +378,13 @@ fn a_write_that_only_a_person_can_help_is_told_as_such() {
         name: "acme-db-app".into(),
         platform: "acme".into(),
     };
-    let finding = taken.finding();
-    let status = next(&object(), &observed, &decided, Some(&finding), now());
+    let status = next(
+        &object(),
+        &observed,
+        &decided,
+        Some(&taken.failure()),
+        now(),
+    );
     assert_eq!(word(&status, words::STALLED), "True/SecretNotUsable");
     assert!(new_problem(&object(), &decided, &status).is_some());
     let told = message(&status, words::STALLED);

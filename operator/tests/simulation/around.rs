@@ -35,8 +35,8 @@ pub struct Around {
     pub gateway_api: bool,
     /// Whether an admission policy refuses every route.
     pub refuses: bool,
-    /// What was refused and is not told yet, and why.
-    pub refused: Vec<(String, Finding)>,
+    /// Why the last write was refused.
+    pub refused: Option<Finding>,
 }
 
 impl Around {
@@ -78,7 +78,7 @@ impl World {
             }
             Object::Route(_) if self.around.refuses => {
                 let why = Finding::new(conditions::APPLY_FAILED, "the host is taken");
-                self.around.refused.push((object.key(), why));
+                self.around.refused = Some(why);
                 return;
             }
             Object::Route(route) => {

@@ -10,7 +10,7 @@ use crm_operator::desired::labels;
 use crm_operator::observed::{Denial, Denied};
 use crm_operator::plan::action::{Action, Created, Origin, Write};
 use crm_operator::platform::Platform;
-use crm_operator::status::{self, Save};
+use crm_operator::status::{self, Failure, Save};
 
 use crate::world::{World, label, name, settings};
 
@@ -73,59 +73,22 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             (None, _) => {}
         }
     }
-    let (mut error, mut denial) = (None, None);
-    let mut stay: Vec<String> = Vec::new();
-    for action in parsed.iter().flat_map(|plan| &plan.actions) {
-        match writes.next() {
-            Some(Fault::CrashBefore) => return None,
-            Some(Fault::CrashAfter) => {
-                make(world, action);
-                return None;
-            }
-            Some(Fault::LostAnswer) => {
-                make(world, action);
-                error = Some("the answer was lost; it is tried again".to_owned());
-                break;
-            }
-            None => {
-                if action
-                    .removed()
-                    .is_some_and(|name| stay.iter().any(|stays| stays == name))
-                {
-                    continue;
-                }
-                denial = denial_of(world, action);
-                match &denial {
-                    Some(_) if action.origin == Origin::Aside => {
-                        stay.extend(action.removed().map(str::to_owned));
-                        denial = None;
-                        continue;
-                    }
-                    Some(denial) => {
-                        error = Some(denial.why.clone());
-                        break;
-                    }
-                    None => {}
-                }
-                make(world, action);
-            }
-        }
-    }
-    for name in &stay {
-        if let Ok(plan) = &mut parsed {
-            plan.stays(name, &observed.memory);
-        }
-    }
+    let actions = parsed.as_ref().map(|plan| plan.actions.clone());
+    let applied = apply(world, writes, &actions.unwrap_or_default())?;
+    let failure = applied.failure;
     // As `Backoff` has it.
-    let before = world.denied.take().filter(|_| error.is_some());
-    let denied = denial.map(|denial| Denied::after(before.as_ref(), denial, world.now));
+    let before = world.denied.take().filter(|_| failure.is_some());
+    let denied = applied
+        .denial
+        .map(|denial| Denied::after(before.as_ref(), denial, world.now));
     world.denied = denied.or(before);
-    for (object, why) in std::mem::take(&mut world.around.refused) {
+    world.denied_for = world.asks();
+    for (write, why) in applied.refused {
         if let Ok(plan) = &mut parsed {
-            plan.refused(&object, why);
+            plan.refused(&write, why);
         }
     }
-    if error.is_none() {
+    if failure.is_none() {
         // What was denied half way stays so until it is taken back.
         if world.denies.is_none() {
             world.assert_together();
@@ -147,17 +110,16 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             ));
         }
     }
-    let error = error.map(|error| Finding::new("ApplyFailed", error));
     let next = status::next(
         &world.platform,
         &observed,
         &parsed,
-        error.as_ref(),
+        failure.as_ref(),
         world.now,
     );
     let requeue = parsed.as_ref().map_or(600, |plan| whole(plan.requeue));
     // What failed is tried again after a while.
-    let requeue = error.as_ref().map_or(requeue, |_| requeue.min(30));
+    let requeue = failure.as_ref().map_or(requeue, |_| requeue.min(30));
     let hindered = parsed.as_ref().is_ok_and(|plan| plan.hindered);
     let before = world.platform.status.as_ref();
     match status::save(before, kept.as_ref(), &next, (hindered, world.now)) {
@@ -171,7 +133,7 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
             if fault == Some(Fault::CrashBefore) {
                 return None;
             }
-            tell(world, &parsed, error.is_none());
+            tell(world, &parsed, failure.is_none());
             assert_counted(&observed.memory, &next.memory);
             assert!(fits(&next, STATUS_LIMIT), "too large: {next:?}");
             world.save(next);
@@ -180,6 +142,62 @@ fn look(world: &mut World, writes: &mut Writes) -> Option<i64> {
         }
     }
     Some(requeue)
+}
+
+/// What came of the writes of a plan.
+#[derive(Default)]
+struct Applied {
+    /// What failed and was aside, and why.
+    refused: Vec<(Write, Finding)>,
+    failure: Option<Failure>,
+    denial: Option<Denial>,
+}
+
+/// As `apply` makes the writes of a plan; nothing when the operator died.
+fn apply(world: &mut World, writes: &mut Writes, actions: &[Action]) -> Option<Applied> {
+    let mut applied = Applied::default();
+    for action in actions {
+        let fault = writes.next();
+        if fault == Some(Fault::CrashBefore) {
+            return None;
+        }
+        let stays = |first: &String| {
+            applied
+                .refused
+                .iter()
+                .any(|(write, _)| write.key() == *first)
+        };
+        if action.after.iter().any(stays) {
+            continue;
+        }
+        let denial = denial_of(world, action).filter(|_| fault.is_none());
+        if denial.is_none() {
+            make(world, action);
+        }
+        let why = match (fault, &denial) {
+            (Some(Fault::LostAnswer), _) => "the answer was lost".to_owned(),
+            (Some(_), _) => return None,
+            (None, Some(denial)) => denial.why.clone(),
+            (None, None) => match std::mem::take(&mut world.around.refused) {
+                None => continue,
+                Some(why) => {
+                    assert_eq!(action.origin, Origin::Aside, "nothing could go on");
+                    applied.refused.push((action.write.clone(), why));
+                    continue;
+                }
+            },
+        };
+        let finding = Finding::new("ApplyFailed", format!("{why}; it is tried again"));
+        if action.origin == Origin::Aside {
+            applied.refused.push((action.write.clone(), finding));
+            continue;
+        }
+        let denied = denial.as_ref().map(|denial| denial.write.clone());
+        applied.failure = Some(Failure { finding, denied });
+        applied.denial = denial;
+        break;
+    }
+    Some(applied)
 }
 
 /// Whole seconds, at least one.

@@ -30,6 +30,14 @@ fn condition(world: &World, which: &str) -> (String, String) {
     (found.status, found.reason)
 }
 
+fn condition_message(world: &World, which: &str) -> String {
+    let status = world.platform.status.clone().unwrap();
+    let mut all = status.conditions.into_iter();
+    all.find(|condition| condition.type_ == which)
+        .unwrap()
+        .message
+}
+
 fn stalled(world: &World) -> Option<(String, String)> {
     let status = world.platform.status.clone().unwrap();
     let mut all = status.conditions.into_iter();
@@ -275,11 +283,51 @@ fn a_newer_release_does_not_wait_for_pods_that_cannot_be_removed() {
     run.world.denies = Some("deletes Deployment acme-");
     run.world.set_image("v1b");
     until(&mut run, World::serves);
+    let release = run.world.wanted();
+    for _ in 0..50 {
+        run.turn(None);
+    }
+    let scratch = run.world.memory().scratch;
+    assert!(
+        scratch.is_empty(),
+        "it is dropped all the same: {scratch:?}"
+    );
+    let drops = format!("creates Job acme-{release}-rehearse-remove-scratch-");
+    let told = run.world.transcript.iter();
+    assert_eq!(told.filter(|line| line.contains(&drops)).count(), 1);
     run.world.set_image("v2");
     until(&mut run, |world| world.is_in(Stage::Gate));
     run.world.denies = None;
     run.rest();
     assert!(end(&run.world)["stable"].ends_with(":v2"));
+}
+
+/// Its Deployment, which leads to its Service, stays until that is gone.
+#[test]
+fn an_address_that_cannot_be_removed_is_removed_once_it_can() {
+    let mut run = serving();
+    run.world.act(Act::Strategy(StrategyType::BlueGreen));
+    run.rest();
+    run.world.set_image("v1b");
+    run.rest();
+    let stands = |world: &World| world.deployments.contains_key("acme-sales-green");
+    assert!(stands(&run.world), "{:?}", run.world.deployments.keys());
+    run.world.denies = Some("deletes Service");
+    run.world.platform.spec.services.truncate(1);
+    run.world.new_spec();
+    until(&mut run, World::serves);
+    for _ in 0..50 {
+        run.turn(None);
+    }
+    let told = condition_message(&run.world, "Ready");
+    assert!(
+        told.contains("waiting for Service acme-") && told.contains("says no to"),
+        "{told}"
+    );
+    run.world.denies = None;
+    run.rest();
+    assert!(!run.world.services.contains_key("acme-sales"));
+    assert!(!stands(&run.world));
 }
 
 /// What stands around the pods follows the spec although nothing can be optimised.
@@ -296,9 +344,54 @@ fn an_optimisation_that_is_denied_holds_nothing_else_up() {
     run.world.new_spec();
     until(&mut run, |world| !has(world));
     assert!(!run.world.memory().stable.unwrap().optimised);
+    until(&mut run, |world| {
+        let told = condition_message(world, "Ready");
+        told.contains("waiting for Job acme-") && told.contains("says no to -optimise-")
+    });
     run.world.denies = None;
     run.rest();
     assert!(run.world.memory().stable.unwrap().optimised);
+}
+
+/// A contract that was denied has not begun: a pause comes before it.
+#[test]
+fn an_optimisation_that_is_allowed_in_a_pause_waits_for_its_end() {
+    let mut run = serving();
+    run.world.set_image("v2");
+    run.world.denies = Some("-optimise-");
+    until(&mut run, World::serves);
+    for _ in 0..20 {
+        run.turn(None);
+    }
+    run.world.act(Act::Paused(true));
+    run.turn(None);
+    run.world.denies = None;
+    run.rest();
+    assert_eq!(attempts(&run.world, "-optimise-"), 0);
+    run.world.act(Act::Paused(false));
+    run.rest();
+    assert!(run.world.memory().stable.unwrap().optimised);
+}
+
+/// What was denied too long was mended: that is tried before it is judged.
+#[test]
+fn a_spec_that_mends_a_denial_is_tried_first() {
+    let mut run = serving();
+    run.world.set_image("v2");
+    until(&mut run, |world| world.is_in(Stage::Rollout));
+    run.world.denies = Some("Deployment acme-sales");
+    let limit = i64::from(run.world.platform.spec.release.progress_deadline_seconds);
+    let is_over = |world: &World| {
+        let row = world.denied.as_ref();
+        row.is_some_and(|row| row.last.duration_since(row.since).as_secs() > limit)
+    };
+    until(&mut run, is_over);
+    run.world.denies = None;
+    run.world.platform.spec.services[1].replicas = 1;
+    run.world.new_spec();
+    run.rest();
+    assert!(run.world.memory().rejected.is_empty());
+    assert!(end(&run.world)["stable"].ends_with(":v2"));
 }
 
 /// Nothing goes on without the policies that isolate pods; but that they are denied says nothing about a release that only waits for its time.

@@ -208,6 +208,8 @@ pub struct World {
     pub denies: Option<&'static str>,
     /// What the operator's process knows of that.
     pub denied: Option<Denied>,
+    /// What was asked for then.
+    pub denied_for: (Option<i64>, Option<BTreeMap<String, String>>),
     /// Versions in the registry, and the images behind them.
     pub tags: BTreeMap<&'static str, &'static str>,
     /// Nobody told the operator its own image.
@@ -299,6 +301,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             refusals: 0,
             denies: None,
             denied: None,
+            denied_for: (None, None),
             tags: BTreeMap::new(),
             nameless: false,
             skipped: BTreeSet::new(),
@@ -342,6 +345,12 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
     pub fn new_spec(&mut self) {
         let generation = &mut self.platform.metadata.generation;
         *generation = generation.map(|generation| generation + 1);
+    }
+
+    /// What people ask of the platform, as `backoff::asked` tells it apart.
+    pub fn asks(&self) -> (Option<i64>, Option<BTreeMap<String, String>>) {
+        let metadata = &self.platform.metadata;
+        (metadata.generation, metadata.annotations.clone())
     }
 
     pub fn say(&mut self, line: String) {
@@ -437,7 +446,10 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             drifted,
             secrets: self.users_secrets.clone(),
             own_secrets: Some(self.secrets.clone()),
-            denied: self.denied.clone(),
+            denied: self
+                .denied
+                .clone()
+                .filter(|_| self.denied_for == self.asks()),
         }
     }
 
@@ -507,10 +519,9 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 let release = self.known[&id].clone();
                 self.revisions.entry(id).or_insert(release);
             }
-            Write::CreateSecret(recipe) if self.foreign_secret => {
-                assert!(!recipe.awaited, "nothing could go on");
+            Write::CreateSecret(_) if self.foreign_secret => {
                 let why = Finding::new(conditions::SECRET_NOT_USABLE, "it is somebody else's");
-                self.around.refused.push((recipe.key(), why));
+                self.around.refused = Some(why);
             }
             Write::CreateSecret(recipe) => {
                 self.secrets.insert(recipe.name.clone());

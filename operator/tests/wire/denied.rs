@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use crm_operator::apply::apply;
 use crm_operator::backoff::asked;
-use crm_operator::plan::action::{Action, Object, Origin, Write};
+use crm_operator::plan::action::{Action, Object, Origin, Target, TargetKind, Write};
 use crm_operator::reconcile::reconcile;
-use http::Method;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::core::DeserializeGuard;
 use serde_json::json;
 
-use super::server::{context, platform, refusal, taken};
+use super::server::{context, owned, platform, refusal, taken};
 use super::{action, begun, config_map, creation_of_job, deletion, key};
 
 #[tokio::test]
@@ -34,16 +33,20 @@ async fn only_an_answer_that_stays_the_same_counts_as_a_denial() {
         drop(ctx);
         server.await.unwrap();
     }
-    let (ctx, server) = context(vec![refusal(409, "Conflict")]);
-    let error = apply(&ctx, &platform(), &[config_map("acme")]).await;
-    assert!(error.unwrap_err().denial().is_some(), "somebody else's");
-    drop(ctx);
-    server.await.unwrap();
+    // What others own, and what several count at once: a quota.
+    for (conflict, is_denial) in [(owned(), true), (refusal(409, "Conflict"), false)] {
+        let (ctx, server) = context(vec![conflict]);
+        let error = apply(&ctx, &platform(), &[config_map("acme")]).await;
+        let denial = error.unwrap_err().denial();
+        assert_eq!(denial.is_some(), is_denial, "{denial:?}");
+        drop(ctx);
+        server.await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn what_is_denied_is_told_once_a_minute_and_counts_for_the_next_looks() {
-    // Of each look the refusal and the status; of the first an event between them: words that change each time are told once a minute.
+    // Of each look the refusal and the status; of the first an event between them.
     let (quota, policy) = (
         refusal(403, "exceeded quota"),
         refusal(403, "no such policy"),
@@ -56,14 +59,18 @@ async fn what_is_denied_is_told_once_a_minute_and_counts_for_the_next_looks() {
     let (ctx, server) = context(looks.concat());
     let object = begun().await;
     let asked = asked(&object.metadata);
+    let mut rows = Vec::new();
     for _ in 0..3 {
         tokio::time::sleep(ctx.backoff.left(&key(), asked).unwrap_or_default()).await;
         let looked = reconcile(Arc::new(DeserializeGuard(Ok(object.clone()))), ctx.clone());
         let error = looked.await.unwrap_err();
         ctx.backoff.failed(&key(), asked, error.denial());
+        rows.push(ctx.backoff.denied(&key(), asked).unwrap());
         // As its watch would show the status.
         ctx.written.forget(&key());
     }
+    assert!(rows.iter().all(|row| row.since == rows[0].since));
+    assert!(rows[2].last > rows[0].last && rows[2].why.contains("policy"));
     drop(ctx);
     let seen = server.await.unwrap();
     let events = seen.iter().filter(|seen| seen.path.ends_with("/events"));
@@ -79,34 +86,43 @@ fn aside(action: Action) -> Action {
 }
 
 #[tokio::test]
-async fn clearing_up_that_is_denied_holds_up_only_what_has_the_same_name() {
-    let clean_up = || aside(deletion("j1"));
+async fn what_is_aside_holds_up_only_what_comes_after_it() {
+    let removes = |kind, name: &str, after: &[&str]| Action {
+        after: after.iter().map(ToString::to_string).collect(),
+        ..aside(action(Write::Delete(Target {
+            kind,
+            name: name.into(),
+            uid: String::new(),
+        })))
+    };
     let ingress: Ingress =
-        serde_json::from_value(json!({ "metadata": { "name": "acme", "namespace": "crm" } }))
+        serde_json::from_value(json!({ "metadata": { "name": "acme-x", "namespace": "crm" } }))
             .unwrap();
     let ingress = aside(action(Write::Apply(Object::Ingress(Box::new(ingress)))));
-    let mut other = clean_up();
-    if let Write::Delete(target) = &mut other.write {
-        target.name = "acme-seed".into();
+    // Whatever the API server says: a webhook that is down, too.
+    for code in [403, 500] {
+        let actions = [
+            removes(TargetKind::Service, "acme-x", &[]),
+            removes(TargetKind::Deployment, "acme-x-green", &["Service/acme-x"]),
+            removes(TargetKind::Budget, "acme-x", &["Service/acme-y"]),
+            ingress.clone(),
+        ];
+        let (ctx, server) = context(vec![refusal(code, "Refused"), taken("8"), taken("9")]);
+        let refused = apply(&ctx, &platform(), &actions).await.unwrap();
+        let keys: Vec<_> = refused.iter().map(|refused| refused.write.key()).collect();
+        assert_eq!(keys, ["Service/acme-x"]);
+        drop(ctx);
+        let seen = server.await.unwrap();
+        let kinds = ["services", "poddisruptionbudgets", "ingresses"];
+        assert_eq!(seen.len(), kinds.len());
+        for (seen, kind) in seen.iter().zip(kinds) {
+            assert!(seen.path.contains(kind), "{}", seen.path);
+        }
     }
-    let actions = [clean_up(), clean_up(), other, ingress];
-    let (ctx, server) = context(vec![refusal(403, "Forbidden"), taken("8"), taken("9")]);
-    let refused = apply(&ctx, &platform(), &actions).await.unwrap();
-    assert_eq!(refused.len(), 1);
-    assert_eq!(refused[0].removed.as_deref(), Some("acme-gate"));
-    drop(ctx);
-    let methods: Vec<_> = server
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|seen| seen.method)
-        .collect();
-    assert_eq!(methods, [Method::DELETE, Method::DELETE, Method::PATCH]);
-
-    for (code, action) in [(403, deletion("j1")), (500, clean_up())] {
+    for code in [403, 500] {
         let (ctx, server) = context(vec![refusal(code, "Refused")]);
-        let failed = apply(&ctx, &platform(), &[action]).await;
-        assert!(failed.is_err(), "{code}: what is needed, or may pass");
+        let failed = apply(&ctx, &platform(), &[deletion("j1")]).await;
+        assert!(failed.is_err(), "{code}: what is needed");
         drop(ctx);
         server.await.unwrap();
     }

@@ -134,6 +134,13 @@ async fn keep(request: Request<Body>) -> Seen {
     }
 }
 
+/// What it answers when others own what is applied.
+pub fn owned() -> (u16, Value) {
+    let (code, mut body) = refusal(409, "Conflict");
+    body["details"] = json!({ "causes": [{ "reason": "FieldManagerConflict" }] });
+    (code, body)
+}
+
 /// What the API server answers when it refuses.
 pub fn refusal(code: u16, reason: &str) -> (u16, Value) {
     let body = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": format!("because {reason}"), "reason": reason, "code": code });

@@ -260,17 +260,19 @@ pub(super) fn remove(
         .collect();
     for seen in &others {
         let because = format!("release {} does not serve", seen.release);
+        let mut first = Vec::new();
         if keeps.is_none_or(|keeps| keeps.service(&seen.service).is_none()) {
             let live = names::live(&draft.platform.name, &seen.service);
-            remove_address(draft, live, &because);
+            first.extend(remove_address(draft, live, &because));
         }
-        remove_preview(draft, &seen.service, &because);
+        first.extend(remove_preview(draft, &seen.service, &because));
         let target = Target {
             kind: TargetKind::Deployment,
             name: seen.name.clone(),
             uid: seen.uid.clone(),
         };
-        draft.delete(target, because);
+        // As long as they stand they lead here again.
+        draft.delete_after(target, because, first);
     }
     others.is_empty()
 }
@@ -337,28 +339,30 @@ pub(super) fn remove_addresses(draft: &mut Draft<'_>, came: &Release, keeps: Opt
     }
 }
 
-/// Removes the address of a canary alone, once no route names it.
-pub(super) fn remove_preview(draft: &mut Draft<'_>, service: &str, because: &str) {
+/// Removes the address of a canary alone, once no route names it; answers as [`remove_address`] does.
+pub(super) fn remove_preview(
+    draft: &mut Draft<'_>,
+    service: &str,
+    because: &str,
+) -> Option<String> {
     let name = names::preview(&draft.platform.name, service);
-    if around::is_exposed(draft) && !around::names_canary(draft) {
-        remove_address(draft, name, because);
-    }
+    let is_free = around::is_exposed(draft) && !around::names_canary(draft);
+    is_free.then(|| remove_address(draft, name, because))?
 }
 
-/// Removes an address, if it is there.
-pub(super) fn remove_address(draft: &mut Draft<'_>, name: String, because: &str) {
-    let is_there = |draft: &Draft<'_>| {
-        let key = format!("Service/{name}");
-        draft.observed.others.contains_key(&key)
+/// Removes an address, if it is there; answers with what is removed, as `Kind/name`.
+pub(super) fn remove_address(draft: &mut Draft<'_>, name: String, because: &str) -> Option<String> {
+    let target = Target {
+        kind: TargetKind::Service,
+        name,
+        uid: String::new(),
     };
-    if is_there(draft) {
-        let target = Target {
-            kind: TargetKind::Service,
-            name,
-            uid: String::new(),
-        };
+    let key = target.key();
+    let is_there = draft.observed.others.contains_key(&key);
+    is_there.then(|| {
         draft.delete(target, because);
-    }
+        key
+    })
 }
 
 #[cfg(test)]
