@@ -90,6 +90,8 @@ pub struct Plan {
     pub problem: Option<Finding>,
     /// What people hold back: a pause, a missing approval, a freeze window.
     pub held_back: Option<Finding>,
+    /// Which request of a person waits for the release that it speaks of.
+    pub early: Option<String>,
     /// Why nobody reaches the platform from outside although the spec says so.
     pub unexposed: Option<Finding>,
     /// The route or Ingress, as `Kind/name`, that is not as the spec says, or was not before the writes of this plan.

@@ -53,6 +53,8 @@ pub(super) struct Draft<'a> {
     pub wanted: Option<(String, Release)>,
     /// The spec asks for another release than the one at work.
     pub superseded: bool,
+    /// Which request of a person waits for its release.
+    pub early: Option<String>,
     /// Why the operator's policy ends the release at work, if it does.
     pub forbidden: Option<Finding>,
     /// The spec asks for another release than when a request to skip the gate was seen, or for none that could begin.
@@ -89,6 +91,7 @@ impl<'a> Draft<'a> {
             hindered: false,
             wanted: None,
             superseded: false,
+            early: None,
             forbidden: None,
             skips_nothing: false,
             drops: BTreeMap::new(),
@@ -136,6 +139,7 @@ impl<'a> Draft<'a> {
             wanted: self.wanted.map(|(id, _)| id),
             problem: self.problem,
             held_back: self.held_back,
+            early: self.early,
             unexposed: self.unexposed,
             way_in_lags: self.way_in_lags,
             hindered: self.hindered,

@@ -28,6 +28,7 @@ pub(super) fn handle(draft: &mut Draft<'_>) {
         is_new(draft, *token, request) && (is_late || !is_early(draft, *token))
     });
     let Some((token, request)) = unhandled.next().cloned() else {
+        draft.early = early(draft);
         return;
     };
     let outdated = outdated(draft, token);
@@ -72,6 +73,17 @@ pub(super) fn handle(draft: &mut Draft<'_>) {
 fn is_new(draft: &Draft<'_>, token: Token, request: &Request) -> bool {
     let last = draft.memory.last_handled.clone().of(token).clone();
     last.is_none_or(|last| last.value != request.value)
+}
+
+/// Says which request waits for its release: nothing else shows that it was seen.
+fn early(draft: &Draft<'_>) -> Option<String> {
+    let mut all = draft.platform.requests.iter();
+    let (token, request) =
+        all.find(|(token, request)| is_new(draft, *token, request) && is_early(draft, *token))?;
+    let (token, by) = (token.annotation(), request.actor());
+    Some(format!(
+        "{token} by {by} waits for the release of this spec to begin"
+    ))
 }
 
 /// The value of a request to skip the gate that has to wait for its release to begin.

@@ -60,7 +60,9 @@ impl Summary {
         let waiting = waiting.map_or_else(String::new, |what| format!("; waiting for {what}"));
         let held_back = plan.held_back.as_ref();
         let held_back_by = held_back.map_or_else(String::new, |by| format!("; {}", by.message));
-        let waiting = format!("{waiting}{held_back_by}");
+        let early = plan.early.as_ref();
+        let early = early.map_or_else(String::new, |early| format!("; {early}"));
+        let waiting = format!("{waiting}{held_back_by}{early}");
         let progressing = held_back.map_or(words::PROGRESSING, |by| by.reason.as_str());
         if let Some(candidate) = &memory.candidate {
             return Self::of_candidate(memory, candidate, (progressing, &waiting));

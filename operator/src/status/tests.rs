@@ -36,6 +36,7 @@ fn plan(memory: Memory) -> Result<Plan, Invalid> {
         wanted: Some(ID.to_owned()),
         problem: None,
         held_back: None,
+        early: None,
         unexposed: None,
         way_in_lags: None,
         hindered: false,

@@ -5,7 +5,7 @@ use crm_operator::api::status::{Stage, Token, Verdict};
 use crate::controllers;
 use crate::operator::{check, reconcile};
 use crate::stories::Act::{Annotate, Follow, Image, ImageWith, Paused, Push};
-use crate::{Run, STORIES, Story, end, tail};
+use crate::{Run, STORIES, Story, condition_message, end, tail};
 
 /// Far below every deadline of the model: 60 s for pods, 600 s for tests.
 const AT_ONCE: i64 = 20;
@@ -222,6 +222,9 @@ fn a_gate_is_skipped_for_what_the_spec_asked_for_and_for_nothing_later() {
     run.world
         .act(ImageWith("bad", Token::SkipGate, "ops: the hotfix, again"));
     run.rest();
+    let told = condition_message(&run.world, "Ready");
+    let waits = "crmplatform.io/skip-gate by ops waits for the release of this spec to begin";
+    assert!(told.contains(waits), "{told}");
     run.world.act(Paused(false));
     run.rest();
     assert!(end(&run.world)["stable"].ends_with(":bad"));

@@ -331,6 +331,15 @@ fn assert_served(story: Story, world: &World, whence: &str) {
     }
 }
 
+/// What a condition of the platform says.
+fn condition_message(world: &World, which: &str) -> String {
+    let status = world.platform.status.clone().unwrap();
+    let mut all = status.conditions.into_iter();
+    all.find(|condition| condition.type_ == which)
+        .unwrap()
+        .message
+}
+
 #[test]
 fn tells_whole_releases_as_stories() {
     for story in STORIES {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::stories::Act::{self, Image};
 use crate::world::{ModelDeployment, World, label};
-use crate::{Run, STORIES, Story, end, tail};
+use crate::{Run, STORIES, Story, condition_message, end, tail};
 
 /// Long enough for every deadline of the model.
 const LONG: u32 = 400;
@@ -28,14 +28,6 @@ fn condition(world: &World, which: &str) -> (String, String) {
     let mut all = status.conditions.into_iter();
     let found = all.find(|condition| condition.type_ == which).unwrap();
     (found.status, found.reason)
-}
-
-fn condition_message(world: &World, which: &str) -> String {
-    let status = world.platform.status.clone().unwrap();
-    let mut all = status.conditions.into_iter();
-    all.find(|condition| condition.type_ == which)
-        .unwrap()
-        .message
 }
 
 fn stalled(world: &World) -> Option<(String, String)> {
