@@ -141,24 +141,30 @@ pub async fn apply(
     };
     let mut refused: Vec<Refused> = Vec::new();
     for action in actions {
+        let write = action.write.clone();
+        let is_vain = |other: &Refused| other.forebodes(&write);
+        if action.origin == Origin::Aside && refused.iter().any(is_vain) {
+            refused.push(Refused { write, error: None });
+            continue;
+        }
         let stays = |first: &String| refused.iter().any(|refused| refused.write.key() == *first);
         if action.after.iter().any(stays) {
             continue;
         }
         tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
-        let Err(error) = write(&writer, owner, &action.write).await else {
+        let Err(error) = make(&writer, owner, &action.write).await else {
             continue;
         };
         if action.origin != Origin::Aside || !ctx.leadership.leads() {
             return Err(error.of(action));
         }
-        let write = action.write.clone();
+        let error = Some(error);
         refused.push(Refused { write, error });
     }
     Ok(refused)
 }
 
-async fn write(writer: &Writer<'_>, owner: &CrmPlatform, write: &Write) -> Result<(), Error> {
+async fn make(writer: &Writer<'_>, owner: &CrmPlatform, write: &Write) -> Result<(), Error> {
     match write {
         Write::Apply(object) => writer.apply(object).await,
         Write::KeepReplicas(kept) => writer.keep_replicas(kept).await,
@@ -173,8 +179,29 @@ async fn write(writer: &Writer<'_>, owner: &CrmPlatform, write: &Write) -> Resul
 pub struct Refused {
     /// The write.
     pub write: Write,
-    /// Why.
-    pub error: Error,
+    /// Why; nothing where it was not tried.
+    pub error: Option<Error>,
+}
+
+impl Refused {
+    /// As people are told.
+    pub fn finding(&self) -> Finding {
+        let untried = || {
+            let message = "it was not tried, because another such write had failed";
+            Finding::new(conditions::APPLY_FAILED, message)
+        };
+        self.error.as_ref().map_or_else(untried, Error::finding)
+    }
+
+    /// Whether another write that nothing waits for would only fail too, perhaps after a long wait: what is denied says nothing of others, what is not answered does.
+    fn forebodes(&self, write: &Write) -> bool {
+        let is_alike = std::mem::discriminant(&self.write) == std::mem::discriminant(write);
+        is_alike
+            && self
+                .error
+                .as_ref()
+                .is_some_and(|error| error.denial().is_none())
+    }
 }
 
 fn describe(write: &Write) -> String {

@@ -38,6 +38,7 @@ pub struct Metrics {
     watch_errors: Family<Kind, Counter>,
     invalid: Counter,
     corrections: Counter,
+    refused: Counter,
     platforms: Family<Fixed<1>, Gauge>,
     leader: Gauge,
     releases: releases::Releases,
@@ -85,6 +86,7 @@ impl Default for Metrics {
             watch_errors: Family::default(),
             invalid: Counter::default(),
             corrections: Counter::default(),
+            refused: Counter::default(),
             platforms: Family::default(),
             leader: Gauge::default(),
             releases: releases::Releases::register(&mut registry),
@@ -112,6 +114,8 @@ impl Metrics {
         registry.register("crm_unreadable_platforms", help, self.invalid.clone());
         let help = "Objects that somebody changed or removed and that were put back";
         registry.register("crm_drift_corrections", help, self.corrections.clone());
+        let help = "Writes that failed and that nothing waits for: clearing up, what stands around the pods";
+        registry.register("crm_refused_writes", help, self.refused.clone());
         let help = "Platforms by whether they are ready";
         registry.register("crm_platforms", help, self.platforms.clone());
         let help = "Whether this process leads, so that it reconciles";
@@ -182,6 +186,11 @@ impl Metrics {
     /// Counts an object that was put back.
     pub fn corrected(&self) {
         self.corrections.inc();
+    }
+
+    /// Counts a write that failed and that nothing waits for.
+    pub fn refused(&self) {
+        self.refused.inc();
     }
 
     /// Notes whether this process leads.
@@ -264,6 +273,7 @@ mod tests {
             "crm_platforms{ready=\"true\"} 0",
             "crm_operator_leader 0",
             "crm_drift_corrections_total 0",
+            "crm_refused_writes_total 0",
             "crm_operator_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

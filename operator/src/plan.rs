@@ -98,8 +98,10 @@ pub struct Plan {
     pub way_in_lags: Option<String>,
     /// What it waits for will not come by itself, or not soon: people are told at once.
     pub hindered: bool,
-    /// Scratch databases, by release, that are dropped once the Job of this name is removed, which did it: a Job that stays would stand for the next one.
+    /// Scratch databases that count as dropped once this Job, as `Kind/name`, is removed, which did it: a Job that stays would stand for the next one. By release.
     pub drops: BTreeMap<String, String>,
+    /// What of this plan was tried, is not done, and stops nothing.
+    pub undone: Vec<String>,
 }
 
 /// How a stage stands.

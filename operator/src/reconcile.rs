@@ -122,7 +122,7 @@ async fn act(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<N
     let applied = apply(ctx, object, actions).await;
     if let Ok(plan) = &mut planned {
         for refused in applied.iter().flatten() {
-            plan.refused(&refused.write, refused.error.finding());
+            plan.refused(&refused.write, refused.finding());
         }
     }
     if let Err(error) = &applied {

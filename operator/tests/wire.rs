@@ -225,7 +225,7 @@ async fn a_way_in_that_is_refused_holds_nothing_up() {
         .unwrap();
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].write.key(), "Ingress/acme");
-    assert!(refused[0].error.to_string().contains("the host is taken"));
+    assert!(refused[0].finding().message.contains("the host is taken"));
     drop(ctx);
     assert_eq!(server.await.unwrap().len(), 2);
 }

@@ -187,7 +187,7 @@ fn scratch_databases(draft: &mut Draft<'_>) {
             _ if is_other => "it is not the Job that drops the scratch database",
             Some(JobEnd::Complete) => {
                 draft.memory.scratch.retain(|listed| *listed != id);
-                draft.drops.insert(name, id.clone());
+                draft.drops.insert(format!("Job/{name}"), id.clone());
                 "the scratch database is dropped"
             }
             Some(JobEnd::Failed { .. }) => {

@@ -59,7 +59,7 @@ pub(super) struct Draft<'a> {
     pub forbidden: Option<Finding>,
     /// The spec asks for another release than when a request to skip the gate was seen, or for none that could begin.
     pub skips_nothing: bool,
-    /// Scratch databases that are dropped, by the Job that did it, which is removed.
+    /// Scratch databases that are dropped, by the Job that did it, as `Kind/name`, which is removed.
     pub drops: BTreeMap<String, String>,
     /// A release changed its stage: no write may follow in this plan.
     pub moved: bool,
@@ -144,6 +144,7 @@ impl<'a> Draft<'a> {
             way_in_lags: self.way_in_lags,
             hindered: self.hindered,
             drops: self.drops,
+            undone: Vec::new(),
         }
     }
 
@@ -243,6 +244,11 @@ impl<'a> Draft<'a> {
     }
 
     // --- writes
+
+    /// Whether what is written now is aside.
+    pub fn is_aside(&self) -> bool {
+        self.origin == Origin::Aside
+    }
 
     /// Plans writes that are for something else than those around them.
     pub fn writing_for<T>(&mut self, origin: Origin, plan: impl FnOnce(&mut Self) -> T) -> T {

@@ -297,7 +297,7 @@ mod tests {
         plan.refused(&Write::CreateSecret(recipe), why);
         let told = plan.problem.unwrap();
         assert_eq!(told.reason, conditions::APPLY_FAILED);
-        assert!(told.message.contains("quota"), "{}", told.message);
+        assert!(plan.undone[0].contains("quota"), "{:?}", plan.undone);
     }
 
     #[test]

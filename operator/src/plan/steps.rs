@@ -16,6 +16,8 @@ use crate::observed::{JobView, PodView, label};
 
 /// Looks at running Jobs at least this often, in seconds: an unpullable image shows as no event of the Job.
 const LOOK_AGAIN: f64 = 5.0;
+/// Looks again at what nothing waits for, in seconds.
+const TRY_AGAIN: f64 = 30.0;
 /// Seconds for which a Job may have no pod.
 const PODLESS_FOR: f64 = 40.0;
 /// Seconds after which a Job that was seen once and is seen no more counts as deleted: another leader may have seen it first, and our watch may be behind.
@@ -56,29 +58,17 @@ pub(super) fn run(
     build: impl Fn(&Draft<'_>, &Step) -> Job,
 ) -> Progress {
     let last = work.record(draft).cloned();
-    if let Some(ended) = last.as_ref().filter(|last| last.verdict.is_some()) {
-        let tries = ended.attempt % NUMBERS_PER_ROUND;
-        if ended.verdict != Some(Verdict::Inconclusive) || tries >= work.tries {
-            return standing(work, ended);
-        }
-        if draft.begins_nothing(work.stage) {
-            return Progress::Stopped;
-        }
-        let pause = RETRY_DELAY * f64::from(tries);
-        let waited = ended
-            .finished_at
-            .as_ref()
-            .map_or(pause, |end| draft.seconds_since(end));
-        if waited < pause {
-            return try_again(draft, ended, pause - waited);
-        }
-    } else if last.is_none() && draft.begins_nothing(work.stage) {
-        return Progress::Stopped;
+    let ended = last.as_ref().filter(|last| last.verdict.is_some());
+    let tries = ended.map_or(0, |ended| ended.attempt % NUMBERS_PER_ROUND);
+    if let Some(ended) = ended
+        && (ended.verdict != Some(Verdict::Inconclusive) || tries >= work.tries)
+    {
+        return standing(work, ended);
     }
-    let attempt = match &last {
-        Some(open) if open.verdict.is_none() => open.attempt,
-        Some(ended) => ended.attempt + 1,
-        None => first_number(draft, work.release),
+    let attempt = match (&last, ended) {
+        (Some(open), None) => open.attempt,
+        (_, Some(ended)) => ended.attempt + 1,
+        (None, None) => first_number(draft, work.release),
     };
     let step = Step {
         stage: work.stage,
@@ -86,7 +76,27 @@ pub(super) fn run(
         attempt,
     };
     let job = build(draft, &step);
+    let is_open = last.is_some() && ended.is_none();
+    if !is_open && !is_at_work(draft, &job) {
+        if draft.begins_nothing(work.stage) {
+            return Progress::Stopped;
+        }
+        let pause = RETRY_DELAY * f64::from(tries);
+        let since = ended.and_then(|ended| ended.finished_at.as_ref());
+        let waited = since.map_or(pause, |end| draft.seconds_since(end));
+        if let Some(ended) = ended.filter(|_| waited < pause) {
+            return try_again(draft, ended, pause - waited);
+        }
+    }
     follow(draft, work, job, attempt)
+}
+
+/// Whether a migration of the live database has begun of which nothing is remembered: whoever made its Job heard no answer, or died. It is never stopped, and
+/// belongs into the ledger.
+fn is_at_work(draft: &Draft<'_>, job: &Job) -> bool {
+    let name = job.metadata.name.as_deref().unwrap_or_default();
+    let seen = draft.observed.jobs.get(name);
+    seen.is_some_and(|seen| seen.live_migration && seen.owner == draft.platform.uid)
 }
 
 fn try_again(draft: &mut Draft<'_>, ended: &JobRecord, pause: f64) -> Progress {
@@ -159,7 +169,12 @@ fn begin(draft: &mut Draft<'_>, work: &Work<'_>, job: Job, attempt: i32) -> Prog
         work.step
     );
     draft.create(Created::Job(Box::new(job)), because);
-    draft.wait(format!("Job {name}"), LOOK_AGAIN);
+    // Its watch shows one that is made; one that is refused and aside is not tried more often than that.
+    let again = match draft.is_aside() {
+        true => TRY_AGAIN,
+        false => LOOK_AGAIN,
+    };
+    draft.wait(format!("Job {name}"), again);
     Progress::Waiting
 }
 

@@ -22,7 +22,11 @@ pub(super) async fn tell(
 /// Says what was refused of that for which nothing waits; it is tried again at the next look.
 pub(super) async fn tell_refused(ctx: &Context, object: &CrmPlatform, refused: Vec<Refused>) {
     let key = PlatformKey::of(object);
-    for Refused { write, error } in refused {
+    let tried = refused
+        .into_iter()
+        .filter_map(|refused| Some((refused.write, refused.error?)));
+    for (write, error) in tried {
+        ctx.metrics.refused();
         tracing::warn!(platform = %key, %error, "refused; the pipeline goes on without it");
         let note = Note {
             warning: true,

@@ -9,6 +9,9 @@ use crate::api::status::{
 use crate::plan::action::{Object, Write};
 use crate::plan::{Plan, remedy};
 
+/// Begins what was tried in vain. What follows are the words of others, which may change each time.
+pub(super) const UNDONE: &str = "beside that: ";
+
 /// How a platform stands.
 pub(super) struct Summary {
     pub ready: bool,
@@ -51,8 +54,20 @@ impl Summary {
         self
     }
 
-    /// What a plan and its memory say. `short` names services without all their pods.
+    /// What a plan and its memory say, and what was tried in vain. `short` names services without all their pods.
     pub fn of(object: &CrmPlatform, memory: &Memory, plan: &Plan, short: &[String]) -> Self {
+        let summary = Self::of_release(object, memory, plan, short);
+        let Some(undone) = plan.undone.first() else {
+            return summary;
+        };
+        let more = match plan.undone.len() {
+            1 => String::new(),
+            all => format!("; and {} more, as the events say", all - 1),
+        };
+        summary.and(&format!("{UNDONE}{undone}{more}"))
+    }
+
+    fn of_release(object: &CrmPlatform, memory: &Memory, plan: &Plan, short: &[String]) -> Self {
         if let Some(problem) = &plan.problem {
             return Self::stalled(&problem.reason, &problem.message);
         }

@@ -41,6 +41,7 @@ fn plan(memory: Memory) -> Result<Plan, Invalid> {
         way_in_lags: None,
         hindered: false,
         drops: Default::default(),
+        undone: Vec::new(),
     })
 }
 

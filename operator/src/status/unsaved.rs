@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::conditions::{AVAILABLE, READY, RECONCILING};
+use crate::api::conditions::{AVAILABLE, EXPOSED, READY, RECONCILING};
 use crate::api::status::{CrmPlatformStatus, JobRecord, Memory, Stage, Verdict};
 use crate::cost::seconds;
+use crate::status::summary::UNDONE;
 
 /// Seconds after which what a release waits for is told, and what was found is written, even if nothing else changes.
 const WITHIN: f64 = 30.0;
@@ -60,11 +61,11 @@ pub fn save(
         return Save::Nothing;
     }
     let sentence = sentence(next);
-    let is_news = hindered && sentence != self::sentence(before);
+    let is_news = hindered && own_words(sentence) != own_words(self::sentence(before));
     if is_news || essence(before) != essence(next) || is_more(before, next) {
         return Save::Now;
     }
-    let kept = kept.filter(|kept| kept.sentence == sentence);
+    let kept = kept.filter(|kept| own_words(&kept.sentence) == own_words(sentence));
     let since = kept.map_or(now, |kept| kept.since);
     let left = WITHIN - seconds(since, now);
     if left <= 0.0 {
@@ -83,9 +84,12 @@ pub fn save(
 fn essence(status: &CrmPlatformStatus) -> CrmPlatformStatus {
     let mut status = status.clone();
     for condition in &mut status.conditions {
-        if [READY, RECONCILING, AVAILABLE].contains(&condition.type_.as_str()) {
-            condition.message.clear();
-        }
+        let may_wait = [READY, RECONCILING, AVAILABLE, EXPOSED].contains(&condition.type_.as_str());
+        let kept = match may_wait {
+            true => 0,
+            false => own_words(&condition.message).len(),
+        };
+        condition.message.truncate(kept);
     }
     let memory = &mut status.memory;
     memory.scratch.clear();
@@ -125,6 +129,11 @@ fn sentence(status: &CrmPlatformStatus) -> &str {
     let mut all = status.conditions.iter();
     let ready = all.find(|condition| condition.type_ == READY);
     ready.map_or("", |ready| ready.message.as_str())
+}
+
+/// A sentence without what others say of it, which may be new at each look.
+fn own_words(sentence: &str) -> &str {
+    sentence.split(UNDONE).next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -313,7 +313,8 @@ fn an_address_that_cannot_be_removed_is_removed_once_it_can() {
     }
     let told = condition_message(&run.world, "Ready");
     assert!(
-        told.contains("waiting for Service acme-") && told.contains("says no to"),
+        told.contains("serves; beside that: Service acme-sales is not removed: ")
+            && told.contains("says no to"),
         "{told}"
     );
     run.world.denies = None;
@@ -338,11 +339,58 @@ fn an_optimisation_that_is_denied_holds_nothing_else_up() {
     assert!(!run.world.memory().stable.unwrap().optimised);
     until(&mut run, |world| {
         let told = condition_message(world, "Ready");
-        told.contains("waiting for Job acme-") && told.contains("says no to -optimise-")
+        let is_told = told.contains("-1 is not made: ") && told.contains("says no to -optimise-");
+        is_told && told.contains("serves; waiting for Job acme-")
     });
     run.world.denies = None;
     run.rest();
     assert!(run.world.memory().stable.unwrap().optimised);
+}
+
+/// The pods of a rejected candidate stay, and people read why.
+#[test]
+fn what_cannot_be_cleared_up_is_told_beside_a_rejection() {
+    let mut run = serving();
+    run.world.denies = Some("deletes Deployment acme-");
+    run.world.set_image("bad");
+    until(&mut run, |world| !world.memory().rejected.is_empty());
+    for _ in 0..20 {
+        run.turn(None);
+    }
+    let told = condition_message(&run.world, "Stalled");
+    assert!(told.contains(" was rejected: "), "{told}");
+    let beside = "beside that: Deployment acme-customer-";
+    assert!(
+        told.contains(beside) && told.contains("and 1 more"),
+        "{told}"
+    );
+    run.world.denies = None;
+    run.rest();
+    assert!(!condition_message(&run.world, "Stalled").contains("beside"));
+}
+
+/// Its Job was made and nobody remembers it: a newer release waits for it, and the ledger has it.
+#[test]
+fn a_contract_that_nobody_remembers_is_in_the_ledger_before_a_newer_release() {
+    let mut run = serving();
+    run.world.set_image("v2");
+    until(&mut run, |world| attempts(world, "-optimise-contract-") > 0);
+    let memory = &mut run.world.platform.status.as_mut().unwrap().memory;
+    let stages = memory.releases.iter_mut().flat_map(|it| &mut it.stages);
+    for stage in stages.filter(|stage| stage.name == Stage::Optimise) {
+        stage.jobs.retain(|job| !job.step.starts_with("contract-"));
+    }
+    run.world.unsaved = None;
+    let contracts = |world: &World| {
+        let memory = world.memory();
+        let mut ledger = memory.schema.into_iter();
+        ledger.any(|step| step.phase == "contract")
+    };
+    assert!(!contracts(&run.world));
+    run.world.set_image("bad");
+    until(&mut run, |world| world.memory().candidate.is_some());
+    assert!(contracts(&run.world), "{:?}", run.world.memory().schema);
+    run.rest();
 }
 
 /// A contract that was denied has not begun: a pause comes before it.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use crm_operator::apply::apply;
 use crm_operator::context::Context;
 use crm_operator::leader::{Election, Error, Leadership, Timing};
+use crm_operator::plan::action::{Action, Origin};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::config_map;
 use super::server::{context_of, platform, refusal, taken};
+use super::{config_map, deletion};
 
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/crm/leases/crm-operator";
 
@@ -178,9 +179,13 @@ async fn nothing_is_written_after_the_deadline() {
 #[tokio::test]
 async fn a_standby_writes_nothing() {
     let (ctx, server) = context_of(Leadership::standby(), vec![]);
-    apply(&ctx, &platform(), &[config_map("first")])
-        .await
-        .unwrap_err();
+    let aside = Action {
+        origin: Origin::Aside,
+        ..deletion("j1")
+    };
+    for action in [config_map("first"), aside] {
+        apply(&ctx, &platform(), &[action]).await.unwrap_err();
+    }
     drop(ctx);
     assert!(server.await.unwrap().is_empty());
 }

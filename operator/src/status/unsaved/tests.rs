@@ -5,6 +5,7 @@ use k8s_openapi::jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::conditions::STALLED;
 
 fn at(seconds: i64) -> Timestamp {
     let start: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
@@ -160,4 +161,29 @@ fn what_will_not_come_by_itself_is_told_at_once() {
 fn nothing_is_written_when_nothing_is_new() {
     let same = status("waits", "Gate", job(json!("Passed")));
     assert!(matches!(decide(&same, &same.clone()), Save::Nothing));
+}
+
+/// An API server may say no in other words each time: the port of a broken connection, say.
+#[test]
+fn what_is_tried_in_vain_is_written_every_half_minute_at_most() {
+    let said = |words: &str, reason: &str| {
+        let sentence = format!("r1 serves; {UNDONE}Service a is not removed: {words}");
+        let mut status = status(&sentence, "Gate", json!([]));
+        status.conditions.push(Condition {
+            type_: STALLED.to_owned(),
+            reason: reason.to_owned(),
+            ..ready(&sentence)
+        });
+        status
+    };
+    let before = said("port 1", "GateFailed");
+    let ask = |kept: Option<&Unsaved>, words, now| {
+        let next = said(words, "GateFailed");
+        save(Some(&before), kept, &next, (true, at(now)))
+    };
+    let first = later(ask(None, "port 2", 0));
+    let second = later(ask(Some(&first), "port 3", 20));
+    assert!(matches!(ask(Some(&second), "port 4", 30), Save::Now));
+    let other = said("port 1", "VerifyFailed");
+    assert!(matches!(decide(&before, &other), Save::Now));
 }
