@@ -156,6 +156,8 @@ struct Applied {
 /// As `apply` makes the writes of a plan; nothing when the operator died.
 fn apply(world: &mut World, writes: &mut Writes, actions: &[Action]) -> Option<Applied> {
     let mut applied = Applied::default();
+    // Verbs of writes that are aside, and whose answers were lost.
+    let mut vain = Vec::new();
     for action in actions {
         let fault = writes.next();
         if fault == Some(Fault::CrashBefore) {
@@ -168,6 +170,12 @@ fn apply(world: &mut World, writes: &mut Writes, actions: &[Action]) -> Option<A
                 .any(|(write, _)| write.key() == *first)
         };
         if action.after.iter().any(stays) {
+            continue;
+        }
+        let verb = std::mem::discriminant(&action.write);
+        if action.origin == Origin::Aside && vain.contains(&verb) {
+            let finding = Finding::new("ApplyFailed", "it was not tried");
+            applied.refused.push((action.write.clone(), finding));
             continue;
         }
         let denial = denial_of(world, action).filter(|_| fault.is_none());
@@ -189,6 +197,7 @@ fn apply(world: &mut World, writes: &mut Writes, actions: &[Action]) -> Option<A
         };
         let finding = Finding::new("ApplyFailed", format!("{why}; it is tried again"));
         if action.origin == Origin::Aside {
+            vain.extend(denial.is_none().then_some(verb));
             applied.refused.push((action.write.clone(), finding));
             continue;
         }
