@@ -6,6 +6,8 @@
 //! # Guarantees
 //! Nothing is done after a failed action, unless that one is aside (`Origin`). The status is written only over the version of the object that was looked at.
 
+use std::time::{Duration, Instant};
+
 use kube::ResourceExt;
 
 use crate::api::status::Finding;
@@ -13,7 +15,7 @@ use crate::api::{CrmPlatform, conditions};
 use crate::context::{Context, PlatformKey};
 use crate::desired::labels;
 use crate::observed::Denial;
-use crate::plan::action::{Action, Created, Origin, Write};
+use crate::plan::action::{Action, Created, Object, Origin, Write};
 use crate::secrets;
 use crate::status::Failure;
 
@@ -24,6 +26,9 @@ pub mod writer;
 pub use keep::keep;
 pub use status::{StatusWrite, write_status};
 use writer::Writer;
+
+/// An answer that takes longer comes of something that hangs, a webhook say.
+const SLOW: Duration = Duration::from_secs(3);
 
 /// Field manager of everything the operator creates.
 pub const FIELD_MANAGER: &str = "crm-operator";
@@ -144,7 +149,11 @@ pub async fn apply(
         let write = action.write.clone();
         let is_vain = |other: &Refused| other.forebodes(&write);
         if action.origin == Origin::Aside && refused.iter().any(is_vain) {
-            refused.push(Refused { write, error: None });
+            refused.push(Refused {
+                write,
+                error: None,
+                slow: false,
+            });
             continue;
         }
         let stays = |first: &String| refused.iter().any(|refused| refused.write.key() == *first);
@@ -152,14 +161,18 @@ pub async fn apply(
             continue;
         }
         tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
+        let started = Instant::now();
         let Err(error) = make(&writer, owner, &action.write).await else {
             continue;
         };
         if action.origin != Origin::Aside || !ctx.leadership.leads() {
             return Err(error.of(action));
         }
-        let error = Some(error);
-        refused.push(Refused { write, error });
+        refused.push(Refused {
+            write,
+            error: Some(error),
+            slow: started.elapsed() >= SLOW,
+        });
     }
     Ok(refused)
 }
@@ -181,26 +194,25 @@ pub struct Refused {
     pub write: Write,
     /// Why; nothing where it was not tried.
     pub error: Option<Error>,
+    /// Whether the answer took long.
+    pub slow: bool,
 }
 
 impl Refused {
     /// As people are told.
     pub fn finding(&self) -> Finding {
         let untried = || {
-            let message = "it was not tried, because another such write had failed";
+            let message = "it was not tried, because another such write took long and failed";
             Finding::new(conditions::APPLY_FAILED, message)
         };
         self.error.as_ref().map_or_else(untried, Error::finding)
     }
 
-    /// Whether another write that nothing waits for would only fail too, perhaps after a long wait: what is denied says nothing of others, what is not answered does.
+    /// Whether another write that nothing waits for would only take as long, and fail too. The way in, by which a canary gets its share, is tried all the same.
     fn forebodes(&self, write: &Write) -> bool {
+        let is_way_in = matches!(write, Write::Apply(Object::Route(_) | Object::Ingress(_)));
         let is_alike = std::mem::discriminant(&self.write) == std::mem::discriminant(write);
-        is_alike
-            && self
-                .error
-                .as_ref()
-                .is_some_and(|error| error.denial().is_none())
+        self.slow && is_alike && !is_way_in
     }
 }
 

@@ -54,15 +54,18 @@ impl Summary {
         self
     }
 
-    /// What a plan and its memory say, and what was tried in vain. `short` names services without all their pods.
+    /// What a plan and its memory say, which request waits, and what was tried in vain. `short` names services without all their pods.
     pub fn of(object: &CrmPlatform, memory: &Memory, plan: &Plan, short: &[String]) -> Self {
-        let summary = Self::of_release(object, memory, plan, short);
+        let mut summary = Self::of_release(object, memory, plan, short);
+        if let Some(early) = &plan.early {
+            summary = summary.and(early);
+        }
         let Some(undone) = plan.undone.first() else {
             return summary;
         };
         let more = match plan.undone.len() {
             1 => String::new(),
-            all => format!("; and {} more, as the events say", all - 1),
+            all => format!("; and {} more", all - 1),
         };
         summary.and(&format!("{UNDONE}{undone}{more}"))
     }
@@ -75,9 +78,7 @@ impl Summary {
         let waiting = waiting.map_or_else(String::new, |what| format!("; waiting for {what}"));
         let held_back = plan.held_back.as_ref();
         let held_back_by = held_back.map_or_else(String::new, |by| format!("; {}", by.message));
-        let early = plan.early.as_ref();
-        let early = early.map_or_else(String::new, |early| format!("; {early}"));
-        let waiting = format!("{waiting}{held_back_by}{early}");
+        let waiting = format!("{waiting}{held_back_by}");
         let progressing = held_back.map_or(words::PROGRESSING, |by| by.reason.as_str());
         if let Some(candidate) = &memory.candidate {
             return Self::of_candidate(memory, candidate, (progressing, &waiting));

@@ -8,7 +8,7 @@ use crm_operator::api::status::{
 };
 use crm_operator::desired::labels;
 use crm_operator::observed::{Denial, Denied};
-use crm_operator::plan::action::{Action, Created, Origin, Write};
+use crm_operator::plan::action::{Action, Created, Object, Origin, Write};
 use crm_operator::platform::Platform;
 use crm_operator::status::{self, Failure, Save};
 
@@ -173,7 +173,11 @@ fn apply(world: &mut World, writes: &mut Writes, actions: &[Action]) -> Option<A
             continue;
         }
         let verb = std::mem::discriminant(&action.write);
-        if action.origin == Origin::Aside && vain.contains(&verb) {
+        let is_way_in = matches!(
+            &action.write,
+            Write::Apply(Object::Route(_) | Object::Ingress(_))
+        );
+        if action.origin == Origin::Aside && vain.contains(&verb) && !is_way_in {
             let finding = Finding::new("ApplyFailed", "it was not tried");
             applied.refused.push((action.write.clone(), finding));
             continue;

@@ -7,6 +7,7 @@ use crm_operator::observed::ContainerState;
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::json;
 
+use crate::operator::reconcile;
 use crate::stories::Act::{self, Image};
 use crate::world::{ModelDeployment, World, label};
 use crate::{Run, STORIES, Story, condition_message, end, tail};
@@ -381,16 +382,33 @@ fn a_contract_that_nobody_remembers_is_in_the_ledger_before_a_newer_release() {
         stage.jobs.retain(|job| !job.step.starts_with("contract-"));
     }
     run.world.unsaved = None;
-    let contracts = |world: &World| {
-        let memory = world.memory();
-        let mut ledger = memory.schema.into_iter();
-        ledger.any(|step| step.phase == "contract")
-    };
     assert!(!contracts(&run.world));
     run.world.set_image("bad");
     until(&mut run, |world| world.memory().candidate.is_some());
     assert!(contracts(&run.world), "{:?}", run.world.memory().schema);
     run.rest();
+}
+
+/// What the spec asks for since comes too late for a contract that runs.
+#[test]
+fn a_contract_that_runs_is_in_the_ledger_whatever_soak_is_asked_for_since() {
+    let mut run = serving();
+    run.world.set_image("v2");
+    until(&mut run, |world| attempts(world, "-optimise-contract-") > 0);
+    // It has seen its Job.
+    reconcile(&mut run.world, &mut run.writes);
+    assert!(!contracts(&run.world));
+    run.world.platform.spec.release.soak_seconds = 86_400;
+    run.world.set_image("bad");
+    until(&mut run, |world| world.memory().candidate.is_some());
+    assert!(contracts(&run.world), "{:?}", run.world.memory().schema);
+    run.rest();
+}
+
+fn contracts(world: &World) -> bool {
+    let memory = world.memory();
+    let mut ledger = memory.schema.into_iter();
+    ledger.any(|step| step.phase == "contract")
 }
 
 /// A contract that was denied has not begun: a pause comes before it.

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use crm_operator::apply::apply;
+use crm_operator::apply::{Refused, apply};
 use crm_operator::backoff::asked;
 use crm_operator::plan::action::{Action, Object, Origin, Target, TargetKind, Write};
 use crm_operator::reconcile::reconcile;
 use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::DeserializeGuard;
 use serde_json::json;
 
-use super::server::{context, owned, platform, refusal, taken};
+use super::server::{Seen, context, owned, platform, refusal, slow, taken};
 use super::{action, begun, config_map, creation_of_job, deletion, key};
 
 #[tokio::test]
@@ -99,42 +100,61 @@ async fn what_is_aside_holds_up_only_what_comes_after_it() {
         serde_json::from_value(json!({ "metadata": { "name": "acme-x", "namespace": "crm" } }))
             .unwrap();
     let ingress = aside(action(Write::Apply(Object::Ingress(Box::new(ingress)))));
+    let budget: PodDisruptionBudget =
+        serde_json::from_value(json!({ "metadata": { "name": "acme-x", "namespace": "crm" } }))
+            .unwrap();
+    let budget = |name: &str| {
+        let mut budget = budget.clone();
+        budget.metadata.name = Some(name.to_owned());
+        aside(action(Write::Apply(Object::Budget(Box::new(budget)))))
+    };
+    let actions = [
+        removes(TargetKind::Service, "acme-x", &[]),
+        removes(TargetKind::Deployment, "acme-x-green", &["Service/acme-x"]),
+        removes(TargetKind::Budget, "acme-x", &["Service/acme-y"]),
+        budget("acme-y"),
+        budget("acme-z"),
+        ingress,
+    ];
+    let keys = |refused: &[Refused]| {
+        let keys = refused.iter().map(|refused| refused.write.key());
+        keys.collect::<Vec<_>>()
+    };
+    let paths = |seen: &[Seen]| {
+        let names = seen.iter().filter_map(|seen| seen.path.rsplit('/').nth(1));
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
     // Whatever the API server says: a webhook that is down, too.
     for code in [403, 500] {
-        let actions = [
-            removes(TargetKind::Service, "acme-x", &[]),
-            removes(TargetKind::Deployment, "acme-x-green", &["Service/acme-x"]),
-            removes(TargetKind::Budget, "acme-x", &["Service/acme-y"]),
-            ingress.clone(),
-        ];
-        // What is not answered well is not asked for again in another form: each may wait for its deadline.
-        let (keys, kinds) = match code {
-            403 => (
-                vec!["Service/acme-x"],
-                vec!["services", "poddisruptionbudgets", "ingresses"],
-            ),
-            _ => (
-                vec![
-                    "Service/acme-x",
-                    "Deployment/acme-x-green",
-                    "PodDisruptionBudget/acme-x",
-                ],
-                vec!["services", "ingresses"],
-            ),
-        };
-        let mut answers = vec![refusal(code, "Refused")];
-        answers.resize(kinds.len(), taken("9"));
+        let bad = refusal(code, "Refused");
+        let good = taken("9");
+        let answers = vec![bad.clone(), good.clone(), bad, good.clone(), good];
         let (ctx, server) = context(answers);
         let refused = apply(&ctx, &platform(), &actions).await.unwrap();
-        let told: Vec<_> = refused.iter().map(|refused| refused.write.key()).collect();
-        assert_eq!(told, keys);
+        assert_eq!(
+            keys(&refused),
+            ["Service/acme-x", "PodDisruptionBudget/acme-y"]
+        );
         drop(ctx);
-        let seen = server.await.unwrap();
-        assert_eq!(seen.len(), kinds.len());
-        for (seen, kind) in seen.iter().zip(kinds) {
-            assert!(seen.path.contains(kind), "{}", seen.path);
-        }
+        let seen = paths(&server.await.unwrap());
+        let budgets = "poddisruptionbudgets";
+        assert_eq!(seen, ["services", budgets, budgets, budgets, "ingresses"]);
     }
+    // What takes long is not asked for again in another form, but for the way in.
+    let late = slow(refusal(500, "the webhook timed out"));
+    let (ctx, server) = context(vec![late.clone(), late, taken("9")]);
+    let refused = apply(&ctx, &platform(), &actions).await.unwrap();
+    assert_eq!(refused.len(), 5);
+    assert_eq!(
+        refused
+            .iter()
+            .filter(|refused| refused.error.is_some())
+            .count(),
+        2
+    );
+    drop(ctx);
+    let seen = paths(&server.await.unwrap());
+    assert_eq!(seen, ["services", "poddisruptionbudgets", "ingresses"]);
     for code in [403, 500] {
         let (ctx, server) = context(vec![refusal(code, "Refused")]);
         let failed = apply(&ctx, &platform(), &[deletion("j1")]).await;

@@ -1,6 +1,7 @@
 //! A scripted API server: answers requests in order, keeps them, and fails the test when one comes too many.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crm_operator::api::CrmPlatform;
 use crm_operator::context::Context;
@@ -57,6 +58,9 @@ pub fn context_of(
                 silent.push(reply);
                 continue;
             }
+            if body["slow"] == true {
+                tokio::time::sleep(HANGS).await;
+            }
             let body = match body {
                 Value::String(text) => Body::from(text.into_bytes()),
                 body => Body::from(serde_json::to_vec(&body).unwrap()),
@@ -101,6 +105,15 @@ pub fn context_of(
 
 /// No answer: the request stays open.
 pub const NEVER: (u16, Value) = (0, Value::Null);
+
+/// How long a server takes that asks a webhook which hangs.
+const HANGS: Duration = Duration::from_millis(3200);
+
+/// The same answer, late.
+pub fn slow((code, mut body): (u16, Value)) -> (u16, Value) {
+    body["slow"] = json!(true);
+    (code, body)
+}
 
 /// The answer to a write that is taken: what was sent, at this version.
 pub fn taken(version: &str) -> (u16, Value) {
