@@ -6,6 +6,7 @@
 //! # Guarantees
 //! Nothing is done after a failed action, unless that one is aside (`Origin`). The status is written only over the version of the object that was looked at.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
@@ -27,7 +28,7 @@ pub use keep::keep;
 pub use status::{StatusWrite, write_status};
 use writer::Writer;
 
-/// An answer that takes longer comes of something that hangs, a webhook say.
+/// So long is waited in a look for what fails and what nothing waits for, by verb: something hangs, a webhook say, and each may wait for its deadline.
 const SLOW: Duration = Duration::from_secs(3);
 
 /// Field manager of everything the operator creates.
@@ -145,15 +146,13 @@ pub async fn apply(
         uid: owner.uid().unwrap_or_default(),
     };
     let mut refused: Vec<Refused> = Vec::new();
+    // What was waited for in vain, by verb.
+    let mut lost: HashMap<_, Duration> = HashMap::new();
     for action in actions {
         let write = action.write.clone();
-        let is_vain = |other: &Refused| other.forebodes(&write);
-        if action.origin == Origin::Aside && refused.iter().any(is_vain) {
-            refused.push(Refused {
-                write,
-                error: None,
-                slow: false,
-            });
+        let lost = lost.entry(std::mem::discriminant(&write)).or_default();
+        if action.origin == Origin::Aside && *lost >= SLOW && !is_way_in(&write) {
+            refused.push(Refused { write, error: None });
             continue;
         }
         let stays = |first: &String| refused.iter().any(|refused| refused.write.key() == *first);
@@ -168,13 +167,16 @@ pub async fn apply(
         if action.origin != Origin::Aside || !ctx.leadership.leads() {
             return Err(error.of(action));
         }
-        refused.push(Refused {
-            write,
-            error: Some(error),
-            slow: started.elapsed() >= SLOW,
-        });
+        *lost += started.elapsed();
+        let error = Some(error);
+        refused.push(Refused { write, error });
     }
     Ok(refused)
+}
+
+/// Whether a canary gets its share by it: that is tried whatever became of others.
+fn is_way_in(write: &Write) -> bool {
+    matches!(write, Write::Apply(Object::Route(_) | Object::Ingress(_)))
 }
 
 async fn make(writer: &Writer<'_>, owner: &CrmPlatform, write: &Write) -> Result<(), Error> {
@@ -194,8 +196,6 @@ pub struct Refused {
     pub write: Write,
     /// Why; nothing where it was not tried.
     pub error: Option<Error>,
-    /// Whether the answer took long.
-    pub slow: bool,
 }
 
 impl Refused {
@@ -206,13 +206,6 @@ impl Refused {
             Finding::new(conditions::APPLY_FAILED, message)
         };
         self.error.as_ref().map_or_else(untried, Error::finding)
-    }
-
-    /// Whether another write that nothing waits for would only take as long, and fail too. The way in, by which a canary gets its share, is tried all the same.
-    fn forebodes(&self, write: &Write) -> bool {
-        let is_way_in = matches!(write, Write::Apply(Object::Route(_) | Object::Ingress(_)));
-        let is_alike = std::mem::discriminant(&self.write) == std::mem::discriminant(write);
-        self.slow && is_alike && !is_way_in
     }
 }
 

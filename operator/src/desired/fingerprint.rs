@@ -4,13 +4,14 @@ use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::{Value, json};
 
-use super::{content_hash, report};
+use super::{content_hash, job, report};
 
 /// Who manages a Job that names nobody.
 const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
 
 /// A hash over name, image, command, arguments and environment of each container of a Job, over what is laid over its image, over where names lead, and over what its
-/// success is. Two Jobs of one fingerprint do the same. An empty list counts as a missing one: the API server stores no empty lists.
+/// success is. Two Jobs of one fingerprint do the same. An empty list counts as a missing one: the API server stores no empty lists. For how long a release has
+/// served is left out: the spec may change that figure while a Job is at work, and all that an image does with it is to refuse.
 ///
 /// Of the operator's own image in it only the repository counts. A Job that a crashed operator made must be known to the newer one that takes over, or an upgrade at that
 /// moment would hold the release as `JobNotOurs`. It is no door for strangers: they would have to push into the operator's own repository, and who can do that needs no forged
@@ -49,6 +50,7 @@ fn what(container: &Container, image: Value) -> Value {
         .env
         .iter()
         .flatten()
+        .filter(|variable| variable.name != job::SOAKED_SECONDS)
         .map(|variable| {
             let from = variable.value_from.as_ref();
             let key = from.and_then(|from| from.secret_key_ref.as_ref());

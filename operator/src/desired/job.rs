@@ -27,6 +27,9 @@ pub struct Step {
     pub attempt: i32,
 }
 
+/// Tells a contract for how long its release has served at the least.
+pub const SOAKED_SECONDS: &str = "CRM_SOAKED_SECONDS";
+
 /// One phase of a service's migration. A rehearsal brings the scratch database to stable's level with stable's own.
 pub fn migration(scope: Scope<'_>, step: &Step, work: &Migration<'_>) -> Job {
     let mut env = environment::database(scope, Role::Migrator, work.track);
@@ -39,7 +42,7 @@ pub fn migration(scope: Scope<'_>, step: &Step, work: &Migration<'_>) -> Job {
     ]);
     match work.track {
         Track::Live | Track::Preview => env.push(environment::variable(
-            "CRM_SOAKED_SECONDS",
+            SOAKED_SECONDS,
             &work.soaked_seconds.to_string(),
         )),
         Track::Scratch | Track::Beside => env.push(environment::variable("CRM_REHEARSAL", "true")),

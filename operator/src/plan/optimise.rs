@@ -10,7 +10,7 @@ use super::{Progress, backup, permit, record};
 use crate::api::conditions::{CONTRACT_REFUSED, OPTIMISE_FAILED};
 use crate::api::status::{Finding, Stage, Verdict};
 use crate::desired::{Track, job, labels};
-use crate::platform::release::Release;
+use crate::platform::release::{Release, ReleaseService};
 
 /// Jobs made for a phase while it is refused or held up.
 const TRIES: i32 = 5;
@@ -86,32 +86,24 @@ fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Pr
     if !backfilled.is_good() {
         return backfilled;
     }
-    let contracts = release
-        .services
-        .iter()
-        .filter(|service| service.migrate.is_some())
-        .map(|service| service.name.clone())
-        .collect::<Vec<_>>();
-    let pending = contracts.iter().any(|service| {
-        wanted_after_expand(
-            draft,
-            id,
-            Stage::Migrate,
-            &format!("expand-{service}"),
-            "contract",
-        )
-    });
-    if !pending {
+    let contracts = wanted(draft, (id, release), "contract");
+    if contracts.is_empty() {
         return Progress::Passed;
+    }
+    // Whatever the spec asks for since, one that has begun is never stopped, and belongs into the ledger.
+    for contract in contracts {
+        if steps::has_begun(draft, &work(id, contract, "contract"), release) {
+            let followed = step(draft, (id, release), (contract, "contract"));
+            if !followed.is_good() {
+                return followed;
+            }
+        }
     }
     #[expect(
         clippy::cast_precision_loss,
         reason = "seconds of a soak are far below 2^52"
     )]
     let left = draft.platform.soak_seconds as f64 - served;
-    if contracts_now(draft, id) {
-        return phase(draft, (id, release), "contract");
-    }
     if left > 0.0 {
         draft.wait(
             format!(
@@ -141,57 +133,62 @@ fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Pr
     phase(draft, (id, release), "contract")
 }
 
-/// Whether a contract runs: whatever the spec asks for since, it is never stopped, and belongs into the ledger.
-fn contracts_now(draft: &Draft<'_>, id: &str) -> bool {
-    let mut jobs = draft.observed.jobs.values();
-    jobs.any(|job| {
-        let is_own = job.owner == draft.platform.uid && job.live_migration;
-        let is_its = job.release == id && job.stage == Stage::Optimise.name();
-        is_own && is_its && job.end.is_none()
-    })
-}
-
 /// One phase for each service in turn.
 fn phase(draft: &mut Draft<'_>, (id, release): (&str, &Release), phase: &str) -> Progress {
-    for service in &release.services {
-        let Some(migration) = &service.migrate else {
-            continue;
-        };
-        if !wanted_after_expand(
-            draft,
-            id,
-            Stage::Migrate,
-            &format!("expand-{}", service.name),
-            phase,
-        ) {
-            continue;
-        }
-        let work = Work {
-            release: id,
-            stage: Stage::Optimise,
-            step: format!("{phase}-{}", service.name),
-            kind: Kind::Optimisation,
-            tries: TRIES,
-            reasons: (OPTIMISE_FAILED, CONTRACT_REFUSED),
-        };
-        // What it has served at the least: a figure that does not change while its Job is being made.
-        let soaked_seconds = draft.platform.soak_seconds;
-        let progress = steps::run(draft, &work, |draft, step| {
-            job::migration(
-                draft.scope(id, release),
-                step,
-                &job::Migration {
-                    service,
-                    migration,
-                    phase,
-                    track: Track::Live,
-                    soaked_seconds,
-                },
-            )
-        });
+    for service in wanted(draft, (id, release), phase) {
+        let progress = step(draft, (id, release), (service, phase));
         if !progress.is_good() {
             return progress;
         }
     }
     Progress::Passed
+}
+
+/// The services whose migration has such a phase, by what expand has told.
+fn wanted<'r>(
+    draft: &mut Draft<'_>,
+    (id, release): (&str, &'r Release),
+    phase: &str,
+) -> Vec<&'r ReleaseService> {
+    let migrating = release.services.iter();
+    let migrating = migrating.filter(|service| service.migrate.is_some());
+    let all = migrating.filter(|service| {
+        let expand = format!("expand-{}", service.name);
+        wanted_after_expand(draft, id, Stage::Migrate, &expand, phase)
+    });
+    all.collect()
+}
+
+fn work<'w>(id: &'w str, service: &ReleaseService, phase: &str) -> Work<'w> {
+    Work {
+        release: id,
+        stage: Stage::Optimise,
+        step: format!("{phase}-{}", service.name),
+        kind: Kind::Optimisation,
+        tries: TRIES,
+        reasons: (OPTIMISE_FAILED, CONTRACT_REFUSED),
+    }
+}
+
+/// One phase of one service.
+fn step(
+    draft: &mut Draft<'_>,
+    (id, release): (&str, &Release),
+    (service, phase): (&ReleaseService, &str),
+) -> Progress {
+    let Some(migration) = &service.migrate else {
+        return Progress::Skipped;
+    };
+    // What it has served at the least: a figure that does not change while its Job is being made.
+    let soaked_seconds = draft.platform.soak_seconds;
+    steps::run(draft, &work(id, service, phase), |draft, step| {
+        let work = job::Migration {
+            service,
+            migration,
+            phase,
+            track: Track::Live,
+            soaked_seconds,
+        };
+        job::migration(draft.scope(id, release), step, &work)
+    })
 }

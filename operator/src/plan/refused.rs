@@ -4,16 +4,16 @@
 use super::Plan;
 use super::action::{Created, Object, Target, Write};
 use crate::api::conditions;
-use crate::api::status::Finding;
+use crate::api::status::{Finding, shortened};
 
 /// Longest account of why, in characters: an admission webhook may say anything.
-const WORDS: usize = 300;
+const WORDS: usize = 600;
 
 impl Plan {
     /// Takes a write back that was not made: it is aside (`Origin`), so all that something waits for were.
     pub fn refused(&mut self, write: &Write, why: Finding) {
         let key = write.key();
-        let message = why.message.chars().take(WORDS).collect();
+        let message = shortened(&why.message, WORDS).unwrap_or(why.message);
         let why = Finding { message, ..why };
         self.corrections.retain(|put_back| put_back.object != key);
         let object = key.replace('/', " ");

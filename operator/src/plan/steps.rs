@@ -11,8 +11,9 @@ use crate::api::conditions;
 use crate::api::status::{Finding, JobRecord, Stage, Verdict};
 use crate::cost::seconds;
 use crate::desired::job::Step;
-use crate::desired::{fingerprint, labels};
+use crate::desired::{fingerprint, labels, names};
 use crate::observed::{JobView, PodView, label};
+use crate::platform::release::Release;
 
 /// Looks at running Jobs at least this often, in seconds: an unpullable image shows as no event of the Job.
 const LOOK_AGAIN: f64 = 5.0;
@@ -65,19 +66,11 @@ pub(super) fn run(
     {
         return standing(work, ended);
     }
-    let attempt = match (&last, ended) {
-        (Some(open), None) => open.attempt,
-        (_, Some(ended)) => ended.attempt + 1,
-        (None, None) => first_number(draft, work.release),
-    };
-    let step = Step {
-        stage: work.stage,
-        name: work.step.clone(),
-        attempt,
-    };
+    let step = next(draft, work);
     let job = build(draft, &step);
     let is_open = last.is_some() && ended.is_none();
-    if !is_open && !is_at_work(draft, &job) {
+    let name = job.metadata.name.as_deref().unwrap_or_default();
+    if !is_open && !is_at_work(draft, name) {
         if draft.begins_nothing(work.stage) {
             return Progress::Stopped;
         }
@@ -88,14 +81,38 @@ pub(super) fn run(
             return try_again(draft, ended, pause - waited);
         }
     }
-    follow(draft, work, job, attempt)
+    follow(draft, work, job, step.attempt)
+}
+
+/// The Job that has begun, or the one that comes next.
+fn next(draft: &mut Draft<'_>, work: &Work<'_>) -> Step {
+    let last = work.record(draft).map(|last| (last.attempt, last.verdict));
+    let attempt = match last {
+        Some((open, None)) => open,
+        Some((ended, Some(_))) => ended + 1,
+        None => first_number(draft, work.release),
+    };
+    Step {
+        stage: work.stage,
+        name: work.step.clone(),
+        attempt,
+    }
+}
+
+/// Whether a migration of the live database has begun, and it is not remembered how it ended.
+pub(super) fn has_begun(draft: &mut Draft<'_>, work: &Work<'_>, release: &Release) -> bool {
+    let is_open = work
+        .record(draft)
+        .is_some_and(|last| last.verdict.is_none());
+    let step = next(draft, work);
+    let name = names::job(draft.scope(work.release, release), &step);
+    is_open || is_at_work(draft, &name)
 }
 
 /// Whether a migration of the live database has begun of which nothing is remembered: whoever made its Job heard no answer, or died. It is never stopped, and
 /// belongs into the ledger.
-fn is_at_work(draft: &Draft<'_>, job: &Job) -> bool {
-    let name = job.metadata.name.as_deref().unwrap_or_default();
-    let seen = draft.observed.jobs.get(name);
+fn is_at_work(draft: &Draft<'_>, job: &str) -> bool {
+    let seen = draft.observed.jobs.get(job);
     seen.is_some_and(|seen| seen.live_migration && seen.owner == draft.platform.uid)
 }
 

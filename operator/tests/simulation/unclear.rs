@@ -7,7 +7,6 @@ use crm_operator::observed::ContainerState;
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::json;
 
-use crate::operator::reconcile;
 use crate::stories::Act::{self, Image};
 use crate::world::{ModelDeployment, World, label};
 use crate::{Run, STORIES, Story, condition_message, end, tail};
@@ -395,8 +394,7 @@ fn a_contract_that_runs_is_in_the_ledger_whatever_soak_is_asked_for_since() {
     let mut run = serving();
     run.world.set_image("v2");
     until(&mut run, |world| attempts(world, "-optimise-contract-") > 0);
-    // It has seen its Job.
-    reconcile(&mut run.world, &mut run.writes);
+    run.world.unsaved = None;
     assert!(!contracts(&run.world));
     run.world.platform.spec.release.soak_seconds = 86_400;
     run.world.set_image("bad");

@@ -56,6 +56,7 @@ fn each_side_is_found_by_its_own_address_only_and_works_on_the_copy() {
         for (at, side) in both.into_iter().enumerate() {
             let own = &side.release.services[0];
             let pods = json!(side.pods(scope, own));
+            assert_restricted(&pods);
             let found = addresses.iter().enumerate();
             let found: Vec<_> = found
                 .filter(|(_, address)| selects(address, &pods))
@@ -81,6 +82,7 @@ fn a_comparison_finds_the_candidate_and_stable_beside_it() {
     with_both(|scope, [stable, _]| {
         let test = &scope.release.tests[0];
         let job = json!(stable.comparison(scope, &step(Stage::Gate, "load"), test));
+        assert_restricted(&job);
         let told = variables(&job);
         assert_eq!(
             told["CRM_CUSTOMER_URL"],
@@ -99,6 +101,7 @@ fn a_comparison_finds_the_candidate_and_stable_beside_it() {
         assert_eq!(secrets(&job), ["acme-identity"], "never the database");
 
         let job = json!(stable.test(scope, &step(Stage::Gate, "stable-after-expand-smoke"), test));
+        assert_restricted(&job);
         let told = variables(&job);
         assert_eq!(told["CRM_RELEASE"], STABLE);
         assert_eq!(

@@ -106,7 +106,14 @@ impl Volume {
             stable: Some(stable.to_owned()),
         };
         let job = backup::dump(scope, &step(Stage::Backup, "dump"), (spec, &kept));
-        let container = containers(&json!(job)).remove(0);
+        let restore = step(Stage::Rehearse, "restore");
+        let restore = records(&["any"])
+            .first()
+            .map(|record| json!(backup::restore(scope, &restore, (record, 60))));
+        assert_restricted(&restore.unwrap());
+        let job = json!(job);
+        assert_restricted(&job);
+        let container = containers(&job).remove(0);
         let root = self.0.to_str().unwrap();
         let script = container["command"][2].as_str().unwrap();
         let script = script
