@@ -6,7 +6,6 @@
 //! # Guarantees
 //! Nothing is done after a failed action, unless that one is aside (`Origin`). The status is written only over the version of the object that was looked at.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
@@ -28,8 +27,10 @@ pub use keep::keep;
 pub use status::{StatusWrite, write_status};
 use writer::Writer;
 
-/// So long is waited in a look for what fails and what nothing waits for, by verb: something hangs, a webhook say, and each may wait for its deadline.
+/// So long a look waits for what fails and nothing waits for, by verb and kind: something hangs, a webhook say, and each may wait for its deadline.
 const SLOW: Duration = Duration::from_secs(3);
+/// The same, for all of them together.
+const ALL_SLOW: Duration = Duration::from_secs(30);
 
 /// Field manager of everything the operator creates.
 pub const FIELD_MANAGER: &str = "crm-operator";
@@ -146,12 +147,10 @@ pub async fn apply(
         uid: owner.uid().unwrap_or_default(),
     };
     let mut refused: Vec<Refused> = Vec::new();
-    // What was waited for in vain, by verb.
-    let mut lost: HashMap<_, Duration> = HashMap::new();
+    let mut vain = Vain::default();
     for action in actions {
         let write = action.write.clone();
-        let lost = lost.entry(std::mem::discriminant(&write)).or_default();
-        if action.origin == Origin::Aside && *lost >= SLOW && !is_way_in(&write) {
+        if action.origin == Origin::Aside && vain.is(&write) {
             refused.push(Refused { write, error: None });
             continue;
         }
@@ -167,16 +166,38 @@ pub async fn apply(
         if action.origin != Origin::Aside || !ctx.leadership.leads() {
             return Err(error.of(action));
         }
-        *lost += started.elapsed();
+        vain.lost.push((verb(&write), started.elapsed()));
         let error = Some(error);
         refused.push(Refused { write, error });
     }
     Ok(refused)
 }
 
-/// Whether a canary gets its share by it: that is tried whatever became of others.
-fn is_way_in(write: &Write) -> bool {
-    matches!(write, Write::Apply(Object::Route(_) | Object::Ingress(_)))
+/// For how long a look has waited for what failed and nothing waits for.
+#[derive(Default)]
+struct Vain {
+    lost: Vec<(String, Duration)>,
+}
+
+impl Vain {
+    /// Whether a write would only take as long, and fail too. The way in, by which a canary gets its share, is tried all the same.
+    fn is(&self, write: &Write) -> bool {
+        if matches!(write, Write::Apply(Object::Route(_) | Object::Ingress(_))) {
+            return false;
+        }
+        let verb = verb(write);
+        let alike = self.lost.iter().filter(|(other, _)| *other == verb);
+        let alike: Duration = alike.map(|(_, time)| *time).sum();
+        let all: Duration = self.lost.iter().map(|(_, time)| *time).sum();
+        alike >= SLOW || all >= ALL_SLOW
+    }
+}
+
+/// Verb and kind of a write.
+fn verb(write: &Write) -> String {
+    let kind = write.key();
+    let kind = kind.split('/').next().unwrap_or_default();
+    format!("{:?} {kind}", std::mem::discriminant(write))
 }
 
 async fn make(writer: &Writer<'_>, owner: &CrmPlatform, write: &Write) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::draft::Draft;
 use super::moves::superseded;
 use super::requests::{Outcome, RESULT_LIMIT};
-use super::{resolve, usable};
+use super::{optimise, resolve, usable};
 use crate::api::conditions;
 use crate::api::status::{
     Candidate, Finding, HandledToken, Memory, Rejected, Stage, Token, Verdict,
@@ -125,7 +125,10 @@ fn refusal(draft: &Draft<'_>, target: &str, stable: &str) -> Result<Release, Str
             "release {id} is being tried: end it with {abort} first"
         ));
     }
-    if let Some(what) = draft.live_migration("") {
+    if let Some(what) = draft
+        .live_migration("")
+        .or_else(|| optimise::unfinished(draft))
+    {
         return Err(format!(
             "{what} migrates the live database: ask again when it has ended"
         ));

@@ -156,7 +156,7 @@ struct Applied {
 /// As `apply` makes the writes of a plan; nothing when the operator died.
 fn apply(world: &mut World, writes: &mut Writes, actions: &[Action]) -> Option<Applied> {
     let mut applied = Applied::default();
-    // Verbs of writes that are aside, and whose answers were lost.
+    // Verbs and kinds of writes that are aside, and whose answers were lost.
     let mut vain = Vec::new();
     for action in actions {
         let fault = writes.next();
@@ -172,7 +172,9 @@ fn apply(world: &mut World, writes: &mut Writes, actions: &[Action]) -> Option<A
         if action.after.iter().any(stays) {
             continue;
         }
-        let verb = std::mem::discriminant(&action.write);
+        let kind = action.write.key();
+        let kind = kind.split('/').next().unwrap().to_owned();
+        let verb = (std::mem::discriminant(&action.write), kind);
         let is_way_in = matches!(
             &action.write,
             Write::Apply(Object::Route(_) | Object::Ingress(_))

@@ -3,7 +3,7 @@
 use crm_operator::api::spec::{BackupPolicy, GatePolicy, RehearsalData, StrategyType};
 use crm_operator::api::status::{Stage, Token, Verdict};
 use crm_operator::desired::labels;
-use crm_operator::observed::ContainerState;
+use crm_operator::observed::{ContainerState, JobEnd};
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::json;
 
@@ -401,6 +401,28 @@ fn a_contract_that_runs_is_in_the_ledger_whatever_soak_is_asked_for_since() {
     until(&mut run, |world| world.memory().candidate.is_some());
     assert!(contracts(&run.world), "{:?}", run.world.memory().schema);
     run.rest();
+}
+
+/// Its pod is gone, or not seen yet: for a while its end says nothing, and a newer release must not begin in between.
+#[test]
+fn a_contract_whose_end_is_not_read_yet_is_awaited() {
+    let mut run = serving();
+    run.world.set_image("v2");
+    until(&mut run, |world| attempts(world, "-optimise-contract-") > 0);
+    let now = run.world.now;
+    let mut jobs = run.world.jobs.values_mut();
+    let job = jobs.find(|job| job.view.name.contains("-optimise-contract-"));
+    let job = job.unwrap();
+    (job.pod, job.moves) = (None, 9);
+    (job.view.end, job.view.ended) = (Some(JobEnd::Complete), Some(now));
+    run.world.set_image("bad");
+    until(&mut run, |world| world.memory().candidate.is_some());
+    let releases = run.world.memory().releases;
+    let stages = releases.iter().flat_map(|release| &release.stages);
+    let optimise = stages.filter(|stage| stage.name == Stage::Optimise);
+    let mut jobs = optimise.flat_map(|stage| &stage.jobs);
+    let contract = jobs.find(|job| job.step.starts_with("contract-")).unwrap();
+    assert!(contract.verdict.is_some(), "{contract:?}");
 }
 
 fn contracts(world: &World) -> bool {
