@@ -6,6 +6,7 @@
 //! # Guarantees
 //! Nothing is done after a failed action, unless that one is aside (`Origin`). The status is written only over the version of the object that was looked at.
 
+use std::mem::{Discriminant, discriminant};
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
@@ -149,26 +150,31 @@ pub async fn apply(
     let mut refused: Vec<Refused> = Vec::new();
     let mut vain = Vain::default();
     for action in actions {
-        let write = action.write.clone();
-        if action.origin == Origin::Aside && vain.is(&write) {
-            refused.push(Refused { write, error: None });
+        let write = &action.write;
+        if action.origin == Origin::Aside && vain.is(write) {
+            refused.push(Refused {
+                write: write.clone(),
+                error: None,
+            });
             continue;
         }
         let stays = |first: &String| refused.iter().any(|refused| refused.write.key() == *first);
         if action.after.iter().any(stays) {
             continue;
         }
-        tracing::info!(write = %describe(&action.write), because = %action.because, "applying");
+        tracing::info!(write = %describe(write), because = %action.because, "applying");
         let started = Instant::now();
-        let Err(error) = make(&writer, owner, &action.write).await else {
+        let Err(error) = make(&writer, owner, write).await else {
             continue;
         };
         if action.origin != Origin::Aside || !ctx.leadership.leads() {
             return Err(error.of(action));
         }
-        vain.lost.push((verb(&write), started.elapsed()));
-        let error = Some(error);
-        refused.push(Refused { write, error });
+        vain.lost.push((verb(write), started.elapsed()));
+        refused.push(Refused {
+            write: write.clone(),
+            error: Some(error),
+        });
     }
     Ok(refused)
 }
@@ -176,7 +182,7 @@ pub async fn apply(
 /// For how long a look has waited for what failed and nothing waits for.
 #[derive(Default)]
 struct Vain {
-    lost: Vec<(String, Duration)>,
+    lost: Vec<(Verb, Duration)>,
 }
 
 impl Vain {
@@ -194,10 +200,12 @@ impl Vain {
 }
 
 /// Verb and kind of a write.
-fn verb(write: &Write) -> String {
-    let kind = write.key();
-    let kind = kind.split('/').next().unwrap_or_default();
-    format!("{:?} {kind}", std::mem::discriminant(write))
+type Verb = (Discriminant<Write>, String);
+
+fn verb(write: &Write) -> Verb {
+    let key = write.key();
+    let kind = key.split('/').next().unwrap_or_default();
+    (discriminant(write), kind.to_owned())
 }
 
 async fn make(writer: &Writer<'_>, owner: &CrmPlatform, write: &Write) -> Result<(), Error> {
