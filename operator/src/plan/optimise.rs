@@ -46,7 +46,11 @@ pub(super) fn optimise(draft: &mut Draft<'_>) {
         Progress::Inconclusive(finding) => {
             close(draft, &stable.release, Verdict::Inconclusive, Some(finding))
         }
-        Progress::Stopped if let Some(hindrance) = permit::hindrance(draft, Stage::Optimise) => {
+        // Of a newer release nothing is held back by it.
+        Progress::Stopped
+            if !draft.superseded
+                && let Some(hindrance) = permit::hindrance(draft, Stage::Optimise) =>
+        {
             draft.hold_back(hindrance)
         }
         Progress::Waiting | Progress::Stopped => {}
@@ -108,6 +112,10 @@ fn phases(draft: &mut Draft<'_>, id: &str, release: &Release, served: f64) -> Pr
     let backfilled = phase(draft, (id, release), "backfill");
     if !backfilled.is_good() || contracts.is_empty() {
         return backfilled;
+    }
+    // What has not begun waits for nothing now: a newer release comes first.
+    if draft.superseded {
+        return Progress::Stopped;
     }
     #[expect(
         clippy::cast_precision_loss,

@@ -2,6 +2,7 @@
 
 use crm_operator::api::status::{Stage, Token};
 
+use crate::operator::reconcile;
 use crate::stories::Act::{Annotate, Approval, Freeze, Image, Reach};
 use crate::{Run, STORIES, Story};
 
@@ -57,4 +58,42 @@ fn who_is_asked_for_an_approval_is_told_of_the_window_that_it_goes_through() {
         .act(Annotate(Token::Approve, "ops: the fix for today"));
     run.rest();
     assert!(run.world.serves(), "{}", crate::tail(&run.world));
+}
+
+/// What serves is still at its last stage: a newer release waits for the migration that runs, and not for the window.
+#[test]
+fn a_window_that_holds_back_only_the_last_stage_is_not_why_a_newer_release_waits() {
+    let mut run = Run::new(Story {
+        acts: &[Image("v1"), Image("v2")],
+        ..STORIES[0]
+    });
+    let backfills = |run: &Run| {
+        let mut jobs = run.world.jobs.keys();
+        jobs.any(|job| job.contains("-optimise-backfill-"))
+    };
+    while !backfills(&run) {
+        assert!(!run.turn(None), "{}", crate::tail(&run.world));
+    }
+    // Its pod has ended well, and its Job does not say so yet.
+    let ended = |run: &mut Run| {
+        let mut jobs = run.world.jobs.values_mut();
+        let job = jobs.find(|job| job.view.name.contains("-optimise-backfill-"));
+        let job = job.unwrap();
+        let is_over = job.pod.as_ref().is_some_and(|pod| pod.phase == "Succeeded");
+        job.view.end = None;
+        is_over
+    };
+    while !ended(&mut run) {
+        assert!(!run.turn(None), "{}", crate::tail(&run.world));
+    }
+    run.world.act(Freeze("0 * * * *", 120));
+    run.world.act(Image("bad"));
+    reconcile(&mut run.world, &mut run.writes);
+    assert_eq!(run.world.memory().candidate, None);
+    let (reason, words) = ready(&run);
+    assert_eq!(reason, "Progressing", "{words}");
+    assert!(
+        words.contains("a migration of the live database"),
+        "{words}"
+    );
 }
