@@ -4,6 +4,8 @@ use crm_operator::api::status::{Stage, Token};
 
 use crate::operator::reconcile;
 use crate::stories::Act::{Annotate, Approval, Freeze, Image, Reach};
+use crate::unclear::{serving, until};
+use crate::world::World;
 use crate::{Run, STORIES, Story};
 
 fn ready(run: &Run) -> (String, String) {
@@ -63,29 +65,20 @@ fn who_is_asked_for_an_approval_is_told_of_the_window_that_it_goes_through() {
 /// What serves is still at its last stage: a newer release waits for the migration that runs, and not for the window.
 #[test]
 fn a_window_that_holds_back_only_the_last_stage_is_not_why_a_newer_release_waits() {
-    let mut run = Run::new(Story {
-        acts: &[Image("v1"), Image("v2")],
-        ..STORIES[0]
-    });
-    let backfills = |run: &Run| {
-        let mut jobs = run.world.jobs.keys();
-        jobs.any(|job| job.contains("-optimise-backfill-"))
-    };
-    while !backfills(&run) {
-        assert!(!run.turn(None), "{}", crate::tail(&run.world));
-    }
-    // Its pod has ended well, and its Job does not say so yet.
-    let ended = |run: &mut Run| {
-        let mut jobs = run.world.jobs.values_mut();
+    let mut run = serving();
+    run.world.set_image("v2");
+    let backfill = |world: &World| {
+        let mut jobs = world.jobs.values();
         let job = jobs.find(|job| job.view.name.contains("-optimise-backfill-"));
-        let job = job.unwrap();
-        let is_over = job.pod.as_ref().is_some_and(|pod| pod.phase == "Succeeded");
-        job.view.end = None;
-        is_over
+        job.cloned()
     };
-    while !ended(&mut run) {
-        assert!(!run.turn(None), "{}", crate::tail(&run.world));
-    }
+    until(&mut run, |world| {
+        let pod = backfill(world).and_then(|job| job.pod);
+        pod.is_some_and(|pod| pod.phase == "Succeeded")
+    });
+    // Its pod has ended well, and its Job does not say so yet.
+    let name = backfill(&run.world).unwrap().view.name;
+    run.world.jobs.get_mut(&name).unwrap().view.end = None;
     run.world.act(Freeze("0 * * * *", 120));
     run.world.act(Image("bad"));
     reconcile(&mut run.world, &mut run.writes);
