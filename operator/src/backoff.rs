@@ -1,7 +1,7 @@
 //! How long to wait before a platform that failed is tried again: 1 second, doubling to 5 minutes, per platform; to 30 seconds where the API server denies something.
 //!
-//! In: failures and successes. Out: a delay, what is denied look after look, and whether people are told of it. kube's `error_policy` hears of failures only, so successes are told to it by `reconcile`; and since each failure
-//! writes a status, whose watch event asks for a look at once, `reconcile` also asks how much of the delay is left. A new spec does not wait, nor does a request by annotation.
+//! In: failures and successes. Out: a delay, and what is denied look after look. kube's `error_policy` hears of failures only, so successes are told to it by `reconcile`;
+//! and since each failure writes a status, whose watch event asks for a look at once, `reconcile` also asks how much of the delay is left. A new spec does not wait, nor does a request by annotation.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,21 +18,11 @@ use crate::observed::{Denial, Denied};
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 const DENIED: Duration = Duration::from_secs(30);
-/// How long people are told nothing else of what is denied.
-const TOLD_FOR: Duration = Duration::from_secs(60);
 
 /// Failures in a row, per platform.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: Mutex<HashMap<PlatformKey, Failures>>,
-    told: Mutex<HashMap<PlatformKey, Told>>,
-}
-
-/// What people were told last of what the API server denies.
-#[derive(Debug)]
-struct Told {
-    why: String,
-    at: Instant,
 }
 
 #[derive(Debug)]
@@ -108,33 +98,9 @@ impl Backoff {
             .clone()
     }
 
-    /// Whether people are told of a denial: once, again when its words have changed, and not more than once a minute where they change each time.
-    pub fn is_news(&self, platform: &PlatformKey, denial: &Denial) -> bool {
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = all.get(platform);
-        if told.is_some_and(|told| told.why == denial.why || told.at.elapsed() < TOLD_FOR) {
-            return false;
-        }
-        let why = denial.why.clone();
-        let at = Instant::now();
-        all.insert(platform.clone(), Told { why, at });
-        true
-    }
-
-    /// Forgets the failures of a platform that went well. What it was told of is told again when it comes again, but not at once.
+    /// Forgets the failures of a platform that went well or is gone.
     pub fn reset(&self, platform: &PlatformKey) {
         self.lock().remove(platform);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(told) = told.get_mut(platform) {
-            told.why.clear();
-        }
-    }
-
-    /// Forgets a platform that is gone.
-    pub fn forget(&self, platform: &PlatformKey) {
-        self.lock().remove(platform);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.remove(platform);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PlatformKey, Failures>> {
@@ -248,29 +214,5 @@ mod tests {
         assert_eq!(waits, [30, 30, 30, 30, 300], "it is denied no more");
         let later = fails(denial("create Job a")).1.unwrap();
         assert_eq!(later.since, later.last);
-    }
-
-    #[test]
-    fn a_denial_is_told_once_and_its_new_words_after_a_minute() {
-        let backoff = Backoff::default();
-        let says = |why: &str| Denial {
-            why: why.into(),
-            ..denial("create Job a").unwrap()
-        };
-        let ages = || {
-            let mut told = backoff.told.lock().unwrap();
-            told.get_mut(&acme()).unwrap().at -= TOLD_FOR;
-        };
-        assert!(backoff.is_news(&acme(), &says("quota")));
-        assert!(!backoff.is_news(&acme(), &says("policy")), "not so soon");
-        ages();
-        assert!(!backoff.is_news(&acme(), &says("quota")), "it is known");
-        assert!(backoff.is_news(&acme(), &says("policy")));
-        backoff.reset(&acme());
-        assert!(!backoff.is_news(&acme(), &says("policy")), "not so soon");
-        ages();
-        assert!(backoff.is_news(&acme(), &says("policy")), "it came again");
-        backoff.forget(&acme());
-        assert!(backoff.is_news(&acme(), &says("policy")));
     }
 }

@@ -17,6 +17,7 @@ use crate::observe::{ForeignJobs, Stores};
 use crate::platform::Settings;
 use crate::registry::Registry;
 use crate::status::Unsaved;
+use crate::told::Told;
 use crate::written::Written;
 
 /// Name of this controller in metrics and events.
@@ -64,6 +65,8 @@ pub struct Context {
     pub settings: Settings,
     /// Delays after failures.
     pub backoff: Backoff,
+    /// What people were told lately of writes that fail.
+    pub told: Told,
     /// Own writes that the watches may not have shown yet.
     pub written: Written,
     /// What the API server makes of own applies, and what was told of drift.
@@ -83,7 +86,8 @@ pub struct Context {
 impl Context {
     /// Drops what is remembered of a platform that is gone.
     pub fn forget(&self, platform: &PlatformKey) {
-        self.backoff.forget(platform);
+        self.backoff.reset(platform);
+        self.told.forget(platform);
         self.written.forget(platform);
         self.drift.forget(platform);
         self.foreign.forget(platform);

@@ -51,4 +51,6 @@ pub mod secrets;
 #[cfg(feature = "cluster")]
 pub mod telemetry;
 #[cfg(feature = "cluster")]
+pub mod told;
+#[cfg(feature = "cluster")]
 pub mod written;

@@ -191,6 +191,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             },
         },
         backoff: Default::default(),
+        told: Default::default(),
         written: Default::default(),
         drift: Default::default(),
         foreign: Default::default(),

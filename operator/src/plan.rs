@@ -100,7 +100,7 @@ pub struct Plan {
     pub hindered: bool,
     /// Scratch databases that count as dropped once this Job, as `Kind/name`, is removed, which did it: a Job that stays would stand for the next one. By release.
     pub drops: BTreeMap<String, String>,
-    /// What of this plan was tried, is not done, and stops nothing.
+    /// What of this plan is not done, and why; it stops nothing.
     pub undone: Vec<String>,
 }
 

@@ -97,6 +97,7 @@ async fn look(object: &CrmPlatform, key: &PlatformKey, ctx: &Context) -> Result<
     }
     let next = act(object, key, ctx).await?;
     ctx.backoff.reset(key);
+    ctx.told.is_over(key);
     Ok(next)
 }
 

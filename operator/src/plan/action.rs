@@ -198,7 +198,7 @@ pub struct Target {
 impl Target {
     /// Kind and name, as `Kind/name`.
     pub fn key(&self) -> String {
-        format!("{}/{}", self.kind.name(), self.name)
+        self.kind.key(&self.name)
     }
 }
 
@@ -226,6 +226,11 @@ pub enum TargetKind {
 }
 
 impl TargetKind {
+    /// One of this name, as `Kind/name`.
+    pub fn key(self, name: &str) -> String {
+        format!("{}/{name}", self.name())
+    }
+
     /// As the API server calls it.
     pub fn name(self) -> &'static str {
         match self {

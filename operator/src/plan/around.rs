@@ -18,8 +18,6 @@ use crate::platform::release::{Release, ReleaseService};
 
 /// Seconds after which a cluster without the Gateway API is looked at again.
 const MISSING_SECONDS: f64 = 60.0;
-const AUTOSCALER: (&str, TargetKind) = ("HorizontalPodAutoscaler", TargetKind::Autoscaler);
-const BUDGET: (&str, TargetKind) = ("PodDisruptionBudget", TargetKind::Budget);
 
 /// Limits connections, before there is a pod that could make one.
 pub(super) fn isolation(draft: &mut Draft<'_>) {
@@ -39,7 +37,7 @@ pub(super) fn isolation(draft: &mut Draft<'_>) {
         let name = names::egress_policy(platform, &service.name);
         format!("NetworkPolicy/{name}")
     }));
-    remove_others(draft, ("NetworkPolicy", TargetKind::Policy), &stay);
+    remove_others(draft, TargetKind::Policy, &stay);
 }
 
 /// Keeps what stands around the pods of stable, unless people work on it by hand.
@@ -65,7 +63,7 @@ pub(super) fn has_route(draft: &Draft<'_>) -> bool {
 /// Whether an autoscaler of ours sets the number of pods of a service: the spec asks for it, or it is still there.
 pub(super) fn is_scaled(draft: &Draft<'_>, service: &str) -> bool {
     let name = names::live(&draft.platform.name, service);
-    let is_there = || is_ours(draft, &format!("{}/{name}", AUTOSCALER.0));
+    let is_there = || is_ours(draft, &TargetKind::Autoscaler.key(&name));
     draft.platform.autoscaling.contains_key(service) || is_there()
 }
 
@@ -111,7 +109,7 @@ fn scaling(draft: &mut Draft<'_>, release: &Release) {
         let name = names::live(&platform.name, &service.name);
         let Some(replicas) = platform.replicas(&service.name) else {
             // It left the spec and serves on: it stays as it is.
-            stay.extend([AUTOSCALER.0, BUDGET.0].map(|kind| format!("{kind}/{name}")));
+            stay.extend([TargetKind::Autoscaler, TargetKind::Budget].map(|kind| kind.key(&name)));
             continue;
         };
         let autoscaling = platform.autoscaling.get(&service.name);
@@ -120,15 +118,15 @@ fn scaling(draft: &mut Draft<'_>, release: &Release) {
             let object = scale::autoscaler(platform, &service.name, slot, &spec);
             keep(draft, &mut stay, Object::Autoscaler(Box::new(object)));
         } else if !is_marked(draft, &service.name, slot) {
-            stay.insert(format!("{}/{name}", AUTOSCALER.0));
+            stay.insert(TargetKind::Autoscaler.key(&name));
         }
         if autoscaling.map_or(replicas, |spec| spec.max_replicas) > 1 {
             let object = scale::budget(platform, &service.name);
             keep(draft, &mut stay, Object::Budget(Box::new(object)));
         }
     }
-    remove_others(draft, AUTOSCALER, &stay);
-    remove_others(draft, BUDGET, &stay);
+    remove_others(draft, TargetKind::Autoscaler, &stay);
+    remove_others(draft, TargetKind::Budget, &stay);
 }
 
 /// Whether a Deployment says so when its number of pods is one that an autoscaler of ours has left. Without that nobody would know it from one of the user's.
@@ -159,8 +157,8 @@ fn way_in(draft: &mut Draft<'_>, release: &Release) {
     if let Some(object) = wanted_way_in(draft, release) {
         keep(draft, &mut stay, object);
     }
-    remove_others(draft, ("HTTPRoute", TargetKind::Route), &stay);
-    remove_others(draft, ("Ingress", TargetKind::Ingress), &stay);
+    remove_others(draft, TargetKind::Route, &stay);
+    remove_others(draft, TargetKind::Ingress, &stay);
 }
 
 /// Why nobody reaches from outside what serves, although the spec says so. Told of every plan, also of one that makes no write.
@@ -302,15 +300,11 @@ fn is_ours(draft: &Draft<'_>, key: &str) -> bool {
 }
 
 /// Removes those of a kind that do not stay, if they are ours.
-fn remove_others(
-    draft: &mut Draft<'_>,
-    (kind, target): (&str, TargetKind),
-    stay: &BTreeSet<String>,
-) {
+fn remove_others(draft: &mut Draft<'_>, kind: TargetKind, stay: &BTreeSet<String>) {
     let others = draft.observed.others.keys();
     let mut left: Vec<String> = others
         .filter(|key| is_ours(draft, key) && !stay.contains(*key))
-        .filter_map(|key| key.strip_prefix(kind)?.strip_prefix('/'))
+        .filter_map(|key| key.strip_prefix(kind.name())?.strip_prefix('/'))
         .map(str::to_owned)
         .collect();
     // What forbids everything goes before what lets something through.
@@ -318,7 +312,7 @@ fn remove_others(
     left.sort_by_key(|name| *name != forbids);
     for name in left {
         let target = Target {
-            kind: target,
+            kind,
             name,
             uid: String::new(),
         };

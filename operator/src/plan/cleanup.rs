@@ -187,7 +187,6 @@ fn scratch_databases(draft: &mut Draft<'_>) {
             _ if is_other => "it is not the Job that drops the scratch database",
             Some(JobEnd::Complete) => {
                 draft.memory.scratch.retain(|listed| *listed != id);
-                draft.drops.insert(format!("Job/{name}"), id.clone());
                 "the scratch database is dropped"
             }
             Some(JobEnd::Failed { .. }) => {
@@ -197,9 +196,12 @@ fn scratch_databases(draft: &mut Draft<'_>) {
         };
         let is_dropped = !draft.memory.scratch.contains(&id);
         if !because.is_empty() && (is_dropped || !view.deleting) {
-            let (name, uid) = (view.name, view.uid);
-            let kind = TargetKind::Job;
-            draft.delete(Target { kind, name, uid }, because);
+            let (kind, uid) = (TargetKind::Job, view.uid);
+            let target = Target { kind, name, uid };
+            if is_dropped {
+                draft.drops.insert(target.key(), id.clone());
+            }
+            draft.delete(target, because);
         }
         if !is_dropped {
             draft.wake_in(30.0);

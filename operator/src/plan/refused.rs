@@ -17,36 +17,34 @@ impl Plan {
         let why = Finding { message, ..why };
         self.corrections.retain(|put_back| put_back.object != key);
         let object = key.replace('/', " ");
-        match write {
+        let what = match write {
             Write::Apply(Object::Route(_) | Object::Ingress(_)) => {
                 let message = format!("{object} is not there as the spec says: {}", why.message);
                 self.unexposed = Some(Finding::new(conditions::APPLY_FAILED, message));
+                return;
             }
+            Write::Apply(_) | Write::KeepReplicas(_) => "is not as the spec says",
             Write::CreateSecret(_) => {
-                let undone = format!("{object} is not made: {}", why.message);
-                self.undone.push(undone);
                 let message = format!(
                     "{object} is missing; what serves is left alone, and nothing new begins"
                 );
-                self.problem.get_or_insert(Finding { message, ..why });
-            }
-            Write::Apply(_) | Write::KeepReplicas(_) => {
-                let undone = format!("{object} is not as the spec says: {}", why.message);
-                self.undone.push(undone);
+                let problem = Finding::new(&why.reason, message);
+                self.problem.get_or_insert(problem);
+                "is not made"
             }
             Write::Create(created) => {
                 if let Created::Job(job) = created {
                     self.not_begun(job.metadata.name.as_deref().unwrap_or_default());
                 }
-                let undone = format!("{object} is not made: {}", why.message);
-                self.undone.push(undone);
+                "is not made"
             }
             Write::Delete(target) => {
                 self.not_dropped(target);
-                let undone = format!("{object} is not removed: {}", why.message);
-                self.undone.push(undone);
+                "is not removed"
             }
-        }
+        };
+        self.undone
+            .push(format!("{object} {what}: {}", why.message));
     }
 
     /// The record of a Job is open from its creation on: a stage that people hold back later would go on with one that is open.

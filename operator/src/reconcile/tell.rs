@@ -33,10 +33,7 @@ pub(super) async fn tell_refused(ctx: &Context, object: &CrmPlatform, refused: V
             reason: conditions::APPLY_FAILED.to_owned(),
             message: format!("{error}; everything else goes on, and it is tried again"),
         };
-        let is_news = ctx
-            .drift
-            .is_news(&key, &format!("refused: {}", write.key()));
-        if is_news {
+        if ctx.told.is_news(&key, &write.key(), &note.message) {
             publish(ctx, object, &[note]).await;
         }
     }
@@ -48,7 +45,7 @@ pub(super) async fn tell_denied(ctx: &Context, object: &CrmPlatform, error: &Una
         return;
     };
     let key = PlatformKey::of(object);
-    if !ctx.backoff.is_news(&key, &denial) {
+    if !ctx.told.is_news(&key, &denial.write, &denial.why) {
         return;
     }
     let note = Note {

@@ -46,21 +46,14 @@ impl Around {
     }
 
     pub fn remove(&mut self, kind: TargetKind, name: &str) {
-        let kind = match kind {
-            TargetKind::Autoscaler => "HorizontalPodAutoscaler",
-            TargetKind::Budget => "PodDisruptionBudget",
-            TargetKind::Policy => "NetworkPolicy",
-            TargetKind::Ingress => "Ingress",
-            TargetKind::Route => "HTTPRoute",
-            other => panic!("{other:?} does not stand around pods"),
-        };
-        self.all.remove(&(kind, name.to_owned()));
+        self.all.remove(&(kind.name(), name.to_owned()));
         match kind {
-            "HorizontalPodAutoscaler" => {
+            TargetKind::Autoscaler => {
                 self.targets.remove(name);
             }
-            "HTTPRoute" => self.route = None,
-            _ => {}
+            TargetKind::Route => self.route = None,
+            TargetKind::Budget | TargetKind::Policy | TargetKind::Ingress => {}
+            other => panic!("{other:?} does not stand around pods"),
         }
     }
 }

@@ -92,6 +92,7 @@ pub fn context_of(
             },
         },
         backoff: Default::default(),
+        told: Default::default(),
         written: Default::default(),
         drift: Default::default(),
         foreign: Default::default(),
