@@ -264,3 +264,30 @@ fn describe(write: &Write) -> String {
         Write::Delete(target) => format!("delete {} {}", target.kind.name(), target.name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::action::{Target, TargetKind};
+
+    fn removal(kind: TargetKind) -> Write {
+        let (name, uid) = ("acme".to_owned(), String::new());
+        Write::Delete(Target { kind, name, uid })
+    }
+
+    #[test]
+    fn what_hangs_costs_a_look_three_seconds_by_kind_and_half_a_minute_in_all() {
+        let mut vain = Vain::default();
+        let mut waits = |kind, seconds| {
+            let time = Duration::from_secs(seconds);
+            vain.lost.push((verb(&removal(kind)), time));
+            [TargetKind::Job, TargetKind::Budget].map(|kind| vain.is(&removal(kind)))
+        };
+        assert_eq!(waits(TargetKind::Job, 2), [false, false]);
+        assert_eq!(waits(TargetKind::Job, 1), [true, false]);
+        assert_eq!(waits(TargetKind::Service, 15), [true, false]);
+        assert_eq!(waits(TargetKind::Deployment, 12), [true, true]);
+        let ingress = serde_json::from_value(serde_json::json!({ "metadata": {} })).unwrap();
+        assert!(!vain.is(&Write::Apply(Object::Ingress(ingress))));
+    }
+}
