@@ -67,7 +67,7 @@ fn object<T: DeserializeOwned>(literal: Value) -> T {
 /// The same literal with its content hash as annotation: what `plan` compares to see whether an object is up to date. The second half of it is the hash of the
 /// canonical form, which `observed::owned` compares with what the object holds.
 fn hashed(mut literal: Value) -> Value {
-    let form = content_hash(&canonical::canonical(&literal));
+    let form = hash_of(&canonical::canonical(&literal));
     let hash = format!("{}-{form}", content_hash(&literal));
     literal["metadata"]["annotations"][labels::HASH] = json!(hash);
     literal
@@ -75,8 +75,13 @@ fn hashed(mut literal: Value) -> Value {
 
 /// Sixteen hexadecimal digits over the JSON form.
 pub fn content_hash(value: &impl Serialize) -> String {
-    let text = serde_json::to_string(value).expect("desired objects have only keys of type string");
-    let digest = digest(&SHA256, text.as_bytes());
+    let form = serde_json::to_vec(value).expect("desired objects have only keys of type string");
+    hash_of(&form)
+}
+
+/// Sixteen hexadecimal digits: the beginning of the SHA-256 of some bytes.
+pub fn hash_of(bytes: &[u8]) -> String {
+    let digest = digest(&SHA256, bytes);
     let first = digest.as_ref().first_chunk();
     format!(
         "{:016x}",

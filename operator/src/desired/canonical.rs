@@ -1,98 +1,154 @@
 //! One form for what we apply and for what the API server stores of it, so that both can be compared.
 //!
-//! In: a literal of ours, or what a stored object holds of our fields. Out: the same without what says nothing: what is empty counts as empty however it is
-//! written, quantities count by value, lists of objects by their content. Names, kinds and our own hash are no part of it: nobody owns them, or everybody.
+//! In: a literal of ours, or what a stored object holds of our fields. Out: JSON of the same without what says nothing: what is empty counts as empty however it
+//! is written, quantities count by value, lists of objects by their content. Names, kinds and our own hash are no part of it: nobody owns them, or everybody.
+//! It is written straight away and never built, because each look at a platform compares dozens of objects.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::labels;
 
-/// Fields of the metadata that belong to nobody.
-const NAMES: [&str; 2] = ["name", "namespace"];
+/// Fields of an object that belong to nobody, or to the API server.
+const HEAD: [&str; 3] = ["apiVersion", "kind", "status"];
+/// Fields of the metadata that belong to nobody; the last one only as long as nothing of ours is in it.
+const NAMES: [&str; 3] = ["name", "namespace", "annotations"];
 /// Cannot be changed on what is there, and the API server writes into each of them although they are one value.
 pub const FIXED: &str = "volumeClaimTemplates";
+/// What stands for everything that is empty: it is ours, and nothing is in it.
+const EMPTY: &[u8] = b"{}";
 
 /// A thousandth, in billionths.
 const THOUSANDTH: i128 = 1_000_000;
 
 /// The comparable form of a whole literal.
-pub fn canonical(literal: &Value) -> Value {
-    let mut form = value(literal, "");
-    if let Some(object) = form.as_object_mut() {
-        object.retain(|key, _| !["apiVersion", "kind", "status"].contains(&key.as_str()));
-    }
-    if let Some(spec) = form.get_mut("spec") {
-        leave_out_replicas(literal, spec, "replicas");
-    }
-    if let Some(metadata) = form.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|key, _| !NAMES.contains(&key.as_str()));
-        let annotations = metadata.get_mut("annotations");
-        if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
-            annotations.remove(labels::HASH);
-            if annotations.is_empty() {
-                metadata.remove("annotations");
+pub fn canonical(literal: &Value) -> Vec<u8> {
+    let mut form = Vec::new();
+    let none = Map::new();
+    let whole = literal.as_object().unwrap_or(&none);
+    fields(&mut form, present(whole, &HEAD), |form, key, own| {
+        match (key, own) {
+            ("spec", Value::Object(spec)) if has_replicas_apart(literal) => {
+                fields(form, present(spec, &["replicas"]), value);
             }
+            ("metadata", Value::Object(own)) => metadata(form, own),
+            _ => value(form, key, own),
         }
-    }
+    });
     form
 }
 
-/// Takes the number of pods out of what is compared of a Deployment: an autoscaler may set it, and where none does it is compared by itself.
-pub fn leave_out_replicas(object: &Value, spec: &mut Value, field: &str) {
-    if object["kind"] == "Deployment"
-        && let Some(spec) = spec.as_object_mut()
-    {
-        spec.remove(field);
-    }
+/// Whether the number of pods is no part of what is compared: an autoscaler may set that of a Deployment, and where none does it is compared by itself.
+pub fn has_replicas_apart(object: &Value) -> bool {
+    object["kind"] == "Deployment"
 }
 
-/// The comparable form of a value that stands under `name`.
-pub fn value(stored: &Value, name: &str) -> Value {
+fn metadata(form: &mut Vec<u8>, own: &Map<String, Value>) {
+    let none = Map::new();
+    let annotations = own.get("annotations").and_then(Value::as_object);
+    let annotations = || present(annotations.unwrap_or(&none), &[labels::HASH]);
+    let without = match annotations().next() {
+        Some(_) => &NAMES[..2],
+        None => &NAMES,
+    };
+    fields(form, present(own, without), |form, key, own| match key {
+        "annotations" => fields(form, annotations(), value),
+        _ => value(form, key, own),
+    });
+}
+
+/// Writes the comparable form of a value that stands under `name`.
+pub fn value(form: &mut Vec<u8>, name: &str, stored: &Value) {
     match stored {
-        Value::Null => empty(),
-        Value::String(text) if text.is_empty() => empty(),
-        Value::Array(all) => list(all.iter().map(|item| value(item, "")).collect()),
-        Value::Object(map) if matches!(name, "requests" | "limits") => fields(
-            map.iter()
-                .map(|(key, amount)| (key.clone(), amount_of(amount))),
-        ),
-        Value::Object(map) => fields(
-            map.iter()
-                .filter(|(key, value)| !value.is_null() && *key != FIXED)
-                .map(|(key, own)| (key.clone(), value(own, key))),
-        ),
-        other => other.clone(),
+        Value::Null => empty(form),
+        Value::String(text) if text.is_empty() => empty(form),
+        Value::Array(all) => list(form, all.iter(), |form, item| value(form, "", item)),
+        Value::Object(all) if are_quantities(name) => {
+            let all = all.iter().map(|(key, own)| (key.as_str(), own));
+            fields(form, all, |form, _, own| quantity(form, own));
+        }
+        Value::Object(all) => fields(form, present(all, &[FIXED]), value),
+        other => json(form, other),
     }
 }
 
-/// What stands for everything that is empty: it is ours, and nothing is in it.
-pub fn empty() -> Value {
-    json!({})
+/// Writes what stands for everything that is empty.
+pub fn empty(form: &mut Vec<u8>) {
+    form.extend_from_slice(EMPTY);
 }
 
-/// An object; its keys are in order, because those of serde_json are unless a feature says otherwise.
-pub fn fields(all: impl Iterator<Item = (String, Value)>) -> Value {
-    Value::Object(all.collect())
+/// Whether what stands under a name are quantities of resources.
+pub fn are_quantities(name: &str) -> bool {
+    matches!(name, "requests" | "limits")
 }
 
-/// A list; one of objects is in the order of their content, because the API server merges it by their keys.
-pub fn list(mut all: Vec<Value>) -> Value {
-    if all.is_empty() {
-        return empty();
+/// Writes an object. Its fields come in the order of their keys, because those of serde_json do unless a feature says otherwise.
+pub fn fields<'a, T>(
+    form: &mut Vec<u8>,
+    all: impl Iterator<Item = (&'a str, T)>,
+    mut part: impl FnMut(&mut Vec<u8>, &'a str, T),
+) {
+    let mut before = b'{';
+    for (key, own) in all {
+        form.push(before);
+        json(form, key);
+        form.push(b':');
+        part(form, key, own);
+        before = b',';
     }
-    if all.len() > 1 && all.iter().all(Value::is_object) {
-        all.sort_by_cached_key(ToString::to_string);
+    match before {
+        b'{' => empty(form),
+        _ => form.push(b'}'),
     }
-    Value::Array(all)
 }
 
-/// A quantity of a resource by its value, rounded up to thousandths as the API server does; what cannot be read counts as it is written.
-fn amount_of(written: &Value) -> Value {
+/// Writes a list; one of objects is in the order of their content, because the API server merges it by their keys.
+pub fn list<T>(
+    form: &mut Vec<u8>,
+    all: impl Iterator<Item = T>,
+    mut part: impl FnMut(&mut Vec<u8>, T),
+) {
+    let parts = all.map(|item| {
+        let mut form = Vec::new();
+        part(&mut form, item);
+        form
+    });
+    let mut parts: Vec<_> = parts.collect();
+    if parts.is_empty() {
+        return empty(form);
+    }
+    if parts.iter().all(|part| part.starts_with(b"{")) {
+        parts.sort_unstable();
+    }
+    form.push(b'[');
+    form.extend(parts.join(&b','));
+    form.push(b']');
+}
+
+/// The fields that are there, without some of them.
+fn present<'a>(
+    all: &'a Map<String, Value>,
+    without: &[&str],
+) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    all.iter()
+        .filter(|(key, own)| !own.is_null() && !without.contains(&key.as_str()))
+        .map(|(key, own)| (key.as_str(), own))
+}
+
+fn json(form: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(form, value).expect("memory takes what is written");
+}
+
+/// Writes a quantity of a resource by its value, rounded up to thousandths as the API server does; what cannot be read counts as it is written.
+pub fn quantity(form: &mut Vec<u8>, written: &Value) {
     let amount = written.as_str().and_then(billionths);
     let amount = amount.map(|amount| {
         amount.div_euclid(THOUSANDTH) + i128::from(amount.rem_euclid(THOUSANDTH) > 0)
     });
-    amount.map_or_else(|| written.clone(), |amount| json!(amount.to_string()))
+    match amount {
+        Some(amount) => json(form, &amount.to_string()),
+        None => json(form, written),
+    }
 }
 
 /// The value of a Kubernetes quantity in billionths, rounded up as the API server does.
@@ -140,6 +196,8 @@ fn scale(suffix: &str) -> Option<(u32, i32)> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -164,15 +222,15 @@ mod tests {
     #[test]
     fn keys_are_in_order() {
         let form = canonical(&json!({ "b": 1, "a": 2 }));
-        assert_eq!(form.to_string(), r#"{"a":2,"b":1}"#);
+        assert_eq!(form, br#"{"a":2,"b":1}"#);
     }
 
     #[test]
     fn what_is_empty_is_one_thing_and_not_the_same_as_what_is_not_there() {
         let forms = [json!({ "a": "" }), json!({ "a": [] }), json!({ "a": {} })];
         for form in &forms {
-            assert_eq!(canonical(form), json!({ "a": {} }));
+            assert_eq!(canonical(form), br#"{"a":{}}"#);
         }
-        assert_eq!(canonical(&json!({ "a": null })), json!({}));
+        assert_eq!(canonical(&json!({ "a": null })), b"{}");
     }
 }

@@ -161,7 +161,7 @@ fn embedded(platform: &Platform) -> Value {
 
 /// Pods of this namespace as the other end.
 fn pods(selector: Value) -> Value {
-    json!({ "podSelector": selector })
+    Value::Object(Map::from_iter([("podSelector".to_owned(), selector)]))
 }
 
 fn call(egress: &EgressSpec) -> Value {
@@ -192,23 +192,20 @@ fn on(port: i32, protocol: &str) -> Value {
 }
 
 /// A policy of the directions that it has rules for.
-fn policy(platform: &Platform, name: String, pods: Value, rules: Value) -> NetworkPolicy {
-    let directions = [("ingress", "Ingress"), ("egress", "Egress")];
-    let types: Vec<_> = directions
-        .iter()
-        .filter(|(key, _)| rules.get(key).is_some())
-        .map(|(_, kind)| kind)
-        .collect();
-    let mut spec = json!({ "podSelector": pods, "policyTypes": types });
-    for (key, _) in directions {
-        if let Some(rules) = rules.get(key) {
-            spec[key] = rules.clone();
-        }
-    }
-    object(hashed(json!({
+fn policy(platform: &Platform, name: String, pods: Value, mut rules: Value) -> NetworkPolicy {
+    let mut literal = json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": { "name": name, "namespace": platform.namespace, "labels": labels::platform(&platform.name), "ownerReferences": [platform.owner] },
-        "spec": spec
-    })))
+        "metadata": { "name": name, "namespace": platform.namespace, "labels": labels::platform(&platform.name), "ownerReferences": [platform.owner] }
+    });
+    let mut types = Vec::new();
+    for (key, direction) in [("ingress", "Ingress"), ("egress", "Egress")] {
+        if let Some(rules) = rules.get_mut(key) {
+            literal["spec"][key] = rules.take();
+            types.push(direction);
+        }
+    }
+    literal["spec"]["podSelector"] = pods;
+    literal["spec"]["policyTypes"] = json!(types);
+    object(hashed(literal))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{annotation, label};
-use crate::desired::{canonical, content_hash, labels};
+use crate::desired::{canonical, hash_of, labels};
 
 /// Maps into which others may write although we own them as empty ones. Every other map that is a leaf of a field set is one value.
 const SHARED: [&str; 4] = ["emptyDir", "requests", "limits", "resources"];
@@ -47,7 +47,7 @@ pub fn stamp<K: Resource + Serialize>(object: &K) -> Stamp {
             drift: None,
         };
     }
-    let holds = content_hash(&held(object, ours));
+    let holds = hash_of(&held(object, ours));
     if claims.rsplit('-').next() == Some(&holds) {
         return Stamp {
             hash: claims,
@@ -62,12 +62,14 @@ pub fn stamp<K: Resource + Serialize>(object: &K) -> Stamp {
 }
 
 /// What the object holds of our fields, in canonical form.
-fn held<K: Serialize>(object: &K, ours: Option<&ManagedFieldsEntry>) -> Value {
+fn held<K: Serialize>(object: &K, ours: Option<&ManagedFieldsEntry>) -> Vec<u8> {
     let stored = serde_json::to_value(object).unwrap_or_default();
     let fields = ours.and_then(|entry| entry.fields_v1.as_ref());
     let mut fields = fields.and_then(|fields| fields.0.as_object().cloned());
-    if let Some(spec) = fields.as_mut().and_then(|all| all.get_mut("f:spec")) {
-        canonical::leave_out_replicas(&stored, spec, "f:replicas");
+    if let Some(Value::Object(spec)) = fields.as_mut().and_then(|all| all.get_mut("f:spec"))
+        && canonical::has_replicas_apart(&stored)
+    {
+        spec.remove("f:replicas");
     }
     let own = "f:annotations";
     if let Some(Value::Object(metadata)) = fields.as_mut().and_then(|all| all.get_mut("f:metadata"))
@@ -78,7 +80,9 @@ fn held<K: Serialize>(object: &K, ours: Option<&ManagedFieldsEntry>) -> Value {
             metadata.remove(own);
         }
     }
-    project(Some(&stored), &fields.unwrap_or_default(), "")
+    let mut form = Vec::new();
+    project(&mut form, "", (Some(&stored), &fields.unwrap_or_default()));
+    form
 }
 
 /// The entry of our own applies. The manager is one per platform.
@@ -103,39 +107,35 @@ fn last_writer(metadata: &ObjectMeta) -> String {
         .unwrap_or_default()
 }
 
-/// The part of a value that a field set names.
-fn project(value: Option<&Value>, fields: &Map<String, Value>, name: &str) -> Value {
+/// Writes the canonical form of the part of a value that a field set names.
+fn project(form: &mut Vec<u8>, name: &str, (value, fields): (Option<&Value>, &Map<String, Value>)) {
     let children = || fields.iter().filter(|(key, _)| *key != ".");
     if children().next().is_none() {
         return match value {
-            Some(Value::Object(_)) if SHARED.contains(&name) => canonical::empty(),
-            Some(value) => canonical::value(value, name),
-            None => canonical::empty(),
+            Some(Value::Object(_)) if SHARED.contains(&name) => canonical::empty(form),
+            Some(value) => canonical::value(form, name, value),
+            None => canonical::empty(form),
         };
     }
-    let part = |value: Option<&Value>, fields: &Value, name: &str| {
-        let none = Map::new();
-        project(value, fields.as_object().unwrap_or(&none), name)
-    };
+    let none = Map::new();
+    let below = |fields| Value::as_object(fields).unwrap_or(&none);
     if children().any(|(key, _)| key.starts_with("f:")) {
         let parts = children().filter_map(|(key, fields)| {
             let key = key.strip_prefix("f:")?;
             let value = value.and_then(|value| value.get(key));
-            (key != canonical::FIXED).then(|| (key.to_owned(), part(value, fields, key)))
+            (key != canonical::FIXED).then(|| (key, (value, below(fields))))
         });
-        let all = canonical::fields(parts);
-        // As a whole once more: only here is it known that its parts are quantities.
-        return match name {
-            "requests" | "limits" => canonical::value(&all, name),
-            _ => all,
-        };
+        return canonical::fields(form, parts, |form, key, part| match part.0 {
+            Some(amount) if canonical::are_quantities(name) => canonical::quantity(form, amount),
+            _ => project(form, key, part),
+        });
     }
     let items = value.and_then(Value::as_array);
     let parts = children().filter_map(|(key, fields)| {
         let item = items?.iter().find(|item| is_named(item, key))?;
-        Some(part(Some(item), fields, ""))
+        Some((Some(item), below(fields)))
     });
-    canonical::list(parts.collect())
+    canonical::list(form, parts, |form, part| project(form, "", part));
 }
 
 /// Whether an item of a list is the one that a key of a field set means.

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use crate::backups::Dump;
+use crate::lag;
 use crate::world::{ModelDeployment, Schema, World, app, label};
 
 /// Something that can happen next.
@@ -91,7 +92,9 @@ fn deployment(world: &mut World, name: &str) {
             pending.restarts = i32::from(app(&image).restless && !tried);
             pending.state = ContainerState::Running;
         } else {
-            seen.overdue = true;
+            // A deadline is longer than any watch lags behind.
+            let since = pending.created.unwrap_or(now);
+            seen.overdue = now.duration_since(since).as_secs() > lag::LONGEST as i64;
         }
         return;
     }

@@ -9,7 +9,7 @@ use crm_operator::observed::{JobView, Observed, PodView, WorkloadView};
 use crm_operator::plan::action::{Created, Object, TargetKind, Write};
 
 /// Most turns of a lag, each of a second.
-const LONGEST: usize = 6;
+pub const LONGEST: usize = 6;
 
 /// Kinds that lag, with what is still seen of them.
 #[derive(Clone, Debug, Default)]
