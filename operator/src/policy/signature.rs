@@ -4,15 +4,17 @@
 //! the registry says, least of all its claim which image a signature belongs to; must not ask anybody.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use p256::ecdsa::signature::Verifier;
-use p256::ecdsa::{Signature, VerifyingKey};
-use p256::pkcs8::DecodePublicKey;
+use std::fmt;
+use std::sync::Arc;
+
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use sigstore_crypto::{SigningScheme, VerificationKey, validate_raw_public_key};
+use sigstore_types::{DerPublicKey, SignatureBytes};
+
+mod ring;
 
 /// Names this kind of payload; a key may have signed other things too.
 const KIND: &str = "cosign container image signature";
@@ -29,7 +31,7 @@ pub enum Error {
     NoKey,
     /// One of them is of another kind, or damaged.
     #[error(
-        "public key {number} is not one of ECDSA on P-256 ({reason}): cosign generate-key-pair makes such keys"
+        "public key {number} cannot be used ({reason}): give one of ECDSA on P-256 or P-384, of Ed25519, or of RSA with 2048 bits or more; cosign generate-key-pair makes such a key"
     )]
     Unusable {
         /// Its place in the file, from 1.
@@ -48,7 +50,7 @@ pub enum Flaw {
     /// It is larger than any payload of cosign.
     #[error("its payload is too large")]
     TooLarge,
-    /// Not base64 of a DER signature.
+    /// Not base64.
     #[error("it cannot be read")]
     Unreadable,
     /// No key that counts made it for this payload.
@@ -64,7 +66,13 @@ pub enum Flaw {
 
 /// Public keys, any of which may have signed.
 #[derive(Clone, Debug)]
-pub struct SignatureKeys(Vec<(String, VerifyingKey)>);
+pub struct SignatureKeys(Arc<[Key]>);
+
+struct Key {
+    fingerprint: String,
+    /// By each scheme that a signature with it may have.
+    verifiers: Vec<VerificationKey>,
+}
 
 /// A signature as a registry holds it.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +81,7 @@ pub struct Claim<'a> {
     pub payload: &'a [u8],
     /// The digest under which the payload was asked for.
     pub payload_digest: &'a str,
-    /// The signature, DER in base64.
+    /// The signature in base64.
     pub signature: &'a str,
 }
 
@@ -83,29 +91,26 @@ impl SignatureKeys {
     /// # Errors
     /// When there is none, or one of them cannot be used: a key is never left out.
     pub fn parse(pem: &[u8]) -> Result<Self, Error> {
+        ring::install();
         let blocks = SubjectPublicKeyInfoDer::pem_slice_iter(pem).enumerate();
         let keys = blocks.map(|(place, block)| {
-            let unusable = |reason: String| Error::Unusable {
+            let key = block.map_err(|error| error.to_string());
+            let key = key.and_then(|der| Key::read(&der).map_err(|error| error.to_string()));
+            key.map_err(|reason| Error::Unusable {
                 number: place + 1,
                 reason,
-            };
-            let der = block.map_err(|error| unusable(error.to_string()))?;
-            let key = VerifyingKey::from_public_key_der(&der);
-            let key = key.map_err(|error| unusable(error.to_string()))?;
-            let mut fingerprint = hex(&Sha256::digest(&der));
-            fingerprint.truncate(FINGERPRINT);
-            Ok((fingerprint, key))
+            })
         });
         let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
         match keys.is_empty() {
             true => Err(Error::NoKey),
-            false => Ok(Self(keys)),
+            false => Ok(Self(keys.into())),
         }
     }
 
     /// What stands for each key: the beginning of the SHA-256 of its DER form, in hexadecimal.
     pub fn fingerprints(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(fingerprint, _)| fingerprint.as_str())
+        self.0.iter().map(|key| key.fingerprint.as_str())
     }
 
     /// Whether a fingerprint is that of one of the keys.
@@ -122,12 +127,11 @@ impl SignatureKeys {
         if is != claim.payload_digest {
             return Err(Flaw::PayloadChanged);
         }
-        let signature = STANDARD.decode(claim.signature.trim());
+        let signature = SignatureBytes::from_base64(claim.signature.trim());
         let signature = signature.map_err(|_| Flaw::Unreadable)?;
-        let signature = Signature::from_der(&signature).map_err(|_| Flaw::Unreadable)?;
         let mut keys = self.0.iter();
-        let (fingerprint, _) = keys
-            .find(|(_, key)| key.verify(claim.payload, &signature).is_ok())
+        let signer = keys
+            .find(|key| key.has_signed(claim.payload, &signature))
             .ok_or(Flaw::OtherKey)?;
         // Read only now: until here anybody may have written it.
         let signed: Payload = serde_json::from_slice(claim.payload).map_err(|_| Flaw::OtherForm)?;
@@ -135,9 +139,42 @@ impl SignatureKeys {
             return Err(Flaw::OtherForm);
         }
         match signed.critical.image.digest == digest {
-            true => Ok(fingerprint),
+            true => Ok(&signer.fingerprint),
             false => Err(Flaw::OtherImage),
         }
+    }
+}
+
+impl Key {
+    fn read(der: &[u8]) -> sigstore_crypto::Result<Self> {
+        let spki = DerPublicKey::from_bytes(der);
+        let usual = VerificationKey::from_spki(&spki)?;
+        let scheme = usual.scheme();
+        validate_raw_public_key(scheme, usual.as_bytes())?;
+        ring::can_verify(scheme, usual.as_bytes())?;
+        let mut verifiers = vec![usual];
+        // cosign has signed with every curve over SHA-256.
+        if scheme == SigningScheme::EcdsaP384Sha384 {
+            let older = SigningScheme::EcdsaP384Sha256;
+            verifiers.push(VerificationKey::from_spki_with_scheme(&spki, older)?);
+        }
+        let mut fingerprint = hex(&Sha256::digest(der));
+        fingerprint.truncate(FINGERPRINT);
+        Ok(Self {
+            fingerprint,
+            verifiers,
+        })
+    }
+
+    fn has_signed(&self, payload: &[u8], signature: &SignatureBytes) -> bool {
+        let mut all = self.verifiers.iter();
+        all.any(|verifier| verifier.verify(payload, signature).is_ok())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.fingerprint)
     }
 }
 
