@@ -153,7 +153,7 @@ impl Key {
         validate_raw_public_key(scheme, usual.as_bytes())?;
         ring::can_verify(scheme, usual.as_bytes())?;
         let mut verifiers = vec![usual];
-        // cosign has signed with every curve over SHA-256.
+        // cosign signs over SHA-256 with this curve too.
         if scheme == SigningScheme::EcdsaP384Sha384 {
             let older = SigningScheme::EcdsaP384Sha256;
             verifiers.push(VerificationKey::from_spki_with_scheme(&spki, older)?);

@@ -1,16 +1,20 @@
-//! Every kind of key that counts, and some that do not. Keys and signatures are those of openssl: `openssl dgst -sha256 -sign` (`-sha384` where it says so, and
-//! `openssl pkeyutl -sign -rawin` for Ed25519) over the payload of the other tests.
+//! Every kind of key that counts, and some that do not. What is signed here cosign 2.5.3 has signed, with a key of its own and with keys that it imported, by
+//! `cosign sign --key ... --tlog-upload=false` against a registry.
 
 use super::*;
 
+const IMAGE: &str = "sha256:c75b45aa88ea4eefd0e503a6a8820d2565db21b2dc6e51365710de261291114e";
+const PAYLOAD: &str = r#"{"critical":{"identity":{"docker-reference":"127.0.0.1:5999/crm"},"image":{"docker-manifest-digest":"sha256:c75b45aa88ea4eefd0e503a6a8820d2565db21b2dc6e51365710de261291114e"},"type":"cosign container image signature"},"optional":null}"#;
+
+const COSIGN: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7V+jp0op4rO52dUrOw61sMrXrByQ
+H+KAZoo+9jjbQAtrB4+ovhpzNLwPI3bXARjZMxqcF1aD7OIaf224CG+Uew==
+-----END PUBLIC KEY-----
+";
 const P384: &str = "-----BEGIN PUBLIC KEY-----
 MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEJqK8eNbXQOkZHkrquepibhQIAIl2DRhf
 FMZWtIvQwft6KanAtAsaAUuDAw1CzFv4D4U2gDXk5yhG2aQSpEnyeqXV1khm6nBA
 r1ULK4Ri8iYbFKHySCwdHC5Jg1E1c+v2
------END PUBLIC KEY-----
-";
-const ED25519: &str = "-----BEGIN PUBLIC KEY-----
-MCowBQYDK2VwAyEAIUib8PkKjWhYAQTgsi/LOni+u4TGKLVpEa26628aUNs=
 -----END PUBLIC KEY-----
 ";
 const RSA: &str = "-----BEGIN PUBLIC KEY-----
@@ -21,6 +25,10 @@ Eiv/yG5ws5ka19oJZhDH39OlQvwmrJg3I71ybUS0D77M2Yd7DwpRX2iEhkX6mUo9
 iKgOiyKtNkJPhZhFnpTNg2Isp/ZoCXRsHnRk6Uyl+j0mCUROs0TmIgRx2evGR6/3
 g9SMXadNLva+9+x9jIGaDl3MhP5o0AQtLVVK6P/Ln0yrc/7aNUrvKxCBIizeGO1l
 vwIDAQAB
+-----END PUBLIC KEY-----
+";
+const ED25519: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAIUib8PkKjWhYAQTgsi/LOni+u4TGKLVpEa26628aUNs=
 -----END PUBLIC KEY-----
 ";
 const RSA_OF_1024_BITS: &str = "-----BEGIN PUBLIC KEY-----
@@ -38,29 +46,27 @@ lcMjKOgZBUwLyD4kVSQ=
 -----END PUBLIC KEY-----
 ";
 
-/// Key, and signature of the payload for the image of [`DIGEST`].
+/// Key, and signature of the payload.
 const SIGNED: [(&str, &str); 4] = [
-    // P-384 over SHA-384.
+    (
+        COSIGN,
+        "MEUCIDaKHWZvUuJXj6CHCg9e0c7bgddUk/tXYhtFW/nckx4oAiEA2Sfdbh1eOcV5tn8v4vvQC0bssaE8hmqEx145x9kQHd4=",
+    ),
     (
         P384,
-        "MGUCMAGqwp8h6rN60+8n3UkhwdguLTtxv7l/M2yEYhFcAVFwrNm4XZA2gCDjnT+3a7jOVAIxAJxumowAxb/U8As9zY9NbIuURy7ZyWo1KnA0xQf4rtsjaDoor098Biu4xngnzPcVXA==",
+        "MGYCMQC2xDVvMsKYJCueDy8PcQyMWk/GSj1r16rtrXEUtcLieD1m4vBIc/cXMu98WUaFffUCMQCDDqBzKZ0SA26uS4zYGZWuIEAQhvJp9IJFfB9zj2pZDf3JsSWjJZWoBIIt+iEHhKk=",
     ),
-    // P-384 over SHA-256.
-    (
-        P384,
-        "MGUCMH6N1vlN1XEkVlp2ADvOY8RIgWLuwO8tp5oqBUN4NWr4620LTFP+iyUqkt6e1O73WAIxALKiK9XjtQwj6CG0bpndSbueCvQFz4Nv9QSwMs/v7qS+Vdv/TKM20yI0H5Eu4C5wQQ==",
-    ),
-    // Ed25519.
-    (
-        ED25519,
-        "0QQ22F4Hv0Va4Fi4gHGNHpz63bzIWJYIPmtHicw0zpS0h9VPYbQa+f+vg7tDHXMTTkiwFsU0s2WZlBkr/wcIBA==",
-    ),
-    // RSA.
     (
         RSA,
-        "i4DNUNoMa9/u02zYirvZO1ZEelAq4vyY1kpNutZvuwWIYdI1uzQd6RdEVQtJINBzb1nXkQOiqrPo2VqCN/X0rneMZBw83pE1K78scsNt8WkTYaFKQWLqcPXaDVbNu+Xfr2oQc2TKEFXlH67TDyD0/QKFHk5tEftvPWJjSCfXZH8kjVWBPrZYozvOn/d9QUIH0H4yVTLcLDDoI3eASHCY060g8l4BmKEGKMe4dwRrpt7QCvKkJkAqjgK8EvfMQVXLt1ya6oY/MPx8IbqXKqUZrkxwJ92MQuPWKAEOuuI/0HljWgEHolXRpkFpFrFa+qPGy/vpL+8oeFWrNKP03huxgg==",
+        "dldngOISJUULlfW+xcWz8QMmwVOfi2/UV8g7nDUcgr9cZyJxYqjBQHlKR0VgrSaH9MX0TQSd0wxOgYDWI0vObz+fOltGJ6W73emfsmGhKUlraYobS6UTllIlBA0miRDz/UbuKSSSUt42ecyKmb7qDsTLuyuEJ3k9rrcKBdPFZs0BvbbkVBmTXy3miunH9RMwAIGtOzqfS7ojw7Xw1cCpGmrrLM0ne56SpwBdZbdayaIxBMik6+XPmgQDSOiqBwDveyQ4enipSFsS4mdmvQkE+XnHiyz8H1N4QAa9LoSa91HhwMcXMD3OEEPs8goDtkIKRj+/Rvl7PjgZ0Cik8u3Npg==",
+    ),
+    (
+        ED25519,
+        "umupKot6UJj2dyOlchb9MOiKzzKnVDWuCld17W+X4kR7+KcQux7YeP+I0EqJnjCblOlzudOB9XNMl9tfW0mxBQ==",
     ),
 ];
+/// The same payload signed by openssl over SHA-384, which is the usual one of such a key; cosign took SHA-256.
+const P384_OVER_SHA_384: &str = "MGQCME15DG0dBAnaQk0Jq+OsKkwqlt71AWxmvy/RHrP+AOA8FMB70X+zUXGbG7lO4weKiwIweXv1t2acKnWdAQwgTackvYBm7qp/XA8bxE7k9O+nnLYf0uU2kGwL5a/cLy35kwDb";
 
 fn judged(key: &str, payload: &str, signature: &str) -> Result<(), Flaw> {
     let keys = SignatureKeys::parse(key.as_bytes()).unwrap();
@@ -69,20 +75,22 @@ fn judged(key: &str, payload: &str, signature: &str) -> Result<(), Flaw> {
         payload_digest: &digest_of(payload.as_bytes()),
         signature,
     };
-    keys.signer(&claim, DIGEST).map(|_| ())
+    keys.signer(&claim, IMAGE).map(|_| ())
 }
 
 #[test]
-fn every_kind_of_key_counts_for_what_it_signed_and_for_nothing_else() {
+fn what_cosign_signs_counts_with_every_kind_of_key_and_for_nothing_else() {
+    let changed = PAYLOAD.replace("crm", "crn");
     for (key, signature) in SIGNED {
-        assert_eq!(judged(key, &payload(DIGEST), signature), Ok(()), "{key}");
-        let other = judged(key, &payload(OTHER), signature);
+        assert_eq!(judged(key, PAYLOAD, signature), Ok(()), "{key}");
+        let other = judged(key, &changed, signature);
         assert_eq!(other, Err(Flaw::OtherKey), "{key}");
     }
-    for ((key, _), (_, signature)) in SIGNED.iter().zip(SIGNED.iter().skip(2)) {
-        let of_another = judged(key, &payload(DIGEST), signature);
+    for ((key, _), (_, signature)) in SIGNED.iter().zip(SIGNED.iter().skip(1)) {
+        let of_another = judged(key, PAYLOAD, signature);
         assert_eq!(of_another, Err(Flaw::OtherKey), "{key}");
     }
+    assert_eq!(judged(P384, PAYLOAD, P384_OVER_SHA_384), Ok(()));
 }
 
 #[test]
