@@ -43,7 +43,7 @@ enum Action {
         /// Run only tests whose name contains this; arguments after -- go to the test programs.
         #[arg(value_name = "FILTER", allow_hyphen_values = true)]
         filter: Vec<String>,
-        /// Also the long campaigns: every fault at every write of the simulated stories, and 50,000 orders of what happens instead of 600.
+        /// Also the long campaigns: every fault at every write of the simulated stories, and 50,000 orders of what happens instead of 5,000.
         #[arg(long)]
         all: bool,
     },

@@ -104,7 +104,7 @@ struct ImageArgs {
     /// Refuse images of a spec that are not named by digest.
     #[arg(long)]
     require_digest: bool,
-    /// File with public keys (PEM; ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 bits or more): each image of a spec must have a cosign signature by one of them.
+    /// File with public keys (PEM; ECDSA on P-256 or P-384, or RSA of 2048 to 8192 bits): each image of a spec must have a cosign signature by one of them.
     #[arg(long)]
     signature_key: Option<PathBuf>,
 }

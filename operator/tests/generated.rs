@@ -141,6 +141,7 @@ fn the_manifest_is_what_the_chart_renders() {
     );
     let namespace = "\
 # The operator in namespace crm-system, as the chart renders it. Set the image, then: kubectl apply --server-side -f manifests/install.yaml
+# Never kubectl delete -f it: the CustomResourceDefinition in it takes all platforms along.
 apiVersion: v1
 kind: Namespace
 metadata:

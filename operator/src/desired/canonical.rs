@@ -11,9 +11,9 @@ use super::labels;
 
 /// Fields of an object that belong to nobody, or to the API server.
 const HEAD: [&str; 3] = ["apiVersion", "kind", "status"];
-/// Fields of the metadata that belong to nobody; the last one only as long as nothing of ours is in it.
-const NAMES: [&str; 3] = ["name", "namespace", "annotations"];
-/// Cannot be changed on what is there, and the API server writes into each of them although they are one value.
+/// Fields of the metadata that belong to nobody.
+const NAMES: [&str; 2] = ["name", "namespace"];
+/// Field of a StatefulSet's spec that cannot be changed on what is there, and the API server writes into what it holds although it is one value.
 pub const FIXED: &str = "volumeClaimTemplates";
 /// What stands for everything that is empty: it is ours, and nothing is in it.
 const EMPTY: &[u8] = b"{}";
@@ -43,15 +43,16 @@ pub fn has_replicas_apart(object: &Value) -> bool {
     object["kind"] == "Deployment"
 }
 
+/// Writes the metadata that somebody owns, without annotations when there is none but our hash.
 fn metadata(form: &mut Vec<u8>, own: &Map<String, Value>) {
     let none = Map::new();
     let annotations = own.get("annotations").and_then(Value::as_object);
     let annotations = || present(annotations.unwrap_or(&none), &[labels::HASH]);
-    let without = match annotations().next() {
-        Some(_) => &NAMES[..2],
-        None => &NAMES,
-    };
-    fields(form, present(own, without), |form, key, own| match key {
+    let mut without = NAMES.to_vec();
+    if annotations().next().is_none() {
+        without.push("annotations");
+    }
+    fields(form, present(own, &without), |form, key, own| match key {
         "annotations" => fields(form, annotations(), value),
         _ => value(form, key, own),
     });

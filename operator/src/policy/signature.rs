@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use sigstore_crypto::{SigningScheme, VerificationKey, validate_raw_public_key};
 use sigstore_types::{DerPublicKey, SignatureBytes};
 
-mod ring;
+mod provider;
 
 /// Names this kind of payload; a key may have signed other things too.
 const KIND: &str = "cosign container image signature";
@@ -29,9 +29,17 @@ pub enum Error {
         "holds no PUBLIC KEY in PEM: give it the cosign.pub that cosign generate-key-pair wrote"
     )]
     NoKey,
+    /// There is something else in it, which would be left out.
+    #[error(
+        "holds a section {label}, which is none of PUBLIC KEY: give it only such sections; openssl pkey -pubin turns other forms of a public key into it, cosign public-key --key prints that of a private one"
+    )]
+    OtherSection {
+        /// What it is called.
+        label: String,
+    },
     /// One of them is of another kind, or damaged.
     #[error(
-        "public key {number} cannot be used ({reason}): give one of ECDSA on P-256 or P-384, of Ed25519, or of RSA with 2048 bits or more; cosign generate-key-pair makes such a key"
+        "public key {number} cannot be used ({reason}): give one of ECDSA on P-256 or P-384, or of RSA with 2048 to 8192 bits; cosign generate-key-pair makes such a key"
     )]
     Unusable {
         /// Its place in the file, from 1.
@@ -91,7 +99,7 @@ impl SignatureKeys {
     /// # Errors
     /// When there is none, or one of them cannot be used: a key is never left out.
     pub fn parse(pem: &[u8]) -> Result<Self, Error> {
-        ring::install();
+        provider::install();
         let blocks = SubjectPublicKeyInfoDer::pem_slice_iter(pem).enumerate();
         let keys = blocks.map(|(place, block)| {
             let key = block.map_err(|error| error.to_string());
@@ -102,9 +110,10 @@ impl SignatureKeys {
             })
         });
         let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
-        match keys.is_empty() {
-            true => Err(Error::NoKey),
-            false => Ok(Self(keys.into())),
+        match other_section(pem) {
+            Some(label) => Err(Error::OtherSection { label }),
+            None if keys.is_empty() => Err(Error::NoKey),
+            None => Ok(Self(keys.into())),
         }
     }
 
@@ -145,13 +154,24 @@ impl SignatureKeys {
     }
 }
 
+/// The name of the first section that is no public key; the reader of PEM passes over those that it does not know.
+fn other_section(pem: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(pem);
+    let begins = text.lines().filter_map(|line| {
+        let label = line.trim().strip_prefix("-----BEGIN ")?;
+        Some(label.trim_end_matches('-'))
+    });
+    let mut others = begins.filter(|label| *label != "PUBLIC KEY");
+    others.next().map(str::to_owned)
+}
+
 impl Key {
     fn read(der: &[u8]) -> sigstore_crypto::Result<Self> {
         let spki = DerPublicKey::from_bytes(der);
         let usual = VerificationKey::from_spki(&spki)?;
         let scheme = usual.scheme();
         validate_raw_public_key(scheme, usual.as_bytes())?;
-        ring::can_verify(scheme, usual.as_bytes())?;
+        provider::knows(scheme, usual.as_bytes())?;
         let mut verifiers = vec![usual];
         // cosign signs over SHA-256 with this curve too.
         if scheme == SigningScheme::EcdsaP384Sha384 {

@@ -92,9 +92,9 @@ fn deployment(world: &mut World, name: &str) {
             pending.restarts = i32::from(app(&image).restless && !tried);
             pending.state = ContainerState::Running;
         } else {
-            // A deadline is longer than any watch lags behind.
-            let since = pending.created.unwrap_or(now);
-            seen.overdue = now.duration_since(since).as_secs() > lag::LONGEST as i64;
+            // The shortest deadline is ten seconds, and no watch lags longer here: what comes of unseen pods `unclear` tells.
+            let waited = now.duration_since(seen.progressed).as_secs();
+            seen.overdue = waited > lag::LONGEST as i64;
         }
         return;
     }
@@ -102,6 +102,7 @@ fn deployment(world: &mut World, name: &str) {
         // A pod of the same release takes the place of one with an older template.
         seen.stale -= 1;
     } else if fresh < wanted {
+        seen.progressed = now;
         seen.pods.push(PodView {
             name: format!("{name}-{}", seen.pods.len()),
             controller: format!("replicas-of-{}", seen.uid),

@@ -32,6 +32,7 @@ mod world;
 mod writes;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -381,7 +382,7 @@ fn is_whole() -> bool {
     std::env::var_os("CRM_CAMPAIGN").is_some()
 }
 
-/// Does so many pieces of work, each of them once, on as many threads as the machine has cores.
+/// Does so many pieces of work, each of them once, on as many threads as the machine has cores, until one fails.
 fn share_out(pieces: usize, work: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
     let take = || {
@@ -391,7 +392,15 @@ fn share_out(pieces: usize, work: impl Fn(usize) + Sync) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| std::iter::from_fn(take).for_each(&work));
+            scope.spawn(|| {
+                while let Some(piece) = take() {
+                    let done = catch_unwind(AssertUnwindSafe(|| work(piece)));
+                    done.unwrap_or_else(|panic| {
+                        next.store(pieces, Ordering::Relaxed);
+                        resume_unwind(panic)
+                    });
+                }
+            });
         }
     });
 }

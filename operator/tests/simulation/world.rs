@@ -151,6 +151,8 @@ pub struct ModelDeployment {
     pub view: WorkloadView,
     pub uid: String,
     pub pods: Vec<PodView>,
+    /// When its deadline began to run: it was applied, or a pod was made.
+    pub progressed: Timestamp,
     pub overdue: bool,
     /// Pods of this release whose template has changed since.
     pub stale: usize,
@@ -549,6 +551,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
                 object: stored.clone(),
                 uid,
                 pods: Vec::new(),
+                progressed: self.now,
                 overdue: false,
                 stale: 0,
             });
@@ -570,6 +573,7 @@ release: {{soakSeconds: 20, progressDeadlineSeconds: 60}}
             entry.stale = entry.pods.len();
         }
         stored.metadata.uid = Some(entry.uid.clone());
+        entry.progressed = self.now;
         entry.overdue = false;
         self.set_deployment(&key, stored);
     }

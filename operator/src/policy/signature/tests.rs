@@ -192,12 +192,20 @@ SNURbNoYNZqgg7Fqyhz3XLaIOl6gSHYyTuHQjyPYWwc=
             "{bad}: {error}"
         );
     }
-    for none in [
-        "",
-        "cosign.pub",
-        "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n",
-    ] {
+    for none in ["", "cosign.pub"] {
         let error = SignatureKeys::parse(none.as_bytes());
         assert!(matches!(error, Err(Error::NoKey)), "{none}");
+    }
+    for label in [
+        "ENCRYPTED SIGSTORE PRIVATE KEY",
+        "RSA PUBLIC KEY",
+        "CERTIFICATE",
+    ] {
+        let other = format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+        for file in [format!("{good}{other}"), other] {
+            let error = SignatureKeys::parse(file.as_bytes()).unwrap_err();
+            let label = label.to_owned();
+            assert_eq!(error, Error::OtherSection { label }, "{file}");
+        }
     }
 }
