@@ -31,7 +31,7 @@ pub enum Error {
     NoKey,
     /// There is something else in it, which would be left out.
     #[error(
-        "holds a section {label}, which is none of PUBLIC KEY: give it only such sections; openssl pkey -pubin turns other forms of a public key into it, cosign public-key --key prints that of a private one"
+        "holds a section {label}, and only PUBLIC KEY can be used: give it no other; openssl pkey -pubin -pubout makes it of other forms of a public key, cosign public-key --key prints that of a private one"
     )]
     OtherSection {
         /// What it is called.
