@@ -106,3 +106,18 @@ fn a_key_that_could_never_verify_anything_is_refused_at_once() {
         );
     }
 }
+
+/// Nothing here asks for it, but whatever else asks sigstore for a hash would end the process.
+#[test]
+fn sigstore_hashes_by_ring_too() {
+    Signer::new(1).keys();
+    let hashes = [
+        sigstore_crypto::sha256(b"abc").to_hex(),
+        sigstore_crypto::sha384(b"abc").to_hex(),
+        sigstore_crypto::sha512(b"abc").to_hex(),
+    ];
+    let known = ["ba7816bf8f01cfea", "cb00753f45a35e8b", "ddaf35a193617aba"];
+    for (hash, known) in hashes.iter().zip(known) {
+        assert!(hash.starts_with(known), "{hash}");
+    }
+}
